@@ -1,0 +1,98 @@
+/* whist/learn.h: the learner joint. What a site does with the model and its data to make an update.
+ *
+ * A learner is one struct of functions (whist_learner_class) plus an object of its own making. The
+ * classes of the library and those of an embedding program go through the same door
+ * (whist_learner_register in study.h). See examples/learner_mean.c.
+ *
+ *   begin(round) → fit → update        train: what leaves the site, before protection
+ *   evaluate                           metrics as sums, so that sites can be pooled exactly
+ *   adapt                              a personal copy of a model from a few rows
+ *   state save/load                    what the learner remembers between rounds (SCAFFOLD's c_i)
+ *
+ * Threads: an object belongs to one thread at a time; different objects run in parallel. */
+#ifndef WHIST_LEARN_H
+#define WHIST_LEARN_H
+
+#include <whist/base.h>
+#include <whist/data.h>
+#include <whist/nn.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum { WHIST_MAX_VECTORS = 4, WHIST_MAX_METRICS = 16 };
+
+/* What leaves a site. All vectors have the model's length. */
+typedef struct whist_update {
+    size_t n_vectors;
+    const float *vectors[WHIST_MAX_VECTORS]; /* owned by the learner, valid until its next call */
+    double rows;                             /* training rows behind it, the usual weight; >= 0, finite */
+    double steps;                            /* effective local steps (FedNova's a_i); > 0 */
+} whist_update;
+
+/* One metric as a fraction: the pooled value over sites is Σ num / Σ den. n counts rows. */
+typedef struct whist_metric_sum {
+    double num, den, n;
+} whist_metric_sum;
+
+/* What the coordinator sends for one round. */
+typedef struct whist_learner_round {
+    uint64_t round;     /* 0 … rounds-1 */
+    const float *model; /* (n) */
+    size_t n;
+    size_t n_broadcast; /* the strategy's extra vectors (SCAFFOLD's c), each (n) */
+    const float *broadcast[WHIST_MAX_VECTORS];
+} whist_learner_round;
+
+typedef struct whist_learner_env {
+    const whist_model *model;       /* shape and mathematics, no weights */
+    const whist_dataset *data;      /* this site's rows */
+    const whist_settings *settings; /* of the class's own option table */
+    const char *site;
+    uint64_t seed;              /* the study's: order of rows only, never privacy noise */
+    const char *const *metrics; /* names from the study, n_metrics of them */
+    size_t n_metrics;
+} whist_learner_env;
+
+typedef struct whist_learner_class whist_learner_class;
+
+/* Every learner object begins with this. */
+typedef struct whist_learner {
+    const whist_learner_class *class_;
+} whist_learner;
+
+struct whist_learner_class {
+    const char *name;
+    const char *doc;
+    const whist_option *options;
+    /* The vectors of an update, by name, ending with NULL: {"delta", NULL}. A strategy takes a
+     * learner whose list equals its own. */
+    const char *const *vectors;
+    size_t n_broadcast; /* extra vectors it needs from the strategy */
+    size_t n_states;    /* vectors (model length) that it keeps between rounds */
+
+    whist_status (*new_)(whist_learner **out, const whist_learner_env *env); /* env's parts outlive the learner */
+    void (*free_)(whist_learner *self);
+    /* Makes the update for this round. Same inputs and state, same bits, any number of threads. */
+    whist_status (*fit)(whist_learner *self, const whist_learner_round *round, whist_update *out);
+    /* out[k] for env->metrics[k] on one fold; zero sums where the fold has no rows. */
+    whist_status (*evaluate)(whist_learner *self, const float *model, whist_fold fold, whist_metric_sum *out);
+    /* personal (n) = model adapted to the rows; NULL where the learner has no such thing. */
+    whist_status (*adapt)(whist_learner *self, const float *model, const whist_rows *support, float *personal);
+    /* The n_states vectors, to be stored with the update; pointers stay the learner's. NULL if stateless. */
+    whist_status (*state)(whist_learner *self, float **out);
+};
+
+/* The classes of the library; the list ends with NULL. */
+WHIST_API const whist_learner_class *const *whist_learner_classes(void);
+
+/* For learners over a whist_model: metrics of `model` on a fold of the data set. */
+WHIST_API WHIST_MUST_CHECK whist_status whist_learn_evaluate(whist_metric_sum *out, const whist_model *model,
+                                                             const float *params, const whist_rows *rows,
+                                                             const char *const *metrics, size_t n_metrics);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
