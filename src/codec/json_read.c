@@ -5,24 +5,34 @@
 #include <math.h>
 #include <string.h>
 
-/* The deepest nesting of brackets outside strings. What is inside a string cannot be told apart
- * wrongly by more than jansson would: both end it at the first quote without a backslash. */
-static unsigned deepest(whist_bytes text)
+/* What the text will cost when read, seen without reading it: levels of brackets and number of
+ * values, outside strings. Both we and jansson end a string at the first quote that no backslash
+ * precedes, so neither sees brackets that the other does not. */
+typedef struct outline {
+    unsigned depth, deepest;
+    size_t n_values; /* an upper bound */
+} outline;
+
+static outline look_over(whist_bytes text)
 {
-    unsigned depth = 0, most = 0;
+    outline o = {0, 0, 1};
     bool inside = false;
     for (size_t i = 0; i < text.len; i++) {
         uint8_t c = text.data[i];
-        if (inside && c == '\\') i++;
-        else if (c == '"') inside = !inside;
-        else if (!inside && (c == '[' || c == '{')) {
-            if (++depth > most) most = depth;
-        } else if (!inside && (c == ']' || c == '}') && depth > 0) depth--;
+        if (inside && c == '\\')
+            i++;
+        else if (c == '"')
+            inside = !inside;
+        if (inside) continue;
+        bool opens = c == '[' || c == '{', closes = c == ']' || c == '}';
+        if (opens && ++o.depth > o.deepest) o.deepest = o.depth;
+        if (closes && o.depth > 0) o.depth--;
+        if (opens || c == ',') o.n_values++;
     }
-    return most;
+    return o;
 }
 
-/* Before the position jansson may quote the text near the fault: that part is cut off, it is data. */
+/* jansson quotes the text near the fault; that part is cut off, it may be somebody's data. */
 static int without_quote(const char *text)
 {
     const char *near = strstr(text, " near '");
@@ -34,13 +44,16 @@ whist_status wh_json_read(wh_json **out, whist_bytes text, size_t max_size, unsi
     json_error_t error;
     if (text.len > max_size) WH_FAIL(WHIST_E_RANGE, "%s: more than the allowed %zu bytes of JSON", name, max_size);
     if (max_depth > WH_JSON_DEPTH_MAX) max_depth = WH_JSON_DEPTH_MAX;
-    if (deepest(text) > max_depth)
-        WH_FAIL(WHIST_E_FORMAT, "%s: JSON nested deeper than %u levels", name, max_depth);
+    outline o = look_over(text);
+    if (o.deepest > max_depth) WH_FAIL(WHIST_E_FORMAT, "%s: JSON nested deeper than %u levels", name, max_depth);
+    if (o.n_values > WH_JSON_VALUES_MAX)
+        WH_FAIL(WHIST_E_RANGE, "%s: more than %d values in one JSON document", name, WH_JSON_VALUES_MAX);
     json_t *json = json_loadb(text.data ? (const char *)text.data : "", text.len, JSON_REJECT_DUPLICATES, &error);
-    if (!json && json_error_code(&error) == json_error_out_of_memory) WH_FAIL(WHIST_E_NOMEM, "no memory to read %s", name);
+    if (!json && json_error_code(&error) == json_error_out_of_memory)
+        WH_FAIL(WHIST_E_NOMEM, "no memory to read %s", name);
     if (!json)
-        WH_FAIL(WHIST_E_FORMAT, "%s, line %d, column %d: not the JSON it should be: %.*s", name, error.line, error.column,
-                without_quote(error.text), error.text);
+        WH_FAIL(WHIST_E_FORMAT, "%s, line %d, column %d: not the JSON it should be: %.*s", name, error.line,
+                error.column, without_quote(error.text), error.text);
     *out = json;
     return WHIST_OK;
 }

@@ -32,9 +32,12 @@ static bool in_object(const whist_json *json)
 /* What comes before a value: a comma, or nothing, and the rules of the place. */
 static bool before_value(whist_json *json)
 {
-    if (json->done) refuse(json, "a second document");
-    else if (in_object(json) && !json->keyed) refuse(json, "a value without a key");
-    else if (!json->keyed && !json->first) add(json, ",");
+    if (json->done)
+        refuse(json, "a second document");
+    else if (in_object(json) && !json->keyed)
+        refuse(json, "a value without a key");
+    else if (!json->keyed && !json->first)
+        add(json, ",");
     json->first = false;
     json->keyed = false;
     return json->failed == WHIST_OK;
@@ -82,10 +85,14 @@ static whist_status add_string(wh_buf *out, whist_bytes text)
         if (c >= 0x20 && c != '"' && c != '\\' && c != 0x7F) continue;
         WH_TRY(wh_buf_add(out, text.data + from, i - from));
         from = i + 1;
-        if (c == '"' || c == '\\') WH_TRY(wh_buf_text(out, "\\%c", c));
-        else if (c == '\n') WH_TRY(wh_buf_text(out, "\\n"));
-        else if (c == '\t') WH_TRY(wh_buf_text(out, "\\t"));
-        else WH_TRY(wh_buf_text(out, "\\u%04x", c));
+        if (c == '"' || c == '\\')
+            WH_TRY(wh_buf_text(out, "\\%c", c));
+        else if (c == '\n')
+            WH_TRY(wh_buf_text(out, "\\n"));
+        else if (c == '\t')
+            WH_TRY(wh_buf_text(out, "\\t"));
+        else
+            WH_TRY(wh_buf_text(out, "\\u%04x", c));
     }
     WH_TRY(wh_buf_add(out, text.data + from, text.len - from));
     return wh_buf_add(out, "\"", 1);
@@ -105,8 +112,10 @@ void wh_json_bytes(whist_json *json, whist_bytes text)
 
 void whist_json_text(whist_json *json, const char *text)
 {
-    if (text) wh_json_bytes(json, (whist_bytes){(const uint8_t *)text, strlen(text)});
-    else whist_json_null(json);
+    if (text)
+        wh_json_bytes(json, (whist_bytes){(const uint8_t *)text, strlen(text)});
+    else
+        whist_json_null(json);
 }
 
 void whist_json_key(whist_json *json, const char *name)
@@ -116,8 +125,7 @@ void whist_json_key(whist_json *json, const char *name)
         return;
     }
     if (!json->first) add(json, ",");
-    if (json->failed == WHIST_OK)
-        note(json, add_string(json->out, (whist_bytes){(const uint8_t *)name, strlen(name)}));
+    if (json->failed == WHIST_OK) note(json, add_string(json->out, (whist_bytes){(const uint8_t *)name, strlen(name)}));
     add(json, ":");
     json->first = false;
     json->keyed = true;

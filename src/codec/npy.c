@@ -95,8 +95,7 @@ static whist_status read_shape(wh_npy *npy, wh_cursor *c, const char *name)
     bool comma = true;
     if (!take(c, '(')) WH_FAIL(WHIST_E_FORMAT, "%s: its 'shape' is not a tuple", name);
     while (!take(c, ')')) {
-        if (npy->n_dims == WH_DIMS_MAX)
-            WH_FAIL(WHIST_E_FORMAT, "%s has more than %d dimensions", name, WH_DIMS_MAX);
+        if (npy->n_dims == WH_DIMS_MAX) WH_FAIL(WHIST_E_FORMAT, "%s has more than %d dimensions", name, WH_DIMS_MAX);
         if (!comma || !take_size(c, &npy->dims[npy->n_dims++]))
             WH_FAIL(WHIST_E_FORMAT, "%s: its 'shape' is not a tuple of sizes", name);
         comma = take(c, ',');
