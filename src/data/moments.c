@@ -29,6 +29,11 @@ void wh_rows_moments(double *mean, double *sd, const whist_dataset *dataset, boo
             sd[j] += off * off;
         }
     for (size_t j = 0; j < width; j++) sd[j] = count > 1 ? sqrt(sd[j] / (double)(count - 1)) : 0;
+    for (size_t j = 0; j < width; j++) { /* a constant is found as such: its mean may be off by a rounding */
+        size_t i = 1;
+        while (i < count && x[i * width + j] == x[j]) i++;
+        if (i == count) mean[j] = (double)x[j], sd[j] = 0;
+    }
     for (size_t j = width; j < d; j++) mean[j] = mean[0], sd[j] = sd[0];
 }
 
