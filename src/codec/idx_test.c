@@ -1,7 +1,7 @@
 /* Tests of codec/idx.h and codec/gzip.h. */
-#include "codec/idx.h"
 #include "base/file.h"
 #include "codec/gzip.h"
+#include "codec/idx.h"
 #include "test.h"
 
 #include <string.h>

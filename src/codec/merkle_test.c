@@ -188,7 +188,8 @@ static void test_consistency_of_every_beginning_and_of_nothing_else(void **state
             wh_digest changed = naive_root(other, n);
             assert_ok(wh_merkle_prove_consistency(&forged, other, n, old));
             assert_int_equal(wh_merkle_check_consistency(&old_root, old, &changed, n, &forged), WHIST_E_AUTH);
-            if (old > 1) assert_int_equal(wh_merkle_check_consistency(&old_root, old - 1, &root, n, &proof), WHIST_E_AUTH);
+            if (old > 1)
+                assert_int_equal(wh_merkle_check_consistency(&old_root, old - 1, &root, n, &proof), WHIST_E_AUTH);
             if (proof.n == 0) continue;
             proof.path[0].bytes[31] ^= 1;
             assert_int_equal(wh_merkle_check_consistency(&old_root, old, &root, n, &proof), WHIST_E_AUTH);
