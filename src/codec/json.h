@@ -10,7 +10,10 @@
 
 #include <jansson.h>
 
-enum { WH_JSON_DEPTH_MAX = 64 };
+enum {
+    WH_JSON_DEPTH_MAX = 64,
+    WH_JSON_VALUES_MAX = 1 << 20 /* in one document; each takes up to about 300 bytes when read */
+};
 
 typedef json_t wh_json;
 static inline void wh_json_unref(wh_json *json)
@@ -21,7 +24,7 @@ WH_AUTO_FREE(wh_json, wh_json_unref) /* WH_AUTO(wh_json_ptr) root = NULL; */
 
 /* Reads one document: an object or an array, valid UTF-8, at most max_size bytes and max_depth
  * (≤ 64) levels. `name` stands in error texts. WHIST_E_FORMAT with line and column; WHIST_E_RANGE
- * above max_size; WHIST_E_NOMEM. Ended by wh_json_unref. */
+ * above max_size or WH_JSON_VALUES_MAX; WHIST_E_NOMEM. Ended by wh_json_unref. */
 WH_MUST_CHECK whist_status wh_json_read(wh_json **out, whist_bytes text, size_t max_size, unsigned max_depth,
                                         const char *name);
 

@@ -7,13 +7,9 @@
 #ifndef WH_CODEC_MERKLE_H
 #define WH_CODEC_MERKLE_H
 
-#include "base/buf.h"
+#include "crypt/hash.h"
 
-enum { WH_MERKLE_SIZE = 32, WH_MERKLE_PROOF_MAX = 65 };
-
-typedef struct wh_digest {
-    uint8_t bytes[WH_MERKLE_SIZE];
-} wh_digest;
+enum { WH_MERKLE_PROOF_MAX = 65 };
 
 typedef struct wh_merkle {
     uint64_t n;
@@ -29,11 +25,11 @@ typedef struct wh_merkle_proof {
     wh_digest path[WH_MERKLE_PROOF_MAX];
 } wh_merkle_proof;
 
-WH_MUST_CHECK whist_status wh_merkle_leaf(wh_digest *out, whist_bytes entry);
+void wh_merkle_leaf(wh_digest *out, whist_bytes entry);
 /* Adds a leaf hash. WHIST_E_RANGE for a full tree (2^64 - 1). On failure the tree is as before. */
 WH_MUST_CHECK whist_status wh_merkle_add(wh_merkle *tree, const wh_digest *leaf);
 /* The tree head; SHA-256 of nothing for the empty tree. */
-WH_MUST_CHECK whist_status wh_merkle_root(wh_digest *out, const wh_merkle *tree);
+void wh_merkle_root(wh_digest *out, const wh_merkle *tree);
 
 /* The path that shows leaf `index` to be in the tree of these n leaf hashes. WHIST_E_ARG. */
 WH_MUST_CHECK whist_status wh_merkle_prove_inclusion(wh_merkle_proof *out, const wh_digest *leaves, uint64_t n,

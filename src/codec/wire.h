@@ -18,6 +18,8 @@ typedef struct wh_wire {
     uint8_t *at; /* the part of memory being handed out, with `left` bytes */
     size_t left;
     size_t used, ceiling; /* bytes of memory */
+    bool exhausted;       /* something was refused because of the ceiling */
+    bool no_memory;       /* … or because there was none */
 } wh_wire;
 #define WH_WIRE_EMPTY                                                                                                  \
     {                                                                                                                  \
@@ -37,7 +39,8 @@ WH_MUST_CHECK whist_status wh_wire_decode(wh_wire *out, const ProtobufCMessageDe
 void wh_wire_clear(wh_wire *wire);
 WH_AUTO_CLEAR(wh_wire, wh_wire_clear)
 
-/* Appends a message. The caller has set version and study: WHIST_E_ARG otherwise. WHIST_E_RANGE
+/* Appends a message. Set it up by whist__v1__…__init(&message), not by the _INIT macros, which cast
+ * const away. The caller has set version and study: WHIST_E_ARG otherwise. WHIST_E_RANGE
  * past the buffer's limit, WHIST_E_NOMEM. */
 WH_MUST_CHECK whist_status wh_wire_encode(wh_buf *out, const ProtobufCMessage *message);
 

@@ -1,8 +1,9 @@
 #include "draw/stream.h"
 
 #include <math.h>
-#include <sodium.h>
 #include <string.h>
+
+#include "crypt/hash.h"
 
 /* ---- Philox4x32-10: a 4-word block through ten rounds of multiply, swap, xor. */
 
@@ -39,18 +40,11 @@ static void refill(wh_seeded *stream)
 
 /* ---- Names of streams */
 
-static void hash_u64(crypto_hash_sha256_state *hash, uint64_t value)
-{
-    uint8_t bytes[8];
-    for (int i = 0; i < 8; i++) bytes[i] = (uint8_t)(value >> (8 * i));
-    crypto_hash_sha256_update(hash, bytes, sizeof bytes);
-}
-
-static void hash_text(crypto_hash_sha256_state *hash, const char *text)
+static void hash_text(wh_sha256 *hash, const char *text)
 {
     size_t len = strlen(text);
-    hash_u64(hash, len);
-    crypto_hash_sha256_update(hash, (const uint8_t *)text, len);
+    wh_sha256_u64(hash, len);
+    wh_sha256_update(hash, text, len);
 }
 
 static uint32_t load_u32(const uint8_t *at)
@@ -59,20 +53,20 @@ static uint32_t load_u32(const uint8_t *at)
 }
 
 /* SHA-256("whist stream 1" | seed | purpose | site | index): numbers as 8 little-endian bytes, texts
- * behind their length. libsodium's hash is used because it cannot fail. */
+ * behind their length. */
 void wh_seeded_init(wh_seeded *out, uint64_t seed, const char *purpose, const char *site, uint64_t index)
 {
-    crypto_hash_sha256_state hash;
-    uint8_t digest[crypto_hash_sha256_BYTES];
-    crypto_hash_sha256_init(&hash);
+    wh_sha256 hash;
+    wh_digest digest;
+    wh_sha256_init(&hash);
     hash_text(&hash, "whist stream 1");
-    hash_u64(&hash, seed);
+    wh_sha256_u64(&hash, seed);
     hash_text(&hash, purpose);
     hash_text(&hash, site ? site : "");
-    hash_u64(&hash, index);
-    crypto_hash_sha256_final(&hash, digest);
-    *out = (wh_seeded){.key = {load_u32(digest), load_u32(digest + 4)},
-                       .nonce = {load_u32(digest + 8), load_u32(digest + 12)}};
+    wh_sha256_u64(&hash, index);
+    wh_sha256_final(&digest, &hash);
+    *out = (wh_seeded){.key = {load_u32(digest.bytes), load_u32(digest.bytes + 4)},
+                       .nonce = {load_u32(digest.bytes + 8), load_u32(digest.bytes + 12)}};
 }
 
 /* ---- Numbers */
