@@ -1,0 +1,9 @@
+/* codec/bench.h: what the program can measure of this room. */
+#ifndef WH_CODEC_BENCH_H
+#define WH_CODEC_BENCH_H
+
+#include "base/status.h"
+
+extern const whist_bench wh_codec_benches[]; /* ends with a row whose name is NULL */
+
+#endif
