@@ -108,9 +108,9 @@ WH_MUST_CHECK whist_status wh_store_machine_get(wh_store *store, uint64_t step, 
 /* Metrics of a round's model; site "" is the pooled sum. A second put replaces; WHIST_E_RANGE where a number
  * is not finite. Listed by round, site, fold, name. */
 WH_MUST_CHECK whist_status wh_store_metric_put(wh_store *store, uint64_t round, const char *site, whist_fold fold,
-                                               const char *name, const whist_metric_sum *sum);
+                                               const char *name, const whist_metric_value *sum);
 typedef whist_status wh_metric_fn(void *user, uint64_t round, const char *site, whist_fold fold, const char *name,
-                                  const whist_metric_sum *sum);
+                                  const whist_metric_value *sum);
 WH_MUST_CHECK whist_status wh_store_metrics(wh_store *store, wh_metric_fn *fn, void *user);
 
 /* ---- Answers of a site or party ----

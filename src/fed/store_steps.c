@@ -221,7 +221,7 @@ whist_status wh_store_machine_get(wh_store *store, uint64_t step, const char *ac
 /* ---- Metrics ---- */
 
 whist_status wh_store_metric_put(wh_store *store, uint64_t round, const char *site, whist_fold fold, const char *name,
-                                 const whist_metric_sum *sum)
+                                 const whist_metric_value *sum)
 {
     if (!isfinite(sum->num) || !isfinite(sum->den) || !isfinite(sum->n))
         WH_FAIL(WHIST_E_RANGE, "metric %s of round %" PRIu64 " is not a finite number", name, round);
@@ -248,8 +248,8 @@ whist_status wh_store_metrics(wh_store *store, wh_metric_fn *fn, void *user)
         if (!row) return WHIST_OK;
         WH_TRY(wh_column_u64(&stmt, 0, INT64_MAX, &round));
         WH_TRY(wh_column_u64(&stmt, 2, WHIST_FOLD_TEST, &fold));
-        whist_metric_sum sum = {sqlite3_column_double(stmt.stmt, 4), sqlite3_column_double(stmt.stmt, 5),
-                                sqlite3_column_double(stmt.stmt, 6)};
+        whist_metric_value sum = {sqlite3_column_double(stmt.stmt, 4), sqlite3_column_double(stmt.stmt, 5),
+                                  sqlite3_column_double(stmt.stmt, 6)};
         WH_TRY(fn(user, round, wh_column_text(&stmt, 1), (whist_fold)fold, wh_column_text(&stmt, 3), &sum));
     }
 }
