@@ -1,8 +1,11 @@
-/* whist/data.h: a site's rows, as the study's schema says they are.
+/* whist/data.h: a site's rows, as the study's schema says they are; and the known public data sets.
  *
  * The schema is agreed in the study and holds no local path; a data set is one site's rows of it,
  * turned into numbers: x (N,D) float32 row-major, y (N). Nothing about a column is discovered
- * from the data (that would leak): types, levels and bounds stand in the schema. */
+ * from the data (that would leak): types, levels and bounds stand in the schema.
+ *
+ * Every file is a bare name inside the site's data folder: no '/', not ".", not "..". Error texts name
+ * file, line and column and never what stands there. */
 #ifndef WHIST_DATA_H
 #define WHIST_DATA_H
 
@@ -16,15 +19,17 @@ enum { WHIST_NAME_SIZE = 64, WHIST_MAX_COLUMNS = 65536 };
 
 typedef enum whist_data_format {
     WHIST_DATA_CSV,
-    WHIST_DATA_IDX,       /* images and labels as published with MNIST, .gz or plain */
-    WHIST_DATA_SYNTHETIC, /* seeded cohort with the schema's columns; for machines without the data */
+    WHIST_DATA_IDX, /* images and labels as published with MNIST, .gz or plain */
+    /* A seeded cohort with the schema's columns (or image size), each site a little shifted; for
+     * machines without the data. Split file and partition are not used: every site has its own rows. */
+    WHIST_DATA_SYNTHETIC,
 } whist_data_format;
 
 typedef enum whist_column_type {
     WHIST_COLUMN_IGNORE,
     WHIST_COLUMN_REAL,
-    WHIST_COLUMN_CATEGORY, /* one-hot over `levels` */
-    WHIST_COLUMN_TARGET,   /* what the model predicts */
+    WHIST_COLUMN_CATEGORY, /* one-hot over `levels`; numbers are compared as numbers: 1 is 1.0 */
+    WHIST_COLUMN_TARGET,   /* what the model predicts; survival: the time, >= 0 */
     WHIST_COLUMN_EVENT,    /* survival: 1 = the event was seen, 0 = censored */
     WHIST_COLUMN_SITE,     /* names the site that owns the row */
     WHIST_COLUMN_ROW,      /* the row's id, for a split file that names ids */
@@ -43,7 +48,15 @@ typedef struct whist_column {
     bool standardize; /* REAL: take part in standardisation (default true); one-hot columns follow the schema's flag */
 } whist_column;
 
-typedef enum whist_missing { WHIST_MISSING_DROP, WHIST_MISSING_REFUSE, WHIST_MISSING_MEAN } whist_missing;
+/* What becomes of a row with a missing value in a column that is used. A column's own `fill` comes
+ * first. A missing target or event drops the row, or is refused. */
+typedef enum whist_missing {
+    WHIST_MISSING_DROP,
+    WHIST_MISSING_REFUSE,
+    WHIST_MISSING_MEAN, /* of the site's training rows; for a category: how often each level is there */
+} whist_missing;
+/* x <- (x - mean) / sd over training rows, sd with n - 1; a constant column has sd 1 and becomes 0.
+ * SITE on images takes one mean and sd over all pixels. */
 typedef enum whist_standardize {
     WHIST_STANDARDIZE_NONE,
     WHIST_STANDARDIZE_SITE,
@@ -51,9 +64,9 @@ typedef enum whist_standardize {
 } whist_standardize;
 typedef enum whist_task {
     WHIST_TASK_REGRESSION,
-    WHIST_TASK_BINARY,
-    WHIST_TASK_CLASSES,
-    WHIST_TASK_SURVIVAL
+    WHIST_TASK_BINARY,  /* y: threshold, or one of two levels, or 0 and 1 */
+    WHIST_TASK_CLASSES, /* y: one of the levels, or 0 … n_classes - 1 */
+    WHIST_TASK_SURVIVAL /* y: time; event: 0 or 1 */
 } whist_task;
 
 /* Which rows a site has when the data are not already one file a site. */
@@ -61,16 +74,19 @@ typedef enum whist_partition {
     WHIST_PARTITION_FILE,   /* each site names its own file in the study */
     WHIST_PARTITION_COLUMN, /* the SITE column names the owner */
     WHIST_PARTITION_IID,    /* simulation: shuffled and dealt out evenly */
-    WHIST_PARTITION_SHARDS, /* simulation: sorted by target, `shards` pieces a site */
+    WHIST_PARTITION_SHARDS, /* simulation: sorted by target, `shards` pieces a site; test rows as IID */
+    WHIST_PARTITION_SPLIT,  /* the split file's fold names the site: fold_train "train_{index}" */
 } whist_partition;
 
 typedef struct whist_schema {
     char set[WHIST_NAME_SIZE]; /* name of the data set, "heart" */
     whist_data_format format;
     whist_task task;
-    char delimiter;
-    bool header;    /* the first line names the columns: matched by name, in any order */
-    char **missing; /* texts that mean "no value" */
+    char file[128];    /* CSV: the file that all sites share, where the source names none */
+    char delimiter;    /* 0: a comma */
+    size_t skip_lines; /* CSV: lines before the header or the first row */
+    bool header;       /* the first line names the columns: matched by name, in any order, others are ignored */
+    char **missing;    /* texts that mean "no value"; an empty field always does */
     size_t n_missing;
     whist_missing rows_with_missing;
     whist_column *columns;
@@ -79,23 +95,29 @@ typedef struct whist_schema {
     bool standardize_one_hot; /* one-hot columns are standardised too */
     size_t n_classes;         /* CLASSES */
 
-    /* Split: a file in the data folder that names rows (columns site, row = 1-based line, fold) … */
+    /* Split: a CSV file with header in the data folder that says which fold a row belongs to. Its
+     * column split_row holds the row's 1-based line in its file, or the row's id where the schema has a
+     * ROW column; split_site ("" where it has none) the site's name. Rows it does not name are left
+     * out, and so are folds of other names. In fold names {site} and {index} (from 0) stand for the
+     * site's. Empty names: "row", "fold", "train", "test", and no validation fold. … */
     char split_file[128];
     char split_site[WHIST_NAME_SIZE], split_row[WHIST_NAME_SIZE], split_fold[WHIST_NAME_SIZE];
-    char fold_train[WHIST_NAME_SIZE], fold_test[WHIST_NAME_SIZE];
+    char fold_train[WHIST_NAME_SIZE], fold_test[WHIST_NAME_SIZE], fold_validation[WHIST_NAME_SIZE];
     /* … or fractions drawn from the study's seed, stratified by target for classes. */
-    double test_fraction;       /* used where split_file is "" */
-    double validation_fraction; /* of the training rows */
+    double test_fraction;       /* used where split_file and test_images are ""; SYNTHETIC: 0 means 1/3 */
+    double validation_fraction; /* of the training rows, where the split file names no validation fold */
 
     whist_partition partition;
     unsigned shards;
-    char train_images[128], train_labels[128], test_images[128], test_labels[128]; /* IDX */
+    char train_images[128], train_labels[128], test_images[128], test_labels[128]; /* IDX; test may be "" */
+    unsigned image_height, image_width; /* IDX (or SYNTHETIC without columns): D = height * width, values 0 … 1 */
 
+    /* Example weights by class, for training and validation rows. */
     double *class_weights; /* NULL: all 1 */
     size_t n_class_weights;
     bool class_weights_balanced; /* n / (classes * count), from the site's own training rows */
 
-    uint64_t synthetic_rows; /* rows a site, SYNTHETIC */
+    uint64_t synthetic_rows; /* rows a site, SYNTHETIC; 0 means 200 */
 } whist_schema;
 
 typedef enum whist_fold { WHIST_FOLD_TRAIN, WHIST_FOLD_VALIDATION, WHIST_FOLD_TEST } whist_fold;
@@ -112,27 +134,32 @@ typedef struct whist_rows {
 typedef struct whist_dataset whist_dataset;
 
 /* Where a site's rows lie: the folder that holds the set, and this site's file in it (FILE). For
- * IID and SHARDS, index and count say which part is this site's. */
+ * IID, SHARDS and SPLIT, index and count say which part is this site's. */
 typedef struct whist_data_source {
     const char *folder;
-    const char *file; /* may be NULL for other partitions */
+    const char *file; /* NULL: the schema's */
     const char *site; /* the site's name in the study */
     size_t site_index, n_sites;
     uint64_t seed; /* the study's: public order of splits and parts */
-    /* Column mapping of the site: its own header name for each schema column, or NULL. */
+    /* Column mapping of the site: NULL, or for each schema column the site's own header name or NULL. */
     const char *const *local_names;
 } whist_data_source;
 
 /* Reads, checks and converts. WHIST_E_IO, WHIST_E_FORMAT naming file, line and column. The schema is not
- * kept. Standardisation per site is already applied; for POOLED call the two functions below. */
+ * kept. Standardisation per site is already applied; for POOLED call the two functions below. A site
+ * without training rows is WHIST_E_FORMAT. */
 WHIST_API WHIST_MUST_CHECK whist_status whist_dataset_open(whist_dataset **out, const whist_schema *schema,
                                                            const whist_data_source *source);
-/* All sites of a simulation at once, reading each file once. out has source->n_sites entries, owned by
- * the caller one by one. files[i] and names[i] per site; source's file, site, site_index are ignored. */
+/* All sites of a simulation at once, reading each file once; each gets what whist_dataset_open would
+ * give it. out has source->n_sites entries, owned by the caller one by one; on failure none is set.
+ * names[i] per site; files NULL, or files[i] per site (FILE); source's file (FILE), site, site_index are
+ * ignored. Sites that share a file share one block of memory, freed with the last of them. */
 WHIST_API WHIST_MUST_CHECK whist_status whist_dataset_open_all(whist_dataset **out, const whist_schema *schema,
                                                                const whist_data_source *source,
                                                                const char *const *files, const char *const *names);
-/* The rows of several sites as one data set, each standardised as it stands (the pooled baseline). */
+/* The rows of several sites as one data set, each standardised as it stands (the pooled baseline).
+ * Nothing is copied where the parts are all sites of one whist_dataset_open_all, in order. The parts may
+ * be freed before or after. WHIST_E_ARG where they have different columns. */
 WHIST_API WHIST_MUST_CHECK whist_status whist_dataset_concat(whist_dataset **out, whist_dataset *const *parts,
                                                              size_t n);
 /* n examples made elsewhere (copied): no schema needed. For tests, benches and embedders. */
@@ -150,11 +177,56 @@ WHIST_API WHIST_MUST_CHECK whist_status whist_schema_features(const whist_schema
                                                               size_t *out_outputs);
 WHIST_API void whist_schema_clear(whist_schema *schema);
 
+/* What `whist data describe` shows, at the site only: counts are data too. Views into the data set. */
+typedef struct whist_data_summary {
+    bool synthetic;
+    uint64_t rows_read;      /* rows of the site's files, or of the shared file */
+    uint64_t rows_dropped;   /* of those, dropped for a missing value */
+    uint64_t rows_left_out;  /* neither dropped nor this site's, or not named by the split file */
+    size_t rows[3];          /* by whist_fold */
+    size_t n_classes;        /* 0 for regression; survival: 2, censored and seen */
+    const uint64_t *classes; /* (3, n_classes) */
+    size_t n_columns;
+    const uint64_t *missing; /* (n_columns) of the schema: missing values met in rows_read */
+} whist_data_summary;
+WHIST_API whist_data_summary whist_dataset_describe(const whist_dataset *dataset);
+
 /* Pooled standardisation: sums (2D+1 values: n, Σx, Σx² of the training rows) leave through the
- * protection; the pooled mean and sample sd come back and are applied once. */
+ * protection; the pooled mean and sample sd come back and are applied once, to the columns that take
+ * part in it. An sd of 0 counts as 1. WHIST_E_STATE the second time. */
 WHIST_API void whist_dataset_moments(const whist_dataset *dataset, double *sums);
 WHIST_API WHIST_MUST_CHECK whist_status whist_dataset_standardize(whist_dataset *dataset, const double *mean,
                                                                   const double *sd);
+
+/* ---- Public data sets ------------------------------------------------------------------------
+ * A table of what `whist data get NAME` fetches from its publisher. Fetching is the program's work. */
+
+enum { WHIST_DATA_MIRRORS = 3 };
+
+typedef struct whist_data_file {
+    const char *name;                     /* in the set's folder; NULL ends the list */
+    const char *urls[WHIST_DATA_MIRRORS]; /* the publisher first; NULL where there are fewer. None: the file is
+                                             derived from the others by whist_data_derive */
+    const char *sha256;                   /* hex */
+    uint64_t size;                        /* bytes */
+} whist_data_file;
+
+typedef struct whist_data_set {
+    const char *name; /* "heart": also the name of its folder; NULL ends the table */
+    const char *title;
+    const char *licence;
+    const char *citation;
+    const char *notice; /* what a user has to promise or to know; "" where nothing */
+    const whist_data_file *files;
+} whist_data_set;
+
+WHIST_API const whist_data_set *whist_data_sets(void);
+/* NULL where the name is not known. */
+WHIST_API const whist_data_set *whist_data_find(const char *name);
+/* Every file is there, with its size and hash. WHIST_E_IO or WHIST_E_FORMAT naming the first that is not. */
+WHIST_API WHIST_MUST_CHECK whist_status whist_data_verify(const whist_data_set *set, const char *folder);
+/* Writes the files that are computed from downloaded ones (heart: FLamby's split), where a set has such. */
+WHIST_API WHIST_MUST_CHECK whist_status whist_data_derive(const whist_data_set *set, const char *folder);
 
 #ifdef __cplusplus
 }

@@ -1,0 +1,58 @@
+/* data/block.h: the memory that rows live in, shared by the data sets that were opened together.
+ *
+ *     rows   | train of site 0 | train of site 1 | … | validation of site 0 | … | test of site 0 | … |
+ *     x      (n,d)     y, event, weight  (n)
+ *
+ * A data set is three runs of rows. Because a fold of all sites is one run too, the pooled data set of
+ * all sites is a view. */
+#ifndef WH_DATA_BLOCK_H
+#define WH_DATA_BLOCK_H
+
+#include <stdatomic.h>
+
+#include "base/mem.h"
+#include "whist/data.h"
+
+typedef struct wh_block {
+    atomic_size_t refs;
+    atomic_bool overlapped; /* a row belongs to two data sets: whoever wants to change it copies first */
+    size_t n, d;
+    float *x, *y;
+    float *event, *weight; /* or NULL */
+    char **names;          /* (d), or NULL for images */
+    bool *takes_part;      /* (d) in standardisation */
+    wh_arena arena;        /* names */
+} wh_block;
+
+/* With one reference. x and y are not set, weight is 1, takes_part is false. */
+WH_MUST_CHECK whist_status wh_block_new(wh_block **out, size_t n, size_t d, bool event, bool weight);
+WH_MUST_CHECK whist_status wh_block_set_name(wh_block *block, size_t j, const char *name, const char *level);
+WH_MUST_CHECK whist_status wh_block_copy_frame(wh_block *to, const wh_block *from);
+wh_block *wh_block_ref(wh_block *block);
+void wh_block_unref(wh_block *block);
+WH_AUTO_FREE(wh_block, wh_block_unref)
+
+struct whist_dataset {
+    wh_block *block;
+    size_t begin[3], n[3]; /* by fold */
+    bool standardized;     /* by given moments */
+    bool synthetic;
+    uint64_t rows_read, rows_dropped, rows_left_out;
+    size_t n_classes, n_columns;
+    uint64_t *classes, *missing; /* (3, n_classes), (n_columns) */
+};
+WH_AUTO_FREE(whist_dataset, whist_dataset_free)
+
+/* Makes an empty data set that holds a reference to the block. */
+WH_MUST_CHECK whist_status wh_dataset_new(whist_dataset **out, wh_block *block, size_t n_classes, size_t n_columns);
+
+/* ---- Standardisation (moments.c) */
+
+/* x <- (x - mean) / sd over the three runs of a data set; columns with sd 0 are divided by 1. */
+void wh_rows_standardize(whist_dataset *dataset, const double *mean, const double *sd);
+/* Mean and sample sd of the training rows' columns (images: of all pixels together). mean, sd: (d). */
+void wh_rows_moments(double *mean, double *sd, const whist_dataset *dataset, bool images);
+/* Puts the training mean for NaN. WHIST_E_FORMAT naming a column that has no value at all. */
+WH_MUST_CHECK whist_status wh_rows_fill_mean(whist_dataset *dataset, const char *site);
+
+#endif
