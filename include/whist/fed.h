@@ -48,6 +48,12 @@ typedef struct whist_phase {
     bool upload;         /* sites upload their protected elements in it; exactly one phase does */
 } whist_phase;
 
+/* One vector of an upload: elements of Z_2^bits, packed in element_bytes(bits) bytes each. */
+typedef struct whist_ring_vector {
+    uint64_t length;
+    unsigned bits;
+} whist_ring_vector;
+
 typedef struct whist_protection_env {
     whist_role role;
     const char *name;     /* this actor's */
@@ -57,9 +63,8 @@ typedef struct whist_protection_env {
     const char *const *sites;
     size_t n_parties;
     const char *const *parties;
-    unsigned bits;    /* of the ring Z_2^bits */
-    size_t n_vectors; /* of the upload, in order; lengths[k] elements each */
-    const uint64_t *lengths;
+    size_t n_vectors; /* of the upload, in order: those of the update, then one of sums (rows, metrics) */
+    const whist_ring_vector *vectors;
     size_t min_sites; /* fewer survivors: no reveal */
     const whist_settings *settings;
 } whist_protection_env;
@@ -94,18 +99,20 @@ struct whist_protection_class {
     /* One phase at one actor. Sites and parties: before they answer (and, in the upload phase, before
      * protect). Coordinator: when the phase has closed, with alive = who completed it. NULL: nothing to do. */
     whist_status (*step)(whist_protection *self, const whist_phase_input *in, whist_send_fn *send, void *outbox);
-    /* Bytes that n elements take when protected. */
-    uint64_t (*size)(const whist_protection *self, uint64_t n);
-    /* Site: n elements of vector k from `offset` on, packed ceil(bits/8) bytes each, into out
-     * (size(n) bytes; may not overlap). Called once for each element, in order, in blocks. NULL: copy. */
+    /* Bytes that n elements of vector k take when protected. NULL: as many as unprotected. */
+    size_t (*size)(const whist_protection *self, size_t k, size_t n);
+    /* Site: n elements of vector k from `offset` on into out (size(k,n) bytes, no overlap with elements). Called
+     * once for each block, in order. NULL: copy. */
     whist_status (*protect)(whist_protection *self, size_t k, uint64_t offset, const uint8_t *elements, size_t n,
                             uint8_t *out);
     /* Coordinator: adds one site's protected block to the sum of others. Commutes. NULL: add mod 2^bits. */
-    whist_status (*combine)(whist_protection *self, uint8_t *sum, const uint8_t *in, size_t n);
+    whist_status (*combine)(whist_protection *self, size_t k, uint64_t offset, uint8_t *sum, const uint8_t *in,
+                            size_t n);
     /* Coordinator, after the last phase: plain elements of the sum. NULL: copy. */
     whist_status (*open)(whist_protection *self, size_t k, uint64_t offset, const uint8_t *sum, size_t n,
                          uint8_t *elements);
-    /* The machine as bytes, stored in the transaction of the phase; load follows new_. NULL: stateless. */
+    /* The machine as bytes (put is called once, `to` NULL), stored in the transaction of the phase; load follows
+     * new_. NULL: stateless. */
     whist_status (*save)(const whist_protection *self, whist_send_fn *put, void *user);
     whist_status (*load)(whist_protection *self, whist_bytes state);
 };
@@ -226,7 +233,7 @@ typedef enum whist_purpose {
 /* One evaluation of one model: per fold and metric. */
 typedef struct whist_fed_metrics {
     uint64_t round; /* of the model: 0 = initial … rounds = final */
-    whist_metric_sum test[WHIST_MAX_METRICS], validation[WHIST_MAX_METRICS];
+    whist_metric_value test[WHIST_MAX_METRICS], validation[WHIST_MAX_METRICS];
 } whist_fed_metrics;
 
 /* ---- Simulation ----------------------------------------------------------------------------- */

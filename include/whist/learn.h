@@ -31,11 +31,6 @@ typedef struct whist_update {
     double steps;                            /* effective local steps (FedNova's a_i); > 0 */
 } whist_update;
 
-/* One metric as a fraction: the pooled value over sites is Σ num / Σ den. n counts rows. */
-typedef struct whist_metric_sum {
-    double num, den, n;
-} whist_metric_sum;
-
 /* What the coordinator sends for one round. */
 typedef struct whist_learner_round {
     uint64_t round;     /* 0 … rounds-1 */
@@ -77,7 +72,7 @@ struct whist_learner_class {
     /* Makes the update for this round. Same inputs and state, same bits, any number of threads. */
     whist_status (*fit)(whist_learner *self, const whist_learner_round *round, whist_update *out);
     /* out[k] for env->metrics[k] on one fold; zero sums where the fold has no rows. */
-    whist_status (*evaluate)(whist_learner *self, const float *model, whist_fold fold, whist_metric_sum *out);
+    whist_status (*evaluate)(whist_learner *self, const float *model, whist_fold fold, whist_metric_value *out);
     /* personal (n) = model adapted to the rows; NULL where the learner has no such thing. */
     whist_status (*adapt)(whist_learner *self, const float *model, const whist_rows *support, float *personal);
     /* The n_states vectors, to be stored with the update; pointers stay the learner's. NULL if stateless. */
@@ -88,7 +83,7 @@ struct whist_learner_class {
 WHIST_API const whist_learner_class *const *whist_learner_classes(void);
 
 /* For learners over a whist_model: metrics of `model` on a fold of the data set. */
-WHIST_API WHIST_MUST_CHECK whist_status whist_learn_evaluate(whist_metric_sum *out, const whist_model *model,
+WHIST_API WHIST_MUST_CHECK whist_status whist_learn_evaluate(whist_metric_value *out, const whist_model *model,
                                                              const float *params, const whist_rows *rows,
                                                              const char *const *metrics, size_t n_metrics);
 

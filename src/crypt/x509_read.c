@@ -32,7 +32,7 @@ whist_status wh_x509_set_time(ASN1_TIME *out, int64_t seconds)
 
 void wh_x509_date(char out[32], const ASN1_TIME *time)
 {
-    int64_t seconds;
+    int64_t seconds = 0;
     memcpy(out, "?", 2);
     if (wh_x509_seconds(&seconds, time) == WHIST_OK) wh_clock_iso(out, seconds * 1000);
 }

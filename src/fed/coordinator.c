@@ -1,0 +1,394 @@
+/* fed/coordinator.c: opening and closing steps and phases. */
+#include "fed/coordinator_state.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+/* ---- Opening ---- */
+
+static whist_status draw_cohort(wh_coordinator *c, const wh_schedule_entry *entry, wh_step_row *row)
+{
+    WH_TRY(wh_alloc((void **)&row->cohort, c->plan->n_sites, 1));
+    row->n_sites = c->plan->n_sites;
+    if (c->position < c->n_replay) {
+        memcpy(row->cohort, c->replay_cohorts[c->position], row->n_sites);
+        return WHIST_OK;
+    }
+    return wh_schedule_cohort(row->cohort, c->plan, entry, row->step);
+}
+
+static whist_status store_row(wh_coordinator *c, const wh_step_row *row)
+{
+    WH_TRY(wh_store_begin(c->store));
+    whist_status status = wh_store_step_put(c->store, row);
+    if (status == WHIST_OK) status = wh_store_commit(c->store);
+    if (status != WHIST_OK) wh_store_rollback(c->store);
+    return status;
+}
+
+static void set_deadline(wh_coordinator *c, wh_step_row *row)
+{
+    row->opened_ms = wh_clock_unix_ms();
+    row->deadline_ms = row->opened_ms + (int64_t)c->plan->round_timeout_ms;
+}
+
+static whist_status open_model(wh_coordinator *c)
+{
+    char name[64];
+    wh_model_file_name(name, c->version);
+    wh_vecfile_close(c->model);
+    c->model = NULL;
+    wh_manifest_clear(&c->model_manifest);
+    return wh_vecfile_open(&c->model, c->store, name);
+}
+
+/* Makes the step of the present position, or ends the run. */
+static whist_status open_step(wh_coordinator *c)
+{
+    wh_schedule_entry entry = wh_schedule_at(c->plan, c->position, c->stop_round);
+    if (entry.over || (c->replay && c->position >= c->n_replay && entry.purpose != WHIST_PURPOSE_EVALUATE)) {
+        c->state = WH_RUN_FINISHED;
+        return WHIST_OK;
+    }
+    WH_AUTO(wh_step_row) row = {.step = c->counts.step, .round = entry.round, .purpose = entry.purpose};
+    WH_TRY(draw_cohort(c, &entry, &row));
+    set_deadline(c, &row);
+    WH_TRY(open_model(c));
+    WH_TRY(store_row(c, &row));
+    WH_TRY(wh_step_init(&c->step, c->plan, &row));
+    c->step.turn = entry.turn;
+    c->step_open = true;
+    wh_log(WHIST_LOG_DEBUG, "step.open", "step %llu, round %llu, %zu sites", (unsigned long long)c->step.row.step,
+           (unsigned long long)entry.round, c->step.n);
+    return WHIST_OK;
+}
+
+/* ---- Closing ---- */
+
+typedef struct inbox {
+    wh_arena arena;
+    whist_message *messages;
+    size_t n, cap;
+} inbox;
+
+static void inbox_clear(inbox *in)
+{
+    wh_arena_clear(&in->arena);
+}
+WH_AUTO_CLEAR(inbox, inbox_clear)
+
+static whist_status add_message(void *user, const whist_message *message)
+{
+    inbox *in = user;
+    if (in->n == in->cap) {
+        whist_message *more;
+        size_t cap = in->cap ? 2 * in->cap : 16;
+        WH_TRY(WH_ARENA_NEW(&more, &in->arena, cap));
+        if (in->n) memcpy(more, in->messages, in->n * sizeof *more);
+        in->messages = more;
+        in->cap = cap;
+    }
+    uint8_t *body;
+    WH_TRY(WH_ARENA_NEW(&body, &in->arena, message->body.len));
+    if (message->body.len) memcpy(body, message->body.data, message->body.len);
+    in->messages[in->n] = *message;
+    in->messages[in->n++].body = (whist_bytes){body, message->body.len};
+    return WHIST_OK;
+}
+
+typedef struct outbox {
+    wh_coordinator *c;
+    size_t number;
+} outbox;
+
+/* Messages of the coordinator itself, sent in the phase that closes. */
+static whist_status send_message(void *user, const char *to, whist_bytes body)
+{
+    outbox *out = user;
+    whist_message message = {.body = body};
+    if (body.len > WHIST_MESSAGE_MAX) WH_FAIL(WHIST_E_RANGE, "a message of %zu bytes", body.len);
+    snprintf(message.to, sizeof message.to, "%s", to);
+    return wh_store_message_put(out->c->store, out->c->step.row.step, out->c->step.row.phase, out->number++, &message);
+}
+
+static whist_status keep_machine(void *user, const char *to, whist_bytes state)
+{
+    (void)to;
+    wh_coordinator *c = user;
+    return wh_store_machine_put(c->store, c->step.row.step, "", state);
+}
+
+/* The coordinator's own machine sees the phase that just closed. Inside a transaction. */
+static whist_status step_machine(wh_coordinator *c)
+{
+    const whist_protection_class *class_ = c->plan->protection;
+    if (!class_->step) return WHIST_OK;
+    WH_AUTO(inbox) in = {0};
+    WH_TRY(wh_store_messages(c->store, c->step.row.step, c->step.row.phase, "", add_message, &in));
+    /* Who completed it, not who was asked. */
+    size_t n = 0;
+    for (size_t i = 0; i < c->step.n; i++)
+        if (wh_step_has_completed(&c->step, i)) c->step.alive[n++] = c->step.names[i];
+    whist_phase_input input = {c->step.row.phase, c->step.alive, n, in.messages, in.n};
+    outbox out = {c, 0};
+    WH_TRY(class_->step(c->step.machine, &input, send_message, &out));
+    return class_->save ? class_->save(c->step.machine, keep_machine, c) : WHIST_OK;
+}
+
+static void count_completers(wh_coordinator *c, size_t *sites, bool *parties)
+{
+    const whist_phase *phase = &c->plan->protection->phases[c->step.row.phase];
+    *sites = 0;
+    *parties = true;
+    for (size_t i = 0; i < c->step.n; i++) {
+        /* Phases in which sites do not act are completed by being alive. */
+        if (!phase->sites && c->step.done[i] == c->step.row.phase) c->step.done[i]++;
+        *sites += wh_step_has_completed(&c->step, i);
+    }
+    for (size_t i = 0; phase->parties && i < c->plan->n_parties; i++)
+        *parties = *parties && c->step.party_done[i] > c->step.row.phase;
+}
+
+static size_t least_sites(const wh_coordinator *c)
+{
+    bool train = c->step.row.purpose != WHIST_PURPOSE_EVALUATE;
+    return train && !c->plan->strategy->sequential && c->plan->min_sites ? c->plan->min_sites : 1;
+}
+
+static whist_status next_phase(wh_coordinator *c)
+{
+    WH_TRY(wh_store_begin(c->store));
+    whist_status status = step_machine(c);
+    unsigned phase = c->step.row.phase;
+    if (status == WHIST_OK) {
+        c->step.row.phase++;
+        set_deadline(c, &c->step.row);
+        status = wh_store_step_put(c->store, &c->step.row);
+    }
+    if (status == WHIST_OK) status = wh_store_commit(c->store);
+    if (status != WHIST_OK) {
+        wh_store_rollback(c->store);
+        c->step.row.phase = phase;
+        return status;
+    }
+    wh_step_recount(&c->step, c->plan);
+    return WHIST_OK;
+}
+
+/* The new version's files; runs without the lock, `closing` keeps everybody else away. */
+static whist_status compute(wh_coordinator *c, wh_sums *pooled, uint64_t *next_version)
+{
+    *next_version = c->version;
+    switch (c->step.row.purpose) {
+    case WHIST_PURPOSE_MOMENTS:
+        *next_version = c->version + 1;
+        return wh_model_moments(c->store, c->plan, &c->step, c->version);
+    case WHIST_PURPOSE_TRAIN:
+        *next_version = c->version + 1;
+        return wh_model_step(c->store, c->plan, &c->step, c->version, pooled);
+    case WHIST_PURPOSE_EVALUATE: return wh_step_sums(pooled, c->plan, &c->step);
+    }
+    WH_FAIL(WHIST_E_STATE, "a step without purpose");
+}
+
+static whist_status record_step(wh_coordinator *c, const wh_sums *pooled, uint64_t next_version)
+{
+    c->step.row.state = WH_STEP_CLOSED;
+    for (size_t i = 0; i < c->step.n; i++)
+        if (c->step.uploads[i] && c->step.uploads[i]->complete) c->step.row.cohort[c->step.members[i]] |= 2;
+    WH_TRY(wh_store_step_put(c->store, &c->step.row));
+    if (c->step.row.purpose != WHIST_PURPOSE_MOMENTS) WH_TRY(wh_coordinator_record_metrics(c, pooled));
+    WH_TRY(wh_coordinator_set_u64(c, "position", c->position + 1));
+    WH_TRY(wh_coordinator_set_u64(c, "version", next_version));
+    return wh_store_forget_before(c->store, c->step.row.step);
+}
+
+static whist_status commit_step(wh_coordinator *c, const wh_sums *pooled, uint64_t next_version)
+{
+    WH_TRY(wh_store_begin(c->store));
+    whist_status status = step_machine(c);
+    if (status == WHIST_OK) status = record_step(c, pooled, next_version);
+    if (status == WHIST_OK) status = wh_store_commit(c->store);
+    if (status != WHIST_OK) wh_store_rollback(c->store);
+    return status;
+}
+
+static void leave_step(wh_coordinator *c)
+{
+    c->counts.step = c->step.row.step + 1;
+    wh_step_clear(&c->step);
+    c->step_open = false;
+}
+
+static whist_status clean_files(wh_coordinator *c, uint64_t old_version)
+{
+    if (old_version != c->version) WH_TRY(wh_model_forget(c->store, old_version));
+    return wh_store_dir(c->store) ? wh_spool_clean(c->store, "none") : WHIST_OK;
+}
+
+static whist_status close_step(wh_coordinator *c)
+{
+    wh_sums pooled = {0};
+    uint64_t next_version, old_version = c->version;
+    pthread_mutex_unlock(&c->lock);
+    whist_status status = compute(c, &pooled, &next_version);
+    pthread_mutex_lock(&c->lock);
+    WH_TRY(status);
+    WH_TRY(commit_step(c, &pooled, next_version));
+    for (size_t i = 0; c->last_arrived && c->step.row.purpose == WHIST_PURPOSE_TRAIN && i < c->step.n; i++)
+        if (c->step.uploads[i] && c->step.uploads[i]->complete)
+            c->last_arrived[c->step.members[i]] = c->step.row.step + 1;
+    wh_log(WHIST_LOG_INFO, "step.closed", "step %llu, round %llu, %zu of %zu sites",
+           (unsigned long long)c->step.row.step, (unsigned long long)c->step.row.round, c->step.n_complete, c->step.n);
+    bool trained = c->step.row.purpose == WHIST_PURPOSE_TRAIN;
+    leave_step(c);
+    c->position++;
+    c->version = next_version;
+    c->attempts = 0;
+    WH_TRY(clean_files(c, old_version));
+    return trained && c->plan->stop_early ? wh_coordinator_check_stop(c) : WHIST_OK;
+}
+
+/* A step that cannot be completed: recorded, and tried again with another draw, up to a limit. */
+static whist_status fail_step(wh_coordinator *c, const char *why)
+{
+    c->step.row.state = WH_STEP_FAILED;
+    WH_TRY(store_row(c, &c->step.row));
+    wh_log(WHIST_LOG_WARNING, "step.failed", "step %llu, round %llu: %s", (unsigned long long)c->step.row.step,
+           (unsigned long long)c->step.row.round, why);
+    uint64_t round = c->step.row.round;
+    leave_step(c);
+    if (++c->attempts < WH_MAX_ATTEMPTS) return WHIST_OK;
+    c->state = WH_RUN_FAILED;
+    snprintf(c->failure, sizeof c->failure, "round %llu failed %u times: %s", (unsigned long long)round, c->attempts,
+             why);
+    return WHIST_OK;
+}
+
+static bool in_flight(const wh_coordinator *c)
+{
+    for (size_t i = 0; i < c->step.n; i++)
+        if (c->step.uploads[i] && c->step.uploads[i]->in_flight) return true;
+    return false;
+}
+
+static whist_status close_phase(wh_coordinator *c)
+{
+    c->closing = true;
+    while (in_flight(c)) pthread_cond_wait(&c->changed, &c->lock);
+    size_t sites;
+    bool parties;
+    count_completers(c, &sites, &parties);
+    whist_status status;
+    char why[192] = "";
+    if (sites < least_sites(c))
+        snprintf(why, sizeof why, "%zu of at least %zu sites answered phase %s in time", sites, least_sites(c),
+                 c->plan->protection->phases[c->step.row.phase].name);
+    else if (!parties)
+        snprintf(why, sizeof why, "a third party did not answer phase %s",
+                 c->plan->protection->phases[c->step.row.phase].name);
+    if (why[0])
+        status = fail_step(c, why);
+    else if (c->step.row.phase + 1 < c->plan->protection->n_phases)
+        status = next_phase(c);
+    else
+        status = close_step(c);
+    c->closing = false;
+    return status;
+}
+
+static uint32_t ms_left(const wh_coordinator *c)
+{
+    int64_t left = c->step.row.deadline_ms - wh_clock_unix_ms();
+    return left <= 0 ? 0 : left > 3600000 ? 3600000 : (uint32_t)left;
+}
+
+whist_status wh_coordinator_tick(wh_coordinator *c, wh_run_state *state, uint32_t *wait_ms)
+{
+    pthread_mutex_lock(&c->lock);
+    whist_status status = WHIST_OK;
+    *wait_ms = 0;
+    if (c->state == WH_RUN_GOING && !c->step_open) status = open_step(c);
+    if (status == WHIST_OK && c->step_open) {
+        bool full = c->step.n_answers >= c->step.n_expected;
+        *wait_ms = ms_left(c);
+        if (full || *wait_ms == 0) {
+            status = close_phase(c);
+            *wait_ms = 0;
+        }
+    }
+    c->counts.state = c->state;
+    *state = c->state;
+    pthread_mutex_unlock(&c->lock);
+    if (status == WHIST_OK && *state == WH_RUN_FAILED) WH_FAIL(WHIST_E_TIMEOUT, "%s", c->failure);
+    return status;
+}
+
+void wh_coordinator_wait(wh_coordinator *c, uint32_t ms)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += ms / 1000;
+    until.tv_nsec += (long)(ms % 1000) * 1000000;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_nsec -= 1000000000;
+        until.tv_sec++;
+    }
+    pthread_mutex_lock(&c->lock);
+    while (!c->woken && pthread_cond_timedwait(&c->changed, &c->lock, &until) == 0) {
+    }
+    c->woken = false;
+    pthread_mutex_unlock(&c->lock);
+}
+
+void wh_coordinator_wake(wh_coordinator *c)
+{
+    pthread_mutex_lock(&c->lock);
+    c->woken = true;
+    pthread_cond_broadcast(&c->changed);
+    pthread_mutex_unlock(&c->lock);
+}
+
+/* ---- Life ---- */
+
+whist_status wh_coordinator_new(wh_coordinator **out, const wh_coordinator_env *env)
+{
+    WH_TRY(whist_fed_plan_check(env->plan));
+    wh_coordinator *c;
+    WH_TRY(WH_NEW(&c, 1));
+    c->plan = env->plan;
+    c->store = env->store;
+    c->max_spool_bytes = env->max_spool_bytes;
+    c->replay = env->replay;
+    c->stop_round = UINT64_MAX;
+    pthread_mutex_init(&c->lock, NULL);
+    pthread_cond_init(&c->changed, NULL);
+    whist_status status = WHIST_OK;
+    if (c->plan->learner->n_states) status = WH_NEW(&c->last_arrived, c->plan->n_sites);
+    if (status == WHIST_OK && c->replay) status = wh_coordinator_load_replay(c);
+    if (status == WHIST_OK) status = wh_coordinator_recover(c);
+    if (status != WHIST_OK) {
+        wh_coordinator_free(c);
+        return status;
+    }
+    *out = c;
+    return WHIST_OK;
+}
+
+void wh_coordinator_free(wh_coordinator *c)
+{
+    if (!c) return;
+    if (c->step_open) wh_step_clear(&c->step);
+    wh_vecfile_close(c->model);
+    wh_manifest_clear(&c->model_manifest);
+    for (size_t i = 0; i < c->n_replay; i++) wh_free(c->replay_cohorts[i]);
+    wh_free(c->replay_cohorts);
+    wh_free(c->last_arrived);
+    pthread_cond_destroy(&c->changed);
+    pthread_mutex_destroy(&c->lock);
+    wh_free(c);
+}

@@ -1,0 +1,39 @@
+/* fed/node_state.h: a node's fields, and what its learner remembers between rounds.
+ *
+ * A learner's state belongs to the step that made it. The coordinator says after which step it counted
+ * this site last, and the learner goes on from that state: an update that never entered a sum leaves no trace. */
+#ifndef WH_FED_NODE_STATE_H
+#define WH_FED_NODE_STATE_H
+
+#include "fed/node.h"
+#include "fed/upload.h"
+
+enum { WH_NO_STEP = 0 }; /* tags are 1 + step */
+
+struct wh_node {
+    wh_node_env env;
+    whist_learner *learner;
+    whist_learner_env learner_env;
+    const char **party_names;
+    bool moments_applied;
+
+    whist_protection *machine;
+    uint64_t machine_step;
+    wh_layout layout;
+    wh_buf outbox;
+
+    uint64_t state_tag;   /* which step's state the learner holds */
+    uint64_t backup_tag;  /* and the one it started the last fit from … */
+    float *backup;        /* … (n_states * P), NULL until needed */
+    uint64_t oldest_kept; /* no state file has a smaller tag */
+
+    char text[256];
+};
+
+/* Before fit: the learner holds the state that the task names. WHIST_E_STATE where it is lost. */
+WH_MUST_CHECK whist_status wh_node_restore_state(wh_node *node, const wh_task *task);
+/* After fit, with a store: the new state as a synced file, older ones removed. */
+WH_MUST_CHECK whist_status wh_node_keep_state(wh_node *node, const wh_task *task);
+void wh_node_drop_state(wh_node *node);
+
+#endif

@@ -1,0 +1,239 @@
+/* fed/spool.c: uploads on their way into the sum.
+ *
+ * On disk an upload is DIR/spool/STEP-SITE.upload with its manifest in STEP-SITE.manifest; which
+ * chunks are there is told by their digests, so no bookkeeping can disagree with the bytes. */
+#include "fed/step.h"
+
+#include "zq/fixed.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { MAX_MANIFEST_BYTES = 64 << 20 };
+
+static void file_name(char out[64], const wh_step *step, size_t site, const char *suffix)
+{
+    snprintf(out, 64, "spool/%08llu-%zu.%s", (unsigned long long)step->row.step, site, suffix);
+}
+
+static void set_bit(wh_upload *upload, size_t i)
+{
+    uint8_t bit = (uint8_t)(1u << (i & 7));
+    if (upload->have[i >> 3] & bit) return;
+    upload->have[i >> 3] |= bit;
+    upload->n_have++;
+}
+
+static whist_status copy_manifest(wh_manifest *out, const wh_manifest *in)
+{
+    WH_TRY(wh_manifest_init(out, in->bytes, in->chunk_bytes));
+    memcpy(out->digests, in->digests, in->n_chunks * sizeof *in->digests);
+    return WHIST_OK;
+}
+
+static whist_status store_manifest(wh_store *store, const char *name, const wh_manifest *manifest)
+{
+    WH_AUTO(wh_buf) bytes = WH_BUF_EMPTY;
+    WH_TRY(wh_manifest_encode(&bytes, manifest));
+    char *path = NULL;
+    WH_TRY(wh_path(&path, wh_store_dir(store), "%s", name));
+    whist_status status = wh_file_write(path, wh_buf_view(&bytes), 0600);
+    wh_free(path);
+    return status;
+}
+
+static whist_status open_on_disk(wh_upload *upload, wh_store *store, const wh_step *step, size_t site,
+                                 const wh_manifest *manifest)
+{
+    char name[64], manifest_name[64];
+    file_name(name, step, site, "upload");
+    file_name(manifest_name, step, site, "manifest");
+    WH_TRY(copy_manifest(&upload->manifest, manifest));
+    WH_TRY(wh_alloc((void **)&upload->have, manifest->n_chunks / 8 + 1, 1));
+    WH_TRY(wh_vecfile_create(&upload->file, store, name, upload->bytes));
+    return store_manifest(store, manifest_name, manifest);
+}
+
+whist_status wh_upload_open(wh_upload **out, wh_store *store, const wh_step *step, size_t site, uint64_t bytes,
+                            const wh_manifest *manifest)
+{
+    if (bytes != step->layout.bytes)
+        WH_FAIL(WHIST_E_FORMAT, "an upload of %llu bytes where this study has %llu", (unsigned long long)bytes,
+                (unsigned long long)step->layout.bytes);
+    wh_upload *upload;
+    WH_TRY(WH_NEW(&upload, 1));
+    upload->bytes = bytes;
+    whist_status status = WHIST_OK;
+    if (manifest && wh_store_dir(store))
+        status = open_on_disk(upload, store, step, site, manifest);
+    else {
+        status = wh_alloc_raw((void **)&upload->memory, bytes, 1);
+        if (status == WHIST_OK && manifest) status = copy_manifest(&upload->manifest, manifest);
+        if (status == WHIST_OK && manifest) status = wh_alloc((void **)&upload->have, manifest->n_chunks / 8 + 1, 1);
+    }
+    if (status != WHIST_OK) {
+        wh_upload_free(upload);
+        return status;
+    }
+    *out = upload;
+    return WHIST_OK;
+}
+
+/* Which chunks lie in the file already. */
+static whist_status find_chunks(wh_upload *upload)
+{
+    uint8_t *chunk;
+    WH_TRY(wh_alloc_raw((void **)&chunk, upload->manifest.chunk_bytes, 1));
+    whist_status status = WHIST_OK;
+    for (size_t i = 0; status == WHIST_OK && i < upload->manifest.n_chunks; i++) {
+        size_t len = wh_manifest_chunk_len(&upload->manifest, i);
+        status = wh_vecfile_read(upload->file, chunk, len, (uint64_t)i * upload->manifest.chunk_bytes);
+        if (status == WHIST_OK && wh_manifest_check(&upload->manifest, i, (whist_bytes){chunk, len}) == WHIST_OK)
+            set_bit(upload, i);
+    }
+    wh_free(chunk);
+    return status;
+}
+
+static whist_status read_manifest(wh_manifest *out, wh_store *store, const char *name, bool *found)
+{
+    char *path = NULL;
+    WH_TRY(wh_path(&path, wh_store_dir(store), "%s", name));
+    *found = wh_file_exists(path);
+    WH_AUTO(wh_buf) bytes = WH_BUF_EMPTY;
+    whist_status status = *found ? wh_file_read(&bytes, path, MAX_MANIFEST_BYTES) : WHIST_OK;
+    if (*found && status == WHIST_OK) status = wh_manifest_decode(out, wh_buf_view(&bytes));
+    wh_free(path);
+    return status;
+}
+
+static whist_status reopen(wh_upload *upload, wh_store *store, const wh_step *step, size_t site, bool arrived)
+{
+    char name[64], manifest_name[64];
+    bool found;
+    file_name(name, step, site, "upload");
+    file_name(manifest_name, step, site, "manifest");
+    WH_TRY(read_manifest(&upload->manifest, store, manifest_name, &found));
+    if (!found || !wh_vecfile_exists(store, name)) WH_FAIL(WHIST_E_FORMAT, "the spool lost %s", name);
+    upload->bytes = upload->manifest.bytes;
+    WH_TRY(wh_alloc((void **)&upload->have, upload->manifest.n_chunks / 8 + 1, 1));
+    WH_TRY(wh_vecfile_open(&upload->file, store, name));
+    if (wh_vecfile_bytes(upload->file) != upload->bytes || upload->bytes != step->layout.bytes)
+        WH_FAIL(WHIST_E_FORMAT, "%s has the wrong size", name);
+    WH_TRY(find_chunks(upload));
+    upload->complete = arrived;
+    if (arrived && !wh_upload_is_full(upload)) WH_FAIL(WHIST_E_FORMAT, "%s is damaged: restore from a backup", name);
+    return WHIST_OK;
+}
+
+whist_status wh_upload_reopen(wh_upload **out, wh_store *store, const wh_step *step, size_t site, bool arrived)
+{
+    *out = NULL;
+    wh_upload *upload;
+    WH_TRY(WH_NEW(&upload, 1));
+    whist_status status = reopen(upload, store, step, site, arrived);
+    if (status == WHIST_OK) {
+        *out = upload;
+        return WHIST_OK;
+    }
+    wh_upload_free(upload);
+    /* Half-begun uploads are simply begun again; an arrived one is part of the record and must be whole. */
+    return arrived ? status : WHIST_OK;
+}
+
+void wh_upload_free(wh_upload *upload)
+{
+    if (!upload) return;
+    wh_vecfile_close(upload->file);
+    wh_manifest_clear(&upload->manifest);
+    wh_free(upload->memory);
+    wh_free(upload->have);
+    wh_free(upload);
+}
+
+whist_status wh_upload_write(wh_upload *upload, uint64_t offset, whist_bytes piece)
+{
+    if (piece.len == 0 || offset > upload->bytes || piece.len > upload->bytes - offset)
+        WH_FAIL(WHIST_E_FORMAT, "a piece outside the announced upload");
+    if (upload->manifest.n_chunks) {
+        if (offset % upload->manifest.chunk_bytes) WH_FAIL(WHIST_E_FORMAT, "a piece that is no chunk of the upload");
+        WH_TRY(wh_manifest_check(&upload->manifest, offset / upload->manifest.chunk_bytes, piece));
+    }
+    if (upload->file) return wh_vecfile_write(upload->file, piece.data, piece.len, offset);
+    memcpy(upload->memory + offset, piece.data, piece.len);
+    return WHIST_OK;
+}
+
+void wh_upload_note(wh_upload *upload, uint64_t offset, size_t len)
+{
+    if (upload->manifest.n_chunks)
+        set_bit(upload, offset / upload->manifest.chunk_bytes);
+    else
+        upload->received += len; /* the direct link puts every byte once, in order */
+}
+
+bool wh_upload_is_full(const wh_upload *upload)
+{
+    return upload->manifest.n_chunks ? upload->n_have == upload->manifest.n_chunks : upload->received == upload->bytes;
+}
+
+whist_status wh_upload_read(const wh_upload *upload, uint64_t offset, size_t len, uint8_t *scratch, const uint8_t **out)
+{
+    if (upload->memory) {
+        *out = upload->memory + offset;
+        return WHIST_OK;
+    }
+    *out = scratch;
+    return wh_vecfile_read(upload->file, scratch, len, offset);
+}
+
+static whist_status check_block(const wh_upload *upload, const wh_step *step, size_t k, uint64_t j, uint8_t *scratch)
+{
+    size_t n = wh_layout_block_length(&step->layout, k, j);
+    size_t len = wh_protected_size(step->machine, &step->layout, k, n);
+    const uint8_t *bytes;
+    WH_TRY(wh_upload_read(upload, wh_layout_block_start(&step->layout, k, j), len, scratch, &bytes));
+    return wh_fixed_check(&step->layout.fixed[k], bytes, n);
+}
+
+static whist_status check_with(wh_upload *upload, const wh_step *step, const whist_fed_plan *plan, uint8_t *scratch)
+{
+    for (size_t k = 0; k < step->layout.n_vectors; k++)
+        for (uint64_t j = 0; j < wh_layout_blocks(&step->layout, k); j++)
+            WH_TRY(check_block(upload, step, k, j, scratch));
+    if (step->row.purpose == WHIST_PURPOSE_MOMENTS) return WHIST_OK;
+    double values[WH_MAX_SUMS];
+    const uint8_t *bytes;
+    size_t last = step->layout.n_vectors - 1, n = wh_sums_count(plan, step->row.purpose);
+    WH_TRY(wh_upload_read(upload, step->layout.start[last], 8 * n, scratch, &bytes));
+    wh_sums_decode(values, bytes, n);
+    wh_sums_unpack(&upload->sums, values, plan);
+    return WHIST_OK;
+}
+
+whist_status wh_upload_check(wh_upload *upload, const wh_step *step, const whist_fed_plan *plan)
+{
+    uint8_t *scratch = NULL;
+    if (!upload->memory) WH_TRY(wh_alloc_raw((void **)&scratch, WH_BLOCK, 8));
+    whist_status status = check_with(upload, step, plan, scratch);
+    wh_free(scratch);
+    return status;
+}
+
+whist_status wh_step_add(wh_step *step, wh_upload *upload)
+{
+    if (!step->sum) { /* the first one is the sum */
+        step->sum = upload->memory;
+        upload->memory = NULL;
+        return WHIST_OK;
+    }
+    for (size_t k = 0; k < step->layout.n_vectors; k++)
+        for (uint64_t j = 0; j < wh_layout_blocks(&step->layout, k); j++) {
+            uint64_t at = wh_layout_block_start(&step->layout, k, j);
+            WH_TRY(wh_combine(step->machine, &step->layout, k, j * WH_BLOCK, step->sum + at, upload->memory + at,
+                              wh_layout_block_length(&step->layout, k, j)));
+        }
+    wh_free(upload->memory);
+    upload->memory = NULL;
+    return WHIST_OK;
+}

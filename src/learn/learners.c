@@ -1,0 +1,10 @@
+/* learn/learners.c: the list of learners. */
+#include "learn/learners.h"
+
+const whist_learner_class *const *whist_learner_classes(void)
+{
+    static const whist_learner_class *const classes[] = {
+        &wh_learner_sgd, &wh_learner_fedprox, &wh_learner_adam, &wh_learner_scaffold, NULL,
+    };
+    return classes;
+}

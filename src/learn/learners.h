@@ -1,0 +1,9 @@
+/* learn/learners.h: the learners of the library, one file each. */
+#ifndef WH_LEARN_LEARNERS_H
+#define WH_LEARN_LEARNERS_H
+
+#include <whist/learn.h>
+
+extern const whist_learner_class wh_learner_sgd, wh_learner_fedprox, wh_learner_adam, wh_learner_scaffold;
+
+#endif

@@ -1,0 +1,121 @@
+/* learn/local.c: batches, working copy, difference, evaluation. */
+#include "learn/local.h"
+
+#include <string.h>
+
+static whist_batch batch_of(const whist_rows *rows)
+{
+    return (whist_batch){
+        .rows = rows->x, .target = rows->y, .event = rows->event, .weight = rows->weight, .n_rows = rows->n};
+}
+
+static uint64_t count_steps(const whist_settings *settings, size_t rows, size_t batch_rows)
+{
+    uint64_t updates = (uint64_t)whist_settings_int(settings, "updates");
+    if (updates) return updates;
+    return (uint64_t)whist_settings_int(settings, "epochs") * ((rows + batch_rows - 1) / batch_rows);
+}
+
+static whist_status init(wh_local *out, const whist_learner_env *env)
+{
+    out->env = env;
+    out->n = whist_model_size(env->model);
+    out->train = whist_dataset_rows(env->data, WHIST_FOLD_TRAIN);
+    if (out->train.n == 0) WH_FAIL(WHIST_E_FORMAT, "%s has no training rows", env->site);
+    out->batch_rows = (size_t)whist_settings_int(env->settings, "batch");
+    if (out->batch_rows == 0 || out->batch_rows > out->train.n) out->batch_rows = out->train.n;
+    out->lr = whist_settings_real(env->settings, "lr");
+    out->steps = count_steps(env->settings, out->train.n, out->batch_rows);
+    out->batch = batch_of(&out->train);
+    WH_TRY(WH_NEW_RAW(&out->params, out->n));
+    WH_TRY(WH_NEW_RAW(&out->delta, out->n));
+    WH_TRY(whist_model_work_new(&out->work, env->model, out->batch_rows));
+    const wh_draw_design design = {
+        .kind = out->batch_rows == out->train.n ? WH_DRAW_FULL : WH_DRAW_SHUFFLED_PASS,
+        .n = out->train.n,
+        .batch = out->batch_rows,
+    };
+    return wh_draw_init(&out->draw, &design, env->seed, env->site, 0);
+}
+
+whist_status wh_local_init(wh_local *out, const whist_learner_env *env)
+{
+    *out = (wh_local){.draw = WH_DRAW_EMPTY};
+    whist_status status = init(out, env);
+    if (status != WHIST_OK) wh_local_clear(out);
+    return status;
+}
+
+void wh_local_clear(wh_local *local)
+{
+    whist_model_work_free(local->work);
+    wh_free(local->params);
+    wh_free(local->delta);
+    wh_draw_clear(&local->draw);
+    *local = (wh_local){.draw = WH_DRAW_EMPTY};
+}
+
+whist_status wh_local_begin(wh_local *local, const whist_learner_round *round)
+{
+    if (round->n != local->n)
+        WH_FAIL(WHIST_E_FORMAT, "the model has %zu parameters, this study's has %zu", round->n, local->n);
+    memcpy(local->params, round->model, local->n * sizeof *local->params);
+    wh_draw_restart(&local->draw, local->env->seed, local->env->site, round->round);
+    return WHIST_OK;
+}
+
+void wh_local_next(wh_local *local)
+{
+    wh_draw_next(&local->draw, &local->batch.index, &local->batch.n);
+}
+
+void wh_local_finish(wh_local *local, const whist_learner_round *round, double steps, whist_update *out)
+{
+    for (size_t i = 0; i < local->n; i++) local->delta[i] = local->params[i] - round->model[i];
+    *out = (whist_update){.n_vectors = 1, .vectors = {local->delta}, .rows = (double)local->train.n, .steps = steps};
+}
+
+whist_status wh_local_evaluate(whist_learner *self, const float *model, whist_fold fold, whist_metric_value *out)
+{
+    const whist_learner_env *env = ((wh_local_learner *)self)->local.env;
+    const whist_rows rows = whist_dataset_rows(env->data, fold);
+    return whist_learn_evaluate(out, env->model, model, &rows, env->metrics, env->n_metrics);
+}
+
+whist_status wh_local_adapt(whist_learner *self, const float *model, const whist_rows *support, float *personal)
+{
+    wh_local *local = &((wh_local_learner *)self)->local;
+    if (support->n == 0) WH_FAIL(WHIST_E_ARG, "no rows to adapt to");
+    size_t batch_rows = support->n < local->batch_rows ? support->n : local->batch_rows;
+    const wh_draw_design design = {.kind = WH_DRAW_SHUFFLED_PASS, .n = support->n, .batch = batch_rows};
+    WH_AUTO(wh_draw) draw = WH_DRAW_EMPTY;
+    WH_TRY(wh_draw_init(&draw, &design, local->env->seed, local->env->site, UINT64_MAX));
+    whist_batch batch = batch_of(support);
+    memcpy(local->params, model, local->n * sizeof *model);
+    for (uint64_t step = 0; step < local->steps; step++) {
+        wh_draw_next(&draw, &batch.index, &batch.n);
+        WH_TRY(whist_model_sgd_step(local->env->model, local->work, local->params, &batch, local->lr, NULL, NULL));
+    }
+    memcpy(personal, local->params, local->n * sizeof *personal);
+    return WHIST_OK;
+}
+
+whist_status whist_learn_evaluate(whist_metric_value *out, const whist_model *model, const float *params,
+                                  const whist_rows *rows, const char *const *metrics, size_t n_metrics)
+{
+    WH_ENSURE(out && model && params && rows, WHIST_E_ARG);
+    for (size_t m = 0; m < n_metrics; m++) out[m] = (whist_metric_value){0, 0, 0};
+    if (rows->n == 0 || n_metrics == 0) return WHIST_OK;
+    const whist_model_shape shape = whist_model_shape_get(model);
+    WH_AUTO(wh_owned) prediction = NULL;
+    WH_TRY(wh_alloc_raw(&prediction, rows->n, shape.n_outputs * sizeof(float)));
+    whist_model_work *work;
+    WH_TRY(whist_model_work_new(&work, model, 1));
+    whist_status status = whist_model_predict(model, work, params, rows->x, rows->n, prediction);
+    whist_model_work_free(work);
+    const whist_metric_rows seen = {
+        .prediction = prediction, .target = rows->y, .event = rows->event, .n = rows->n, .shape = shape};
+    for (size_t m = 0; status == WHIST_OK && m < n_metrics; m++)
+        status = whist_metric_compute(&out[m], metrics[m], &seen);
+    return status;
+}
