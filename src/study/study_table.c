@@ -148,7 +148,7 @@ const wh_key wh_study_site_table[] = {
 
 const wh_key wh_study_count_table[] = {
     {"count", WH_KEY_INT, AT(wh_site_count, count), NULL, 1, 1e6, .doc = "Number of sites of a simulation."},
-    {"prefix", WH_KEY_TEXT, AT(wh_site_count, prefix), "site-", .rule = wh_rule_actor,
+    {"prefix", WH_KEY_TEXT, AT(wh_site_count, prefix), "site-", .rule = wh_rule_word,
      .doc = "Their names are this and a number from 0."},
     {0},
 };

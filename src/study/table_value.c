@@ -220,27 +220,25 @@ whist_status wh_value_read(void *field, const wh_key *key, const wh_yaml *node, 
 
 /* ---- Rules ---- */
 
-static bool all_of(const char *text, const char *more, bool upper)
+static bool all_of(const char *text, const char *more)
 {
-    for (; *text; text++) {
-        bool ok = (*text >= 'a' && *text <= 'z') || (*text >= '0' && *text <= '9') ||
-                  (upper && *text >= 'A' && *text <= 'Z') || strchr(more, *text);
-        if (!ok) return false;
-    }
+    for (; *text; text++)
+        if (!(*text >= 'a' && *text <= 'z') && !(*text >= '0' && *text <= '9') && !strchr(more, *text)) return false;
     return true;
 }
 
 const char *wh_rule_word(const char *text)
 {
-    return *text && *text != '-' && all_of(text, "-", false) ? NULL
+    return *text && *text != '-' && all_of(text, "-") ? NULL
                                                              : "must consist of lower-case letters, digits and '-'";
 }
 
+/* As in certificates: the name is what a site's certificate carries. */
 const char *wh_rule_actor(const char *text)
 {
-    return *text && !strchr("._-", *text) && all_of(text, "._-", true)
-               ? NULL
-               : "must consist of letters, digits, '.', '_' and '-', and begin with a letter or digit";
+    size_t len = strlen(text);
+    bool good = len >= 1 && len <= 40 && all_of(text, "-") && text[0] != '-' && text[len - 1] != '-';
+    return good ? NULL : "must be 1 to 40 lower-case letters, digits and '-', with a letter or digit at both ends";
 }
 
 const char *wh_rule_line(const char *text)
