@@ -1,6 +1,6 @@
 /* Tests of codec/csv.h and codec/real.h. */
-#include "codec/csv.h"
 #include "base/file.h"
+#include "codec/csv.h"
 #include "codec/real.h"
 #include "test.h"
 
@@ -28,7 +28,8 @@ static void test_quotes_line_ends_and_byte_order_mark(void **state)
     (void)state;
     WH_AUTO(wh_csv) csv = WH_CSV_EMPTY;
     bool more;
-    assert_ok(wh_csv_init(&csv, text("\xEF\xBB\xBFname,say,\"n\"\r\n\"a \"\"b\"\"\",\"x,\ny\",\"\"\"\"\n\n,\"\",3"), &plain));
+    assert_ok(
+        wh_csv_init(&csv, text("\xEF\xBB\xBFname,say,\"n\"\r\n\"a \"\"b\"\"\",\"x,\ny\",\"\"\"\"\n\n,\"\",3"), &plain));
     assert_int_equal(csv.n_columns, 3);
     assert_string_equal(csv.names[0], "name");
     assert_string_equal(csv.names[2], "n");
@@ -104,8 +105,13 @@ static void test_options(void **state)
 {
     (void)state;
     WH_AUTO(wh_csv) csv = WH_CSV_EMPTY;
-    wh_csv_options options = {.name = "adult", .delimiter = ';', .trim = true, .skip_lines = 1, .max_field = 100,
-                              .max_columns = 10, .max_rows = 10};
+    wh_csv_options options = {.name = "adult",
+                              .delimiter = ';',
+                              .trim = true,
+                              .skip_lines = 1,
+                              .max_field = 100,
+                              .max_columns = 10,
+                              .max_rows = 10};
     bool more;
     int64_t age;
     assert_ok(wh_csv_init(&csv, text("| test set\n 39 ; \"x\" ;\tState gov \n"), &options));
@@ -143,13 +149,29 @@ static void test_errors_name_place_and_keep_the_data_to_themselves(void **state)
 static void test_numbers_are_strict_and_exact(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"",    " 1",  "1 ",  "nan", "inf", "0x10",  "1e",  "1e+", "-",
-                                      "1,5", "1.2.3", ".", "e5",  "--1", "1e400", "1d5", "+-1", "1_0"};
-    static const char *const good[] = {"0",     "-0.0",    "+5",     "1.",    ".5",   "1e22",   "1e23",
-                                       "12.5",  "3e-4",    "1e-400", "4.9e-324", "2.2250738585072011e-308",
-                                       "0.1",   "123456789012345678901234567890", "9007199254740993",
-                                       "0.000000000000000000000000000001", "1.7976931348623157e308", "179769313486231570000e288",
-                                       "0.30000000000000004", "8.5070591730234616e37", "00000000000000000000001.5"};
+    static const char *const bad[] = {"",    " 1",    "1 ", "nan", "inf", "0x10",  "1e",  "1e+", "-",
+                                      "1,5", "1.2.3", ".",  "e5",  "--1", "1e400", "1d5", "+-1", "1_0"};
+    static const char *const good[] = {"0",
+                                       "-0.0",
+                                       "+5",
+                                       "1.",
+                                       ".5",
+                                       "1e22",
+                                       "1e23",
+                                       "12.5",
+                                       "3e-4",
+                                       "1e-400",
+                                       "4.9e-324",
+                                       "2.2250738585072011e-308",
+                                       "0.1",
+                                       "123456789012345678901234567890",
+                                       "9007199254740993",
+                                       "0.000000000000000000000000000001",
+                                       "1.7976931348623157e308",
+                                       "179769313486231570000e288",
+                                       "0.30000000000000004",
+                                       "8.5070591730234616e37",
+                                       "00000000000000000000001.5"};
     double value = 42;
     for (size_t i = 0; i < WH_COUNT(bad); i++) assert_int_equal(wh_real_parse(&value, text(bad[i])), WHIST_E_FORMAT);
     assert_true(value == 42);

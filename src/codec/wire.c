@@ -25,7 +25,8 @@ static void *take_memory(void *user, size_t size)
     if (need > wire->left) {
         size_t block = need > BLOCK_SIZE ? need : BLOCK_SIZE;
         void *bytes;
-        if (wh_arena_alloc(&bytes, &wire->memory, block, 1) != WHIST_OK) return NULL;
+        wire->no_memory = wh_arena_alloc(&bytes, &wire->memory, block, 1) != WHIST_OK;
+        if (wire->no_memory) return NULL;
         wire->at = bytes;
         wire->left = block;
     }
@@ -119,6 +120,7 @@ static whist_status decode(wh_wire *wire, const ProtobufCMessageDescriptor *type
     ProtobufCAllocator allocator = {take_memory, keep_memory, wire};
     const uint8_t *data = bytes.data ? bytes.data : nothing;
     ProtobufCMessage *message = protobuf_c_message_unpack(type, &allocator, bytes.len, data);
+    if (!message && wire->no_memory) WH_FAIL(WHIST_E_NOMEM, "no memory for a message of %zu bytes", bytes.len);
     if (!message && wire->exhausted)
         WH_FAIL(WHIST_E_RANGE, "a message of %zu bytes (%s) that would take more than %zu bytes of memory", bytes.len,
                 type->short_name, wire->ceiling);

@@ -19,6 +19,7 @@ typedef struct wh_wire {
     size_t left;
     size_t used, ceiling; /* bytes of memory */
     bool exhausted;       /* something was refused because of the ceiling */
+    bool no_memory;       /* … or because there was none */
 } wh_wire;
 #define WH_WIRE_EMPTY                                                                                                  \
     {                                                                                                                  \
