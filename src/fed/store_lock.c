@@ -44,7 +44,8 @@ whist_status wh_store_lock(wh_fd *out, const char *dir)
     char text[24];
     int len = snprintf(text, sizeof text, "%ld\n", (long)getpid());
     if (ftruncate(fd, 0) != 0) return wh_fail_errno(errno, path, "write");
-    WH_TRY(wh_write_at(fd, text, (size_t)len, 0));
+    whist_status status = wh_write_at(fd, text, (size_t)len, 0);
+    if (status != WHIST_OK) return wh_fail_context(status, "%s: ", path);
     *out = fd;
     fd = -1;
     return WHIST_OK;
