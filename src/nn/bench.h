@@ -1,0 +1,9 @@
+/* nn/bench.h: what the program can measure of this room. */
+#ifndef WH_NN_BENCH_H
+#define WH_NN_BENCH_H
+
+#include "base/status.h"
+
+extern const whist_bench wh_nn_benches[]; /* ends with a row whose name is NULL */
+
+#endif

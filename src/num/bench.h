@@ -1,0 +1,9 @@
+/* num/bench.h: what the program can measure of this room. */
+#ifndef WH_NUM_BENCH_H
+#define WH_NUM_BENCH_H
+
+#include "base/status.h"
+
+extern const whist_bench wh_num_benches[]; /* ends with a row whose name is NULL */
+
+#endif

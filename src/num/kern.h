@@ -1,0 +1,89 @@
+/* num/kern.h: the float32 kernels, in one table per instruction set.
+ *
+ * The generic C kernels are the specification. All matrices are row-major; ld… are elements from one
+ * row to the next. Every pointer may have any alignment of its type; out overlaps no input unless
+ * the comment says so.
+ *
+ * Bits. No kernel depends on a thread count, an address or anything but its arguments.
+ *   elementwise, dot, sum     the same bits on every instruction set: separate multiply and add, never
+ *                             fma; sums in sixteen interleaved parts joined by a fixed tree.
+ *   gemm_bn                   each element adds its products with k running upward, from 0. avx2 and
+ *                             avx512 use fma and agree to the bit; generic rounds each product.
+ *   gemm_nt                   avx2 and avx512 keep sixteen interleaved partial sums (fma) joined by a fixed
+ *                             tree and agree to the bit; generic likewise without fma.
+ *   So |kernel − generic| <= 2 (K + 1) 2^-24 Σ_k |a_ik b_kj|  for both products. */
+#ifndef WH_NUM_KERN_H
+#define WH_NUM_KERN_H
+
+#include "base/cpu.h"
+
+/* What a product does with what is in C. */
+typedef enum wh_gemm_mode {
+    WH_GEMM_PUT,  /* C = P */
+    WH_GEMM_ADD,  /* C = C + P */
+    WH_GEMM_AXPY, /* C = C + alpha · P, two roundings on every set */
+} wh_gemm_mode;
+
+typedef struct wh_num_kernels {
+    const char *name;
+    wh_cpu_level level;
+
+    /* P[i,j] = Σ_k A(i,k) · B[k,j],  A(i,k) = a[i * row_a + k * col_a],  B (K,N),  C (M,N).
+     * (row_a, col_a) = (lda, 1) is A · B, (1, lda) is A^T · B. */
+    void (*gemm_bn)(float *restrict c, size_t ldc, const float *restrict a, size_t row_a, size_t col_a,
+                    const float *restrict b, size_t ldb, size_t m, size_t n, size_t k, wh_gemm_mode mode, float alpha);
+    /* C[i,j] = Σ_k A[i,k] · B[j,k],  A (M,K),  B (N,K),  C (M,N). */
+    void (*gemm_nt)(float *restrict c, size_t ldc, const float *restrict a, size_t lda, const float *restrict b,
+                    size_t ldb, size_t m, size_t n, size_t k);
+
+    /* y[i] = y[i] + alpha · x[i] */
+    void (*axpy)(float *restrict y, const float *restrict x, size_t n, float alpha);
+    void (*scale)(float *x, size_t n, float alpha);
+    /* y[i] = y[i] + x[i] */
+    void (*add)(float *restrict y, const float *restrict x, size_t n);
+    /* y[i] = y[i] + alpha · (a[i] - b[i]) */
+    void (*add_difference)(float *restrict y, const float *restrict a, const float *restrict b, size_t n, float alpha);
+    float (*dot)(const float *restrict x, const float *restrict y, size_t n);
+    float (*sum)(const float *x, size_t n);
+
+    /* out may be x itself. Errors in units of the last place of the exact result, over all floats:
+     * exp <= 2 (results below 2^-126 become 0, above FLT_MAX infinity); log <= 2 (negative: NaN, 0: -infinity);
+     * sigmoid <= 4 (below e^-87: 0); tanh <= 4. NaN stays NaN. */
+    void (*exp)(float *out, const float *x, size_t n);
+    void (*log)(float *out, const float *x, size_t n);
+    void (*sigmoid)(float *out, const float *x, size_t n);
+    void (*tanh)(float *out, const float *x, size_t n);
+    void (*relu)(float *out, const float *x, size_t n); /* NaN stays NaN */
+
+    /* Derivatives through the activation's value y: d[i] = d[i] · f'(y[i]). */
+    void (*relu_back)(float *restrict d, const float *restrict y, size_t n);
+    void (*sigmoid_back)(float *restrict d, const float *restrict y, size_t n);
+    void (*tanh_back)(float *restrict d, const float *restrict y, size_t n);
+
+    /* x (M,N) row-major without gaps: x[i,:] += bias */
+    void (*add_rows)(float *restrict x, const float *restrict bias, size_t m, size_t n);
+    /* out[j] = Σ_i x[i,j], i upward */
+    void (*sum_rows)(float *restrict out, const float *restrict x, size_t m, size_t n);
+} wh_num_kernels;
+
+/* The table for a level; tests ask for each level up to wh_cpu_machine(). */
+const wh_num_kernels *wh_num_kernels_at(wh_cpu_level level);
+/* The table in force (wh_cpu_get). Reads the environment: ask once and keep it. */
+const wh_num_kernels *wh_num_kernels_get(void);
+
+/* "avx512", or "avx512+openblas-SkylakeX" once OpenBLAS has been loaded. */
+const char *wh_num_kernels_name(void);
+
+/* C (M,N) = or += op(A) (M,K) · op(B) (K,N); never both transposed. Row strides lda, ldb of A, B as
+ * they lie in memory. Large products go to OpenBLAS where there is one, by shape alone; the other
+ * kernels of the table do the rest, and all for the generic table. */
+typedef enum wh_gemm_form {
+    WH_GEMM_NN, /* A (M,K), B (K,N) */
+    WH_GEMM_TN, /* A (K,M), B (K,N) */
+    WH_GEMM_NT, /* A (M,K), B (N,K); PUT only */
+} wh_gemm_form;
+void wh_num_gemm(const wh_num_kernels *kernels, wh_gemm_form form, float *restrict c, size_t ldc,
+                 const float *restrict a, size_t lda, const float *restrict b, size_t ldb, size_t m, size_t n,
+                 size_t k);
+
+#endif

@@ -1,0 +1,9 @@
+/* zq/bench.h: what the program can measure of this room. */
+#ifndef WH_ZQ_BENCH_H
+#define WH_ZQ_BENCH_H
+
+#include "base/status.h"
+
+extern const whist_bench wh_zq_benches[]; /* ends with a row whose name is NULL */
+
+#endif
