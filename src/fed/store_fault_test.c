@@ -20,9 +20,7 @@ static const uint8_t study[32] = {1};
 
 static whist_status write_file(wh_store *store, const char *name, uint8_t n)
 {
-    uint8_t *bytes;
-    WH_TRY(WH_NEW_RAW(&bytes, FILE_BYTES));
-    WH_AUTO(wh_owned) owned = bytes;
+    static uint8_t bytes[FILE_BYTES];
     memset(bytes, n, FILE_BYTES);
     wh_vecfile *file;
     WH_TRY(wh_vecfile_create(&file, store, name, FILE_BYTES));

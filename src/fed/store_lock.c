@@ -32,9 +32,8 @@ static whist_status in_use(const char *dir, long pid)
 
 whist_status wh_store_lock(wh_fd *out, const char *dir)
 {
-    char *path = NULL;
+    WH_AUTO(wh_store_path) path = NULL;
     WH_TRY(wh_path(&path, dir, "lock"));
-    WH_AUTO(wh_owned) path_owned = path;
     WH_AUTO(wh_fd) fd = -1;
     WH_TRY(wh_open(&fd, path, O_RDWR | O_CREAT, 0600));
     while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
