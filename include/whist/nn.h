@@ -125,9 +125,9 @@ typedef struct whist_step_terms {
 
 /* One step of plain SGD: params −= lr · (gradient + terms). terms may be NULL.
  *
- * The same bits as whist_model_loss_grad followed by params[i] = fma(-lr, g[i], params[i]) with
- * lr rounded to float32, where g = grad, then fma(mu, params − reference, g), then g + correction; but in one pass
- * over the parameters where the model allows it. loss is taken before the step; may be NULL. Fails
+ * The same bits as whist_model_loss_grad followed, in float32 with every operation rounded, by
+ *   g = grad;  g = g + mu · (params − reference);  g = g + correction;  params = params + (−lr) · g
+ * but in one pass over the parameters where model and terms allow it. loss is taken before the step; may be NULL. Fails
  * like whist_model_loss_grad, with params untouched. */
 WHIST_API WHIST_MUST_CHECK whist_status whist_model_sgd_step(const whist_model *model, whist_model_work *work,
                                                              float *params, const whist_batch *batch, double lr,

@@ -5,8 +5,8 @@
  * the comment says so.
  *
  * Bits. No kernel depends on a thread count, an address or anything but its arguments.
- *   elementwise, dot, sum     the same bits on every instruction set: separate multiply and add (no fma except
- *                             where written), sums in sixteen interleaved parts joined by a fixed tree.
+ *   elementwise, dot, sum     the same bits on every instruction set: separate multiply and add, never
+ *                             fma; sums in sixteen interleaved parts joined by a fixed tree.
  *   gemm_bn                   each element adds its products with k running upward, from 0. avx2 and
  *                             avx512 use fma and agree to the bit; generic rounds each product.
  *   gemm_nt                   avx2 and avx512 keep sixteen interleaved partial sums (fma) joined by a fixed
@@ -21,7 +21,7 @@
 typedef enum wh_gemm_mode {
     WH_GEMM_PUT,  /* C = P */
     WH_GEMM_ADD,  /* C = C + P */
-    WH_GEMM_AXPY, /* C = fma(alpha, P, C) (generic: C + alpha · P, two roundings) */
+    WH_GEMM_AXPY, /* C = C + alpha · P, two roundings on every set */
 } wh_gemm_mode;
 
 typedef struct wh_num_kernels {
@@ -36,12 +36,12 @@ typedef struct wh_num_kernels {
     void (*gemm_nt)(float *restrict c, size_t ldc, const float *restrict a, size_t lda, const float *restrict b,
                     size_t ldb, size_t m, size_t n, size_t k);
 
-    /* y[i] = fma(alpha, x[i], y[i]) on every set */
+    /* y[i] = y[i] + alpha · x[i] */
     void (*axpy)(float *restrict y, const float *restrict x, size_t n, float alpha);
     void (*scale)(float *x, size_t n, float alpha);
     /* y[i] = y[i] + x[i] */
     void (*add)(float *restrict y, const float *restrict x, size_t n);
-    /* y[i] = fma(alpha, a[i] - b[i], y[i]) */
+    /* y[i] = y[i] + alpha · (a[i] - b[i]) */
     void (*add_difference)(float *restrict y, const float *restrict a, const float *restrict b, size_t n, float alpha);
     float (*dot)(const float *restrict x, const float *restrict y, size_t n);
     float (*sum)(const float *x, size_t n);

@@ -1,0 +1,47 @@
+/* base/bench.h: how a room measures a piece of work for its bench table: repetitions of a fixed
+ * span, of which the median, the least and the most are reported. */
+#ifndef WH_BASE_BENCH_H
+#define WH_BASE_BENCH_H
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+
+enum { WH_BENCH_REPS = 9 };
+
+typedef whist_status wh_bench_work(void *user);
+
+static inline int wh_bench_order_(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* Repeats `work` for 50 ms, nine times after a warm-up. With per_second the result is `amount` per
+ * second, else seconds per `amount`. */
+static inline whist_status wh_bench_measure(const whist_bench_env *env, const char *name, const char *unit,
+                                            bool per_second, double amount, wh_bench_work *work, void *user)
+{
+    double value[WH_BENCH_REPS];
+    WH_TRY(work(user));
+    for (int rep = 0; rep < WH_BENCH_REPS; rep++) {
+        double start = wh_clock_seconds(), spent = 0;
+        uint64_t calls = 0;
+        for (; spent < 0.05; spent = wh_clock_seconds() - start, calls++) WH_TRY(work(user));
+        double done = amount * (double)calls;
+        value[rep] = per_second ? done / spent : spent / done;
+    }
+    qsort(value, WH_BENCH_REPS, sizeof value[0], wh_bench_order_);
+    whist_bench_result result = {.unit = unit,
+                                 .median = value[WH_BENCH_REPS / 2],
+                                 .min = value[0],
+                                 .max = value[WH_BENCH_REPS - 1],
+                                 .reps = WH_BENCH_REPS,
+                                 .threads = 1};
+    snprintf(result.name, sizeof result.name, "%s", name);
+    env->emit(env->user, &result);
+    return WHIST_OK;
+}
+
+#endif
