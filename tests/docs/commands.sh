@@ -6,7 +6,7 @@
 # run only where WHIST_DATA names a folder. Blocks of one page share a shell, so variables and
 # folders carry over. Every page starts in a fresh copy of the project, with `whist` on the PATH and
 # at build/whist. All pages together take a minute at most. Other fences (```text, ```sh) are not run.
-source=$1 whist=$2
+source=$1 whist=$(realpath "$2")
 limit=60
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -151,8 +151,10 @@ static int replay_folder(const char *folder)
                 fprintf(stderr, "%s cannot be read or is larger than %d bytes\n", path, MAX_SEED);
                 continue;
             }
-            if (pass == 0) replay_whole(entries[i]->d_name, data, size);
-            else replay_damaged(entries[i]->d_name, data, size, start + (int64_t)BUDGET_MS * (i + 1) / n);
+            if (pass == 0)
+                replay_whole(entries[i]->d_name, data, size);
+            else
+                replay_damaged(entries[i]->d_name, data, size, start + (int64_t)BUDGET_MS * (i + 1) / n);
             free(data);
         }
     }
