@@ -213,6 +213,7 @@ typedef struct whist_fed_plan {
     bool stop_early;        /* on the first metric of the validation fold */
     uint32_t stop_patience; /* evaluations without improvement */
 
+    whist_fed_site coordinator; /* whose key the sites expect */
     const whist_fed_site *sites;
     size_t n_sites;
     const whist_fed_site *parties;

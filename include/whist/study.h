@@ -46,10 +46,12 @@ WHIST_API const char *whist_study_site_file(const whist_study *study, size_t i);
 WHIST_API WHIST_MUST_CHECK whist_status whist_study_site_find(const whist_study *study, const char *name, size_t *out);
 WHIST_API WHIST_MUST_CHECK whist_status whist_study_site_find_pin(const whist_study *study, const uint8_t pin[32],
                                                                   size_t *out);
-/* The study's text with the pins of sites and parties put in: a new study file. pins[i] for site i. The
- * result ends with a 0 and is freed by whist_text_free. */
+/* The study's text with the pins of the coordinator, the sites and the parties put in: a new study file.
+ * coordinator: 32 bytes; sites[i] for site i, parties[i] for party i. The result ends with a 0 and is freed by
+ * whist_text_free. */
 WHIST_API WHIST_MUST_CHECK whist_status whist_study_with_pins(char **out, const whist_study *study,
-                                                              const uint8_t (*pins)[32]);
+                                                              const uint8_t coordinator[32], const uint8_t (*sites)[32],
+                                                              const uint8_t (*parties)[32]);
 WHIST_API void whist_text_free(char *text);
 
 /* All sites' data for a simulation: opens `folder` by the schema; out has plan->n_sites entries. */

@@ -117,7 +117,6 @@ static void test_mnist(void **state)
     if (!test_data()) skip();
     char *path;
     assert_ok(wh_path(&path, test_data(), "mnist/t10k-images-idx3-ubyte.gz"));
-    WH_AUTO(wh_owned) memory = path;
     WH_AUTO(wh_idx) idx = WH_IDX_EMPTY;
     assert_ok(wh_idx_load(&idx, path, 16 << 20));
     assert_int_equal(idx.type, WH_DTYPE_U8);
@@ -125,6 +124,7 @@ static void test_mnist(void **state)
     assert_int_equal(idx.dims[0], 10000);
     assert_int_equal(idx.dims[1], 28);
     assert_int_equal(idx.n, 7840000);
+    wh_free(path);
 }
 
 int main(void)

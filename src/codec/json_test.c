@@ -50,6 +50,10 @@ static void test_wrong_order_is_found_at_the_end(void **state)
     (void)state;
     WH_AUTO(whist_json_ptr) json = NULL;
     const char *line = "untouched";
+    assert_int_equal(whist_json_finish(NULL, &line), WHIST_E_ARG);
+    whist_json_begin_object(NULL);
+    whist_json_key(NULL, "k");
+    whist_json_end_object(NULL);
     assert_ok(whist_json_new(&json));
     assert_int_equal(whist_json_finish(json, &line), WHIST_E_ARG);
     whist_json_reset(json);

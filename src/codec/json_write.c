@@ -32,6 +32,7 @@ static bool in_object(const whist_json *json)
 /* What comes before a value: a comma, or nothing, and the rules of the place. */
 static bool before_value(whist_json *json)
 {
+    if (!json) return false;
     if (json->done)
         refuse(json, "a second document");
     else if (in_object(json) && !json->keyed)
@@ -63,7 +64,7 @@ static void open_bracket(whist_json *json, bool object)
 
 static void close_bracket(whist_json *json, bool object)
 {
-    if (json->failed != WHIST_OK) return;
+    if (!json || json->failed != WHIST_OK) return;
     if (json->depth == 0 || in_object(json) != object || json->keyed) {
         refuse(json, "a closing bracket that closes nothing");
         return;
@@ -120,8 +121,9 @@ void whist_json_text(whist_json *json, const char *text)
 
 void whist_json_key(whist_json *json, const char *name)
 {
-    if (!in_object(json) || json->keyed) {
-        refuse(json, "a key where a value belongs");
+    if (!json) return;
+    if (!name || !in_object(json) || json->keyed) {
+        refuse(json, "a key where a value belongs, or no key");
         return;
     }
     if (!json->first) add(json, ",");
@@ -192,6 +194,7 @@ void whist_json_end_array(whist_json *json)
 whist_status whist_json_new(whist_json **out)
 {
     whist_json *json;
+    WH_ENSURE(out, WHIST_E_ARG);
     WH_TRY(WH_NEW(&json, 1));
     wh_json_writer_init(json, &json->own);
     *out = json;
@@ -207,6 +210,7 @@ void whist_json_free(whist_json *json)
 
 whist_status whist_json_finish(whist_json *json, const char **text)
 {
+    WH_ENSURE(json, WHIST_E_ARG);
     if (json->failed == WHIST_OK && !json->done) refuse(json, "the document is not complete");
     if (json->failed != WHIST_OK) {
         wh_detail_put(&json->why);
@@ -218,6 +222,7 @@ whist_status whist_json_finish(whist_json *json, const char **text)
 
 void whist_json_reset(whist_json *json)
 {
+    if (!json) return;
     json->out->len = json->start;
     wh_buf own = json->own;
     wh_buf *out = json->out;

@@ -144,6 +144,30 @@ static void test_the_writer_refuses_what_no_reader_takes(void **state)
     assert_int_equal(out.len, 0);
 }
 
+static void test_every_failed_allocation_is_survived(void **state)
+{
+    (void)state;
+    whist_status status = WHIST_E_NOMEM;
+    for (uint64_t n = 1; status == WHIST_E_NOMEM; n++) {
+        wh_alloc_fail_after(n);
+        status = read_with("{\"__metadata__\":{\"a\":\"b\"}," U8("a", 3, 0, 3) "," U8("b", 2, 3, 5) "}", 5);
+        assert_true(n < 100);
+    }
+    wh_alloc_fail_after(0);
+    assert_int_equal(status, WHIST_OK);
+    wh_safetensor tensors[] = {{.name = "a", .type = WH_DTYPE_U8, .n_dims = 1, .dims = {3}}};
+    status = WHIST_E_NOMEM;
+    for (uint64_t n = 1; status == WHIST_E_NOMEM; n++) {
+        WH_AUTO(wh_buf) out = WH_BUF_EMPTY;
+        wh_alloc_fail_after(n);
+        status = wh_safetensors_header(&out, tensors, 1, NULL, 0);
+        if (status != WHIST_OK) assert_int_equal(out.len, 0);
+        assert_true(n < 100);
+    }
+    wh_alloc_fail_after(0);
+    assert_int_equal(status, WHIST_OK);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -152,6 +176,7 @@ int main(void)
         cmocka_unit_test(test_every_offset_is_checked),
         cmocka_unit_test(test_a_large_header_is_not_believed),
         cmocka_unit_test(test_the_writer_refuses_what_no_reader_takes),
+        cmocka_unit_test(test_every_failed_allocation_is_survived),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,12 +9,12 @@ static const ProtobufCBinaryData named = {sizeof study, study};
 
 static void encode_poll(wh_buf *out, uint64_t step)
 {
-    Whist__V1__Poll poll;
-    whist__v1__poll__init(&poll);
-    poll.version = WH_WIRE_VERSION;
-    poll.study = named;
-    poll.done_step = step;
-    assert_ok(wh_wire_encode(out, &poll.base));
+    Whist__V1__Begin begin;
+    whist__v1__begin__init(&begin);
+    begin.version = WH_WIRE_VERSION;
+    begin.study = named;
+    begin.step = step;
+    assert_ok(wh_wire_encode(out, &begin.base));
 }
 
 static void test_a_task_goes_over_the_wire(void **state)
@@ -63,7 +63,7 @@ static void test_version_and_study_come_first(void **state)
     WH_AUTO(wh_buf) bytes = WH_BUF_EMPTY;
     WH_AUTO(wh_wire) wire = WH_WIRE_EMPTY;
     uint8_t other[WH_WIRE_STUDY_SIZE] = {1, 2, 4};
-    const ProtobufCMessageDescriptor *type = &whist__v1__poll__descriptor;
+    const ProtobufCMessageDescriptor *type = &whist__v1__begin__descriptor;
     encode_poll(&bytes, 3);
     assert_int_equal(wh_wire_decode(&wire, type, wh_buf_view(&bytes), 100, other), WHIST_E_AUTH);
     assert_int_equal(wh_wire_decode(&wire, type, wh_buf_view(&bytes), bytes.len - 1, study), WHIST_E_RANGE);
@@ -74,29 +74,29 @@ static void test_version_and_study_come_first(void **state)
     assert_int_equal(wh_wire_decode(&wire, type, (whist_bytes){NULL, 0}, 100, study), WHIST_E_FORMAT);
     static const uint8_t short_study[] = {8, 1, 0x12, 2, 1, 2};
     assert_int_equal(wh_wire_decode(&wire, type, (whist_bytes){short_study, 6}, 100, NULL), WHIST_E_FORMAT);
-    Whist__V1__Poll poll;
-    whist__v1__poll__init(&poll);
-    assert_int_equal(wh_wire_encode(&bytes, &poll.base), WHIST_E_ARG);
+    Whist__V1__Begin begin;
+    whist__v1__begin__init(&begin);
+    assert_int_equal(wh_wire_encode(&bytes, &begin.base), WHIST_E_ARG);
 }
 
 static void test_damage_is_refused_and_unknown_fields_pass(void **state)
 {
     (void)state;
     WH_AUTO(wh_buf) bytes = WH_BUF_EMPTY;
-    const ProtobufCMessageDescriptor *type = &whist__v1__poll__descriptor;
+    const ProtobufCMessageDescriptor *type = &whist__v1__begin__descriptor;
     encode_poll(&bytes, 300);
     for (size_t len = 0; len < bytes.len; len++) {
         WH_AUTO(wh_wire) cut = WH_WIRE_EMPTY;
         whist_status status = wh_wire_decode(&cut, type, (whist_bytes){bytes.data, len}, 100, study);
         if (len == 36)
-            assert_ok(status); /* without done_step: a message too */
+            assert_ok(status); /* without step: a message too */
         else
             assert_int_equal(status, WHIST_E_FORMAT);
     }
     WH_AUTO(wh_wire) wire = WH_WIRE_EMPTY;
     assert_ok(wh_buf_add(&bytes, "\xF8\x07\x01", 3)); /* field 127 */
     assert_ok(wh_wire_decode(&wire, type, wh_buf_view(&bytes), 100, study));
-    assert_int_equal(((const Whist__V1__Poll *)wire.message)->done_step, 300);
+    assert_int_equal(((const Whist__V1__Begin *)wire.message)->step, 300);
 }
 
 static void test_text_must_be_utf8(void **state)

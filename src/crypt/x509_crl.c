@@ -114,6 +114,7 @@ static whist_status read_old(X509_CRL **out, whist_bytes pem, X509 *ca)
 whist_status whist_crypt_crl_new(char **out, const whist_crypt_key *ca_key, whist_bytes ca_pem, whist_bytes old_crl_pem,
                                  whist_bytes revoke_pem, unsigned days, int64_t now)
 {
+    WH_OSSL_QUIET();
     WH_ENSURE(out && ca_key, WHIST_E_ARG);
     if (days < 1 || days > 3650) WH_FAIL(WHIST_E_ARG, "a revocation list lasts 1 to 3650 days, not %u", days);
     WH_AUTO(X509_ptr) ca = NULL;

@@ -95,19 +95,24 @@ static bool is_missing(const whist_schema *schema, whist_bytes cell)
     return cell.len == 0;
 }
 
-/* With the schema's name of the column in front, since a file without header has none. */
+/* Where the file's own name of a column is not the schema's, the schema's stands in front. */
+static whist_status name_column(whist_status status, const csv_reader *reader, size_t c)
+{
+    const char *name = reader->schema->columns[c].name;
+    if (reader->csv->names && !strcmp(reader->csv->names[reader->field[c]], name)) return status;
+    return wh_fail_context(status, "column '%s' of the schema: ", name);
+}
+
 #define FAIL_CELL(reader, c, ...)                                                                                      \
-    do {                                                                                                               \
-        whist_status cell_status_ = wh_csv_fail(WHIST_E_FORMAT, (reader)->csv, (reader)->field[c], __VA_ARGS__);       \
-        return wh_fail_context(cell_status_, "column '%s' of the schema: ", (reader)->schema->columns[c].name);        \
-    } while (0)
+    return name_column(wh_csv_fail(WHIST_E_FORMAT, (reader)->csv, (reader)->field[c], __VA_ARGS__), (reader), (c))
 
 static whist_status read_number(double *out, const csv_reader *reader, size_t c)
 {
     double value;
-    whist_status status = wh_csv_real(&value, reader->csv, reader->field[c]);
-    if (status != WHIST_OK)
-        return wh_fail_context(status, "column '%s' of the schema: ", reader->schema->columns[c].name);
+    if (wh_real_parse(&value, reader->csv->fields[reader->field[c]]) != WHIST_OK)
+        FAIL_CELL(reader, c,
+                  "not a finite decimal number such as -12.5 or 3e-4: correct the cell, or list its text among the "
+                  "study's missing values");
     if (fabs(value) > 3.4e38) FAIL_CELL(reader, c, "a number too large for float32");
     *out = value;
     return WHIST_OK;

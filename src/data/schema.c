@@ -91,7 +91,7 @@ static whist_status check_column(const whist_schema *schema, const whist_column 
     if (wh_lookup_twice(&levels)) WH_FAIL(WHIST_E_ARG, "column '%s' has a level twice", name);
     if (column->type == WHIST_COLUMN_CATEGORY && column->n_levels < 1 + (size_t)column->drop_first)
         WH_FAIL(WHIST_E_ARG, "category '%s' needs levels: list every value it may have", name);
-    if (column->has_fill && (column->type != WHIST_COLUMN_REAL || !isfinite(column->fill)))
+    if (column->has_fill && (column->type != WHIST_COLUMN_REAL || !isfinite((float)column->fill)))
         WH_FAIL(WHIST_E_ARG, "column '%s': fill is a finite number, for numeric columns", name);
     if (column->type != WHIST_COLUMN_TARGET) return WHIST_OK;
     size_t classes = schema->task == WHIST_TASK_SURVIVAL ? 0 : wh_schema_classes(schema);

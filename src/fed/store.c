@@ -70,9 +70,8 @@ static whist_status make_folder(const char *dir)
 {
     static const char *const parts[] = {"model", "state", "spool"};
     for (size_t i = 0; i < WH_COUNT(parts); i++) {
-        char *path = NULL;
+        WH_AUTO(wh_store_path) path = NULL;
         WH_TRY(wh_path(&path, dir, "%s", parts[i]));
-        WH_AUTO(wh_owned) owned = path;
         WH_TRY(wh_make_dirs(path));
     }
     return wh_dir_sync(dir);
@@ -82,14 +81,13 @@ static whist_status open_folder(wh_store *store)
 {
     WH_TRY(wh_make_dirs(store->dir));
     WH_TRY(wh_store_lock(&store->lock_fd, store->dir));
-    char *path = NULL;
-    WH_TRY(wh_path(&path, store->dir, "whist.db.part"));
-    WH_AUTO(wh_owned) part = path;
-    if (wh_file_exists(path))
+    WH_AUTO(wh_store_path) part = NULL;
+    WH_AUTO(wh_store_path) path = NULL;
+    WH_TRY(wh_path(&part, store->dir, "whist.db.part"));
+    if (wh_file_exists(part))
         WH_FAIL(WHIST_E_STATE, "%s is a backup that was never finished: remove it and take another", store->dir);
     WH_TRY(make_folder(store->dir));
     WH_TRY(wh_path(&path, store->dir, "whist.db"));
-    WH_AUTO(wh_owned) database = path;
     WH_TRY(make_private(path));
     WH_TRY(open_database(store, path, SQLITE_OPEN_READWRITE));
     return wh_spool_count(store);
@@ -172,9 +170,8 @@ static whist_status look_at(wh_store *store, const char *path, int flags, unsign
  * there nobody writes, so the database may be taken as it lies. */
 static whist_status open_to_read(wh_store *store)
 {
-    char *path = NULL;
+    WH_AUTO(wh_store_path) path = NULL;
     WH_TRY(wh_path(&path, store->dir, "whist.db"));
-    WH_AUTO(wh_owned) owned = path;
     if (!wh_file_exists(path)) WH_FAIL(WHIST_E_STATE, "nothing was ever stored in %s: no whist.db there", store->dir);
     unsigned schema;
     whist_status status = look_at(store, path, 0, &schema);

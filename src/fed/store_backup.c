@@ -26,9 +26,8 @@ typedef struct copying {
 
 static whist_status copy_content(wh_vecfile *from, int to, const char *path)
 {
-    uint8_t *piece;
-    WH_TRY(WH_NEW_RAW(&piece, PIECE));
-    WH_AUTO(wh_owned) owned = piece;
+    WH_AUTO(wh_owned) piece = NULL;
+    WH_TRY(wh_alloc_raw(&piece, PIECE, 1));
     uint64_t bytes = wh_vecfile_bytes(from);
     for (uint64_t at = 0; at < bytes;) {
         size_t len = bytes - at < PIECE ? (size_t)(bytes - at) : PIECE;
@@ -45,8 +44,11 @@ static whist_status copy_one(void *user, const char *name)
     copying *copy = user;
     wh_vecfile *from;
     whist_status status = wh_vecfile_open(&from, copy->store, name);
-    /* Gone since it was listed: then no transaction names it any more. */
-    if (status != WHIST_OK) return wh_vecfile_exists(copy->store, name) ? status : WHIST_OK;
+    if (status != WHIST_OK) {
+        /* Gone since it was listed: then no transaction names it any more. Or being replaced: once more. */
+        if (!wh_vecfile_exists(copy->store, name)) return WHIST_OK;
+        WH_TRY(wh_vecfile_open(&from, copy->store, name));
+    }
     char *path = NULL;
     WH_AUTO(wh_fd) to = -1;
     status = wh_path(&path, copy->to_dir, "%s", name);
@@ -60,9 +62,8 @@ static whist_status copy_one(void *user, const char *name)
 
 static whist_status copy_folder(copying *copy, const char *folder)
 {
-    char *path = NULL;
+    WH_AUTO(wh_store_path) path = NULL;
     WH_TRY(wh_path(&path, copy->to_dir, "%s", folder));
-    WH_AUTO(wh_owned) owned = path;
     WH_TRY(wh_tree_remove(path)); /* of an earlier try */
     WH_TRY(wh_make_dirs(path));
     WH_TRY(wh_vecfile_each(copy->store, folder, copy_one, copy));
@@ -107,11 +108,10 @@ static whist_status copy_once(copying *copy, const char *database, bool *steady)
 
 static whist_status copy_all(copying *copy)
 {
-    char *part = NULL, *final = NULL;
+    WH_AUTO(wh_store_path) part = NULL;
+    WH_AUTO(wh_store_path) final = NULL;
     WH_TRY(wh_path(&part, copy->to_dir, "whist.db.part"));
-    WH_AUTO(wh_owned) part_owned = part;
     WH_TRY(wh_path(&final, copy->to_dir, "whist.db"));
-    WH_AUTO(wh_owned) final_owned = final;
     /* Stands from the beginning, so that a copy which a crash cut short is known for one. */
     WH_TRY(wh_file_write(part, (whist_bytes){NULL, 0}, 0600));
     bool steady = false;

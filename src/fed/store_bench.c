@@ -79,8 +79,9 @@ static whist_status bench_step(const whist_bench_env *env)
 {
     char *dir = NULL;
     WH_TRY(wh_path(&dir, env->scratch, "store"));
-    WH_AUTO(wh_owned) owned = dir;
-    return bench(env, "fed.store.step", dir, 50, 1);
+    whist_status status = bench(env, "fed.store.step", dir, 50, 1);
+    wh_free(dir);
+    return status;
 }
 
 static whist_status bench_arrival(const whist_bench_env *env)

@@ -59,8 +59,8 @@ static const char *const texts[WH_SQL_COUNT] = {
     [WH_SQL_FORGET_ARRIVALS] = "DELETE FROM arrivals WHERE step < ?1",
     [WH_SQL_FORGET_MESSAGES] = "DELETE FROM messages WHERE step < ?1",
     [WH_SQL_FORGET_MACHINES] = "DELETE FROM machines WHERE step < ?1",
-    [WH_SQL_FORGET_ANSWERS] = "UPDATE answers SET has_upload = 0, manifest = NULL, messages = x''"
-                              " WHERE step < ?1 AND sent = 1 AND (has_upload = 1 OR messages <> x'')",
+    [WH_SQL_FORGET_ANSWERS] = ("UPDATE answers SET has_upload = 0, manifest = NULL, messages = x''"
+                               " WHERE step < ?1 AND sent = 1 AND (has_upload = 1 OR messages <> x'')"),
     [WH_SQL_MACHINE_PUT] = "INSERT INTO machines VALUES(?1, ?2, ?3) ON CONFLICT(step, actor) DO UPDATE SET state = ?3",
     [WH_SQL_MACHINE_GET] = "SELECT state FROM machines WHERE step = ?1 AND actor = ?2",
     [WH_SQL_METRIC_PUT] = "INSERT OR REPLACE INTO metrics VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)",
@@ -83,7 +83,7 @@ static const char *place(const wh_store *store)
 static const char *fix_of(int code, int system_error)
 {
     switch (code & 0xff) {
-    case SQLITE_FULL: return "the disk is full: free some space there";
+    case SQLITE_FULL: return "the disk is full or the file-size limit (ulimit -f) met: free some space there";
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB: return "whist.db is damaged: restore the folder from a backup";
     case SQLITE_BUSY:
@@ -95,7 +95,7 @@ static const char *fix_of(int code, int system_error)
     case SQLITE_IOERR:
         if (system_error == EFBIG) return "the file-size limit is too small: raise it (ulimit -f)";
         if (system_error == ENOSPC || system_error == EDQUOT) return "the disk is full: free some space there";
-        return "the disk failed: look into the system log";
+        return "the disk failed or the file-size limit (ulimit -f) is met: look into the system log";
     default: return "";
     }
 }

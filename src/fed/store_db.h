@@ -61,6 +61,12 @@ struct wh_store {
     uint64_t spool_bytes;       /* of all spool files */
 };
 
+typedef char *wh_store_path; /* WH_AUTO(wh_store_path): freed at the end of the block */
+static inline void wh_store_path_end_(wh_store_path *path)
+{
+    wh_free(*path);
+}
+
 /* ---- store_db.c ---- */
 extern const char *const wh_store_migrations[WH_STORE_SCHEMA]; /* [v] brings schema v to v + 1 */
 

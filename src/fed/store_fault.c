@@ -31,7 +31,7 @@ uint64_t wh_fault_writes(void)
 
 typedef struct fault_file {
     sqlite3_file base;
-    _Alignas(16) uint8_t real[];
+    _Alignas(8) uint8_t real[];
 } fault_file;
 
 static sqlite3_file *real_of(sqlite3_file *file)

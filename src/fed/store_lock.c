@@ -32,9 +32,8 @@ static whist_status in_use(const char *dir, long pid)
 
 whist_status wh_store_lock(wh_fd *out, const char *dir)
 {
-    char *path = NULL;
+    WH_AUTO(wh_store_path) path = NULL;
     WH_TRY(wh_path(&path, dir, "lock"));
-    WH_AUTO(wh_owned) path_owned = path;
     WH_AUTO(wh_fd) fd = -1;
     WH_TRY(wh_open(&fd, path, O_RDWR | O_CREAT, 0600));
     while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
@@ -44,7 +43,8 @@ whist_status wh_store_lock(wh_fd *out, const char *dir)
     char text[24];
     int len = snprintf(text, sizeof text, "%ld\n", (long)getpid());
     if (ftruncate(fd, 0) != 0) return wh_fail_errno(errno, path, "write");
-    WH_TRY(wh_write_at(fd, text, (size_t)len, 0));
+    whist_status status = wh_write_at(fd, text, (size_t)len, 0);
+    if (status != WHIST_OK) return wh_fail_context(status, "%s: ", path);
     *out = fd;
     fd = -1;
     return WHIST_OK;

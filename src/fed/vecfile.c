@@ -328,9 +328,8 @@ whist_status wh_vecfile_write(wh_vecfile *file, const void *bytes, size_t len, u
 
 static whist_status sync_folder_of(const wh_vecfile *file)
 {
-    char *folder = NULL;
+    WH_AUTO(wh_store_path) folder = NULL;
     WH_TRY(wh_path(&folder, file->store->dir, "%.5s", file->name)); /* every folder name has five letters */
-    WH_AUTO(wh_owned) owned = folder;
     WH_TRY(wh_dir_sync(folder));
     wh_durable_point("synced folder");
     return WHIST_OK;
@@ -376,9 +375,8 @@ whist_status wh_vecfile_remove(wh_store *store, const char *name)
         pthread_mutex_unlock(&store->files_lock);
         return WHIST_OK;
     }
-    char *path = NULL;
+    WH_AUTO(wh_store_path) path = NULL;
     WH_TRY(in_folder(&path, store, name));
-    WH_AUTO(wh_owned) owned = path;
     struct stat st;
     if (lstat(path, &st) != 0) return errno == ENOENT ? WHIST_OK : wh_fail_errno(errno, path, "remove");
     wh_durable_point("remove file");
@@ -450,9 +448,8 @@ static whist_status list_entries(DIR *dir, name_list *list)
 
 static whist_status list_disk(wh_store *store, name_list *list)
 {
-    char *path = NULL;
+    WH_AUTO(wh_store_path) path = NULL;
     WH_TRY(in_folder(&path, store, list->folder));
-    WH_AUTO(wh_owned) owned = path;
     DIR *dir = opendir(path);
     if (!dir) return wh_fail_errno(errno, path, "open the folder");
     whist_status status = list_entries(dir, list);
@@ -495,9 +492,8 @@ whist_status wh_spool_clean(wh_store *store, const char *keep_prefix)
 static whist_status count_one(void *user, const char *name)
 {
     spool_walk *walk = user;
-    char *path = NULL;
+    WH_AUTO(wh_store_path) path = NULL;
     WH_TRY(in_folder(&path, walk->store, name));
-    WH_AUTO(wh_owned) owned = path;
     struct stat st;
     if (lstat(path, &st) == 0) walk->bytes += (uint64_t)st.st_size; /* else gone since it was listed */
     return WHIST_OK;

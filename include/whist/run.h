@@ -1,0 +1,116 @@
+/* whist/run.h: the processes of a federation: coordinator, site, party, and the questions an operator asks.
+ *
+ * These loops join the machines of fed with sockets and disk. Each returns when the study is over, when it
+ * cannot go on, or soon after *stop becomes true (set by a signal handler): then everything is on disk and the
+ * same call goes on later. */
+#ifndef WHIST_RUN_H
+#define WHIST_RUN_H
+
+#include <whist/fed.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* PEM files of one participant. They are read again when they change, without a restart. */
+typedef struct whist_identity_files {
+    const char *ca, *certificate, *key;
+    const char *crl;             /* NULL or "": revocation is not checked */
+    const char *passphrase_file; /* NULL or "": the key is not encrypted */
+} whist_identity_files;
+
+typedef struct whist_coordinator_run {
+    const whist_fed_plan *plan;
+    whist_identity_files identity;
+    const char *state;      /* folder, made if need be */
+    const char *listen;     /* "address:port"; port 0 picks one */
+    const char *operations; /* NULL or loopback "address:port" of /healthz and /metrics (plain HTTP, GET only) */
+    uint64_t max_spool_bytes;
+    const char *metrics_dir; /* NULL, or a folder for CSV and TensorBoard files */
+    const volatile int *stop;
+    void (*listening)(void *user, uint16_t port); /* called once; may be NULL */
+    whist_progress_fn *progress;
+    void *user;
+} whist_coordinator_run;
+
+/* WHIST_OK with the result when the study is over; WHIST_E_CANCELLED after a stop; WHIST_E_TIMEOUT when
+ * too few sites came. */
+WHIST_API WHIST_MUST_CHECK whist_status whist_run_coordinator(whist_fed_result *out, const whist_coordinator_run *run);
+
+typedef struct whist_site_run {
+    const whist_fed_plan *plan;
+    whist_bytes study_text; /* as approved */
+    size_t index;           /* of the site (or, without data, of the party) in the plan */
+    whist_dataset *data;    /* NULL: a third party */
+    whist_identity_files identity;
+    const char *state;       /* folder of this site; each study has its own below */
+    const char *coordinator; /* "https://host:port" */
+    const char *proxy;       /* NULL, "" or "http://host:port" */
+    uint32_t min_metric_count;
+    const volatile int *stop;
+    whist_progress_fn *progress;
+    void *user;
+} whist_site_run;
+
+/* Asks, works and answers until the study is over. Losing the coordinator is no end: it is asked again, at
+ * growing intervals. WHIST_E_STATE where nobody approved the study here. */
+WHIST_API WHIST_MUST_CHECK whist_status whist_run_site(const whist_site_run *run);
+/* Connects, shakes hands, says hello; *skew_ms: the coordinator's clock minus ours. */
+WHIST_API WHIST_MUST_CHECK whist_status whist_site_connect(const whist_site_run *run, int64_t *skew_ms);
+
+/* ---- Approval and release log of a site ---- */
+
+/* Notes that a named person allows the study at this site: signed, in the site's log. */
+WHIST_API WHIST_MUST_CHECK whist_status whist_site_approve(const whist_site_run *run, const char *person);
+/* Whether, and by whom (up to 127 bytes). */
+WHIST_API WHIST_MUST_CHECK whist_status whist_site_approval(const whist_site_run *run, char person[128],
+                                                            bool *approved);
+
+typedef struct whist_log_line {
+    uint64_t seq;
+    int64_t unix_ms;
+    char kind[33];
+    const char *body; /* JSON; valid during the call */
+} whist_log_line;
+typedef whist_status whist_log_line_fn(void *user, const whist_log_line *line);
+/* Walks and verifies the log in a state folder of a study. certificate: PEM of the site, whose key must have signed
+ * every entry. WHIST_E_AUTH at the first entry that does not hold; NULL emit: verify only. *n entries are good. */
+WHIST_API WHIST_MUST_CHECK whist_status whist_site_log(const char *study_state, whist_bytes certificate, uint64_t *n,
+                                                       whist_log_line_fn *emit, void *user);
+/* The folder of a study below a site's state folder: out has room for 4096 bytes. */
+WHIST_API WHIST_MUST_CHECK whist_status whist_site_study_state(char *out, const char *state, const uint8_t study[32]);
+
+/* What would leave the site, in fields and bytes: emitted as lines of text. */
+typedef void whist_line_fn(void *user, const char *line);
+WHIST_API WHIST_MUST_CHECK whist_status whist_site_preview(const whist_fed_plan *plan, size_t index,
+                                                           whist_line_fn *emit, void *user);
+
+/* ---- Operators ---- */
+
+typedef struct whist_operator_call {
+    whist_identity_files identity;
+    const char *coordinator, *proxy;
+    const uint8_t *coordinator_pin; /* 32 bytes */
+} whist_operator_call;
+/* One JSON object; freed by whist_operator_text_free. WHIST_E_AUTH without the right to read. */
+WHIST_API WHIST_MUST_CHECK whist_status whist_operator_status(char **json, const whist_operator_call *call);
+WHIST_API WHIST_MUST_CHECK whist_status whist_operator_stop(const whist_operator_call *call);
+WHIST_API void whist_operator_text_free(char *text);
+
+/* ---- Models as files ---- */
+
+typedef struct whist_model_meta {
+    const char *key, *value;
+} whist_model_meta;
+/* Writes a safetensors file with the plan's tensors and study hash, seed, version and kernels in its metadata.
+ * extra ends with a NULL key, or is NULL. */
+WHIST_API WHIST_MUST_CHECK whist_status whist_model_save(const char *path, const whist_fed_plan *plan,
+                                                         const float *params, const whist_model_meta *extra);
+/* params (whist_model_size) from such a file. WHIST_E_FORMAT where tensors are missing, too many or of another
+ * shape: the text names both. */
+WHIST_API WHIST_MUST_CHECK whist_status whist_model_load(float *params, const char *path, const whist_model *model);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
