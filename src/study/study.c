@@ -81,6 +81,9 @@ static whist_status make_plan(whist_study *study)
     plan->pooled_moments = file->data.schema.standardize == WHIST_STANDARDIZE_POOLED;
     plan->stop_early = file->early_stopping.patience > 0;
     plan->stop_patience = file->early_stopping.patience;
+    memcpy(plan->coordinator.name, file->coordinator.name, sizeof plan->coordinator.name);
+    memcpy(plan->coordinator.pin, file->coordinator.key.pin, sizeof plan->coordinator.pin);
+    plan->coordinator.pinned = file->coordinator.key.pinned;
     plan->sites = file->sites.sites;
     plan->n_sites = file->sites.n;
     plan->parties = file->parties.sites;

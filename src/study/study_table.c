@@ -146,6 +146,14 @@ const wh_key wh_study_site_table[] = {
     {0},
 };
 
+static const wh_key coordinator_table[] = {
+    {"name", WH_KEY_TEXT, AT(wh_site_file, name), "coordinator", .rule = wh_rule_actor,
+     .doc = "Name in its certificate."},
+    {"key", WH_KEY_OTHER, AT(wh_site_file, key), "", .read = wh_read_pin, .type = "`sha256:` and 64 hex digits",
+     .doc = "SHA-256 of its public key. Put in by `whist provision`."},
+    {0},
+};
+
 const wh_key wh_study_count_table[] = {
     {"count", WH_KEY_INT, AT(wh_site_count, count), NULL, 1, 1e6, .doc = "Number of sites of a simulation."},
     {"prefix", WH_KEY_TEXT, AT(wh_site_count, prefix), "site-", .rule = wh_rule_word,
@@ -180,6 +188,8 @@ const wh_key wh_study_table[] = {
     {"evaluate_every", WH_KEY_INT, STUDY(evaluate_every), "1", 0, 1e6,
      .doc = "Rounds from one evaluation to the next; the last model is always evaluated; 0: only the last."},
     {"early_stopping", WH_KEY_MAP, .fallback = "", .sub = stopping_table, .doc = "End before the last round."},
+    {"coordinator", WH_KEY_MAP, .offset = offsetof(wh_study_file, coordinator), .fallback = "",
+     .sub = coordinator_table, .doc = "Whom the sites connect to."},
     {"sites", WH_KEY_OTHER, .offset = offsetof(wh_study_file, sites), .fallback = NULL, 1, 100000, .sub = wh_study_site_table,
      .read = wh_read_sites, .type = "list of sites, or {count, prefix}", .doc = "Who takes part."},
     {"parties", WH_KEY_OTHER, .offset = offsetof(wh_study_file, parties), .fallback = "", 0, 64, .sub = wh_study_site_table,
