@@ -149,6 +149,10 @@ static int child_main(const char *dir)
     wh_store *store;
     if (wh_store_open(&store, dir, study) != WHIST_OK) return 2;
     whist_status status = go_on(store);
+    char *backup = NULL;
+    if (status == WHIST_OK) status = wh_path(&backup, dir, "backup");
+    if (status == WHIST_OK) status = wh_store_backup(store, backup);
+    wh_free(backup);
     wh_store_close(store);
     return status == WHIST_OK ? 0 : 3;
 }
@@ -174,6 +178,25 @@ static bool run_until(const char *dir, unsigned k)
     return WIFEXITED(status);
 }
 
+/* A backup is whole, or known for unfinished, or was never begun. True where it is whole. */
+static bool check_backup(const char *dir)
+{
+    char path[4096], part[4096], whole[4096];
+    snprintf(path, sizeof path, "%.4000s/backup", dir);
+    snprintf(part, sizeof part, "%.4000s/backup/whist.db.part", dir);
+    snprintf(whole, sizeof whole, "%.4000s/backup/whist.db", dir);
+    wh_store *copy;
+    uint8_t n;
+    if (wh_file_exists(part)) assert_int_equal(wh_store_open(&copy, path, study), WHIST_E_STATE);
+    if (!wh_file_exists(whole)) return false;
+    assert_ok(wh_store_open(&copy, path, study));
+    assert_whole(copy);
+    assert_ok(steps_done(copy, &n));
+    assert_int_equal(n, STEPS);
+    wh_store_close(copy);
+    return true;
+}
+
 static void survives_every_kill(void **state)
 {
     (void)state;
@@ -182,6 +205,7 @@ static void survives_every_kill(void **state)
         char *dir = test_dir("crash");
         finished = run_until(dir, k);
         recover(dir);
+        assert_true(check_backup(dir) || !finished);
         assert_ok(wh_tree_remove(dir));
         test_dir_free(dir);
         assert_true(k < 500);
