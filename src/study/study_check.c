@@ -1,0 +1,193 @@
+/* study/study_check.c: keys that are good alone but do not fit together, refused with the place, the
+ * reason and the change to make. What concerns learner, strategy and protection among each other is
+ * whist_fed_plan_check; what concerns columns is whist_schema_features. */
+#include "study/study_file.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+typedef struct place {
+    const wh_yaml *root;
+    const wh_reader *reader;
+} place;
+
+/* Refuses at the value of a dotted path, or as near to it as the file goes. */
+#define REFUSE(p, path, ...)                                                                                           \
+    WH_READER_FAIL(WHIST_E_UNSUPPORTED, (p)->reader, wh_yaml_nearest((p)->root, (path)), __VA_ARGS__)
+
+static const char *task_name(whist_task task)
+{
+    static const char *const names[] = {"regression", "binary", "classes", "survival"};
+    return names[task];
+}
+
+/* "binary, classes" of a set of bits. */
+static const char *task_names(char out[64], unsigned tasks)
+{
+    out[0] = 0;
+    size_t at = 0;
+    for (unsigned t = 0; t < 4; t++)
+        if (tasks & (1u << t))
+            at += (size_t)snprintf(out + at, 64 - at, "%s%s", at ? ", " : "", task_name((whist_task)t));
+    return out;
+}
+
+static whist_status check_model(const wh_study_file *file, const place *p)
+{
+    const whist_model_class *model = file->model.class_;
+    whist_task task = file->data.schema.task;
+    if (model->targets & (1u << task)) return WHIST_OK;
+    char fits[256] = "", tasks[64];
+    size_t at = 0;
+    for (const whist_model_class *m = whist_model_classes(); m->name && at < sizeof fits - 40; m++)
+        if (m->targets & (1u << task)) at += (size_t)snprintf(fits + at, 40, "%s%s", at ? ", " : "", m->name);
+    REFUSE(p, "model.name", "model %s cannot learn the task %s (it learns: %s); for this task take one of: %s",
+           model->name, task_name(task), task_names(tasks, model->targets), fits);
+}
+
+static whist_status check_metrics(const wh_study_file *file, const place *p)
+{
+    whist_task task = file->data.schema.task;
+    char path[32], fits[256] = "", all[256] = "";
+    size_t at = 0, end = 0;
+    for (const whist_metric *m = whist_metrics(); m->name && at < sizeof fits - 40 && end < sizeof all - 40; m++) {
+        if (m->targets & (1u << task)) at += (size_t)snprintf(fits + at, 40, "%s%s", at ? ", " : "", m->name);
+        end += (size_t)snprintf(all + end, 40, "%s%s", end ? "|" : "", m->name);
+    }
+    for (size_t i = 0; i < file->metrics.n; i++) {
+        const char *name = file->metrics.items[i];
+        const whist_metric *metric = whist_metric_find(name);
+        (void)snprintf(path, sizeof path, "metrics.%zu", i);
+        char near[64];
+        if (!metric) {
+            wh_nearest_choice(near, all, name);
+            WH_READER_FAIL(WHIST_E_FORMAT, p->reader, wh_yaml_nearest(p->root, path),
+                           "unknown metric '%.40s'%s%s%s For the task %s: %s", name, *near ? "; did you mean '" : ".",
+                           near, *near ? "'?" : "", task_name(task), fits);
+        }
+        if (!(metric->targets & (1u << task)))
+            REFUSE(p, path, "metric %s does not fit the task %s; for this task take from: %s", name, task_name(task),
+                   fits);
+    }
+    return WHIST_OK;
+}
+
+static bool can_standardize(const wh_data_file *data)
+{
+    const wh_column_file *columns = data->columns.items;
+    for (size_t i = 0; i < data->columns.n; i++) {
+        if (columns[i].column.type == WHIST_COLUMN_REAL && columns[i].column.standardize) return true;
+        if (columns[i].column.type == WHIST_COLUMN_CATEGORY && data->schema.standardize_one_hot) return true;
+    }
+    return data->columns.n == 0; /* images */
+}
+
+static whist_status check_columns(const wh_study_file *file, const place *p)
+{
+    const wh_column_file *columns = file->data.columns.items;
+    char path[48];
+    for (size_t i = 0; i < file->data.columns.n; i++) {
+        const whist_column *column = &columns[i].column;
+        (void)snprintf(path, sizeof path, "data.columns.%zu", i);
+        if (columns[i].threshold.has && column->type != WHIST_COLUMN_TARGET)
+            REFUSE(p, path, "column %s: threshold makes a target 0 or 1; only the column of type target has one",
+                   column->name);
+        if (columns[i].fill.has && column->type != WHIST_COLUMN_REAL)
+            REFUSE(p, path, "column %s: fill stands in for numbers; only a column of type real has one", column->name);
+        if (column->drop_first && column->type != WHIST_COLUMN_CATEGORY)
+            REFUSE(p, path, "column %s: drop_first is for columns of type category", column->name);
+    }
+    return WHIST_OK;
+}
+
+static whist_status check_data(const wh_study_file *file, const place *p)
+{
+    const whist_schema *schema = &file->data.schema;
+    WH_TRY(check_columns(file, p));
+    if (schema->standardize == WHIST_STANDARDIZE_POOLED && !can_standardize(&file->data))
+        REFUSE(p, "data.standardize", "pooled standardisation needs a column of type real: take none, or a real column");
+    if (schema->format == WHIST_DATA_CSV && file->data.columns.n == 0)
+        REFUSE(p, "data", "a CSV table needs columns: name and type of each");
+    if (*schema->split_file && schema->test_fraction > 0)
+        REFUSE(p, "data.split.test_fraction", "the split file names the test rows already: leave out test_fraction");
+    if (schema->partition == WHIST_PARTITION_SPLIT && !*schema->split_file)
+        REFUSE(p, "data.partition.kind", "partition split takes the sites from a split file: name it in data.split.file");
+    if (file->data.schema.n_class_weights && schema->task != WHIST_TASK_BINARY && schema->task != WHIST_TASK_CLASSES)
+        REFUSE(p, "data.class_weights", "class weights need classes; the task is %s", task_name(schema->task));
+    if (schema->class_weights_balanced && schema->task != WHIST_TASK_BINARY && schema->task != WHIST_TASK_CLASSES)
+        REFUSE(p, "data.class_weights", "class weights need classes; the task is %s", task_name(schema->task));
+    return WHIST_OK;
+}
+
+static whist_status check_site_files(const wh_study_file *file, const place *p)
+{
+    const whist_schema *schema = &file->data.schema;
+    char path[32];
+    for (size_t i = 0; i < file->sites.n; i++) {
+        (void)snprintf(path, sizeof path, "sites.%zu", i);
+        if (file->sites.files[i] && schema->partition != WHIST_PARTITION_FILE)
+            REFUSE(p, path, "site %s names a file, but data.partition says how one shared file is dealt out: leave "
+                   "out file, or take partition kind file", file->sites.sites[i].name);
+        bool needs = schema->partition == WHIST_PARTITION_FILE && schema->format == WHIST_DATA_CSV && !*schema->file;
+        if (needs && !file->sites.files[i])
+            REFUSE(p, path, "site %s has no file: name it here, or one name for all sites in data.file",
+                   file->sites.sites[i].name);
+    }
+    return WHIST_OK;
+}
+
+static whist_status check_sites(const wh_study_file *file, const place *p)
+{
+    size_t n = file->sites.n;
+    if (file->sampling.min_sites > n)
+        REFUSE(p, "sampling.min_sites", "min_sites is %u, but the study has %zu sites: lower it, or add sites",
+               file->sampling.min_sites, n);
+    for (size_t i = 0; i < file->parties.n; i++)
+        for (size_t j = 0; j < n; j++)
+            if (strcmp(file->parties.sites[i].name, file->sites.sites[j].name) == 0)
+                REFUSE(p, "parties", "'%s' is a site and a party: a party must hold no data; take another name",
+                       file->parties.sites[i].name);
+    return check_site_files(file, p);
+}
+
+/* One bit is the sign; a site's value times its weight must fit in what the number of sites leaves. */
+static whist_status check_fixed(const wh_study_file *file, const place *p)
+{
+    double room = (double)file->bits - 1 - file->fraction - ceil(log2((double)file->sites.n));
+    if (room < 1)
+        REFUSE(p, "protection.bits",
+               "bits: %u with fraction: %u leaves no room for the sum of %zu sites: raise bits (up to 64) or lower "
+               "fraction",
+               file->bits, file->fraction, file->sites.n);
+    return WHIST_OK;
+}
+
+static whist_status check_parts(const wh_study_file *file, const place *p)
+{
+    const whist_strategy_class *strategy = file->strategy.class_;
+    const whist_protection_class *protection = file->protection.class_;
+    if (strategy->sequential && !protection->shows_updates)
+        REFUSE(p, "protection",
+               "strategy %s hands every site's update on by its nature, which protection %s is there to prevent: take "
+               "protection none, or another strategy",
+               strategy->name, protection->name);
+    if (file->early_stopping.patience && file->metrics.n == 0)
+        REFUSE(p, "early_stopping", "early stopping watches the first metric: name one in metrics");
+    const whist_schema *schema = &file->data.schema;
+    if (file->early_stopping.patience && schema->validation_fraction <= 0 && !*schema->fold_validation)
+        REFUSE(p, "early_stopping",
+               "early stopping needs validation rows: set data.split.validation_fraction or data.split.validation");
+    return WHIST_OK;
+}
+
+whist_status wh_study_check_file(const wh_study_file *file, const wh_yaml *root, const wh_reader *reader)
+{
+    const place p = {root, reader};
+    WH_TRY(check_data(file, &p));
+    WH_TRY(check_model(file, &p));
+    WH_TRY(check_metrics(file, &p));
+    WH_TRY(check_sites(file, &p));
+    WH_TRY(check_parts(file, &p));
+    return check_fixed(file, &p);
+}

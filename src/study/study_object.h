@@ -1,0 +1,20 @@
+/* study/study_object.h: what a whist_study is made of, for the files of this room. */
+#ifndef WH_STUDY_STUDY_OBJECT_H
+#define WH_STUDY_STUDY_OBJECT_H
+
+#include <whist/study.h>
+
+#include "study/study_file.h"
+
+struct whist_study {
+    wh_arena arena; /* tree, lists, schema */
+    wh_buf text;    /* as read */
+    char *path;
+    const wh_yaml *root;
+    wh_study_file file;
+    whist_model *model;
+    whist_fed_plan plan;
+};
+WH_AUTO_FREE(whist_study, whist_study_free)
+
+#endif
