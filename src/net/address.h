@@ -24,6 +24,8 @@ void wh_address_text(char out[288], const wh_address *address);
 /* A bound, listening, non-blocking TCP socket; host must be a number. Port 0 takes a free one and *port_out
  * tells which. WHIST_E_IO names the way out: port in use, port below 1024, address not of this machine. */
 WH_MUST_CHECK whist_status wh_address_listen(int *out, uint16_t *port_out, const wh_address *address);
+/* Whether host is an IPv4 or IPv6 number, not a name. */
+bool wh_address_is_number(const wh_address *address);
 /* Whether the number is 127/8 or ::1. */
 bool wh_address_is_loopback(const wh_address *address);
 

@@ -31,7 +31,7 @@ typedef struct wh_fault_rule {
     uint32_t delay_ms;
 } wh_fault_rule;
 
-/* Views: must outlive the loopback. NULL rules: no fault. */
+/* Views: must outlive the loopback. A plan without rules: no fault. */
 typedef struct wh_fault_plan {
     uint64_t seed;
     const wh_fault_rule *rules;

@@ -40,7 +40,7 @@ typedef struct wh_request {
 typedef struct wh_response {
     int code; /* HTTP status */
     wh_buf body;
-    uint32_t retry_after_ms; /* 0: the peer said nothing; the wire carries whole seconds, rounded up */
+    uint32_t retry_after_ms; /* 0: nothing said. On the wire: Whist-Retry-Ms, beside Retry-After in seconds */
 } wh_response;
 #define WH_RESPONSE_EMPTY                                                                                              \
     {                                                                                                                  \
