@@ -2,8 +2,10 @@
 #include "net/gate.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "crypt/keyfile.h"
 
+#include <netdb.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -108,6 +110,46 @@ void wh_gate_clear(wh_gate *gate)
     pthread_mutex_destroy(&gate->lock);
 }
 
+/* ---- TLS before 1.3 ---- */
+
+void wh_gate_address(char out[64], int fd)
+{
+    struct sockaddr_storage from;
+    socklen_t len = sizeof from;
+    bool known = getpeername(fd, (struct sockaddr *)&from, &len) == 0 &&
+                 getnameinfo((struct sockaddr *)&from, len, out, 64, NULL, 0, NI_NUMERICHOST) == 0;
+    if (!known) snprintf(out, 64, "?");
+}
+
+/* RFC 8446, 4.2.1: supported_versions is a length byte and pairs of bytes. */
+static int look_for_tls13(void *found, unsigned type, const unsigned char *data, unsigned len)
+{
+    enum { SUPPORTED_VERSIONS = 43 };
+    for (unsigned i = 1; type == SUPPORTED_VERSIONS && i + 1 < len; i += 2)
+        if (data[i] == 3 && data[i + 1] == 4) *(bool *)found = true;
+    return 0;
+}
+
+/* Sees the ClientHello before GnuTLS does. libmicrohttpd closes the connection of a failed handshake without
+ * an alert, which would leave the peer to guess; so the alert is sent here. */
+static int on_hello(gnutls_session_t session, unsigned type, unsigned when, unsigned incoming,
+                    const gnutls_datum_t *message)
+{
+    (void)type, (void)when, (void)incoming;
+    const wh_mhd *lib;
+    bool found = false;
+    if (wh_mhd_get(&lib) != WHIST_OK) return GNUTLS_E_INTERNAL_ERROR;
+    int err = lib->gnutls_ext_raw_parse(&found, look_for_tls13, message, GNUTLS_EXT_RAW_FLAG_TLS_CLIENT_HELLO);
+    if (err >= 0 && found) return 0;
+    char from[64];
+    int in = -1, out = -1;
+    lib->gnutls_transport_get_int2(session, &in, &out);
+    wh_gate_address(from, in);
+    wh_log(WHIST_LOG_WARNING, "peer.refused", "%s: the peer offers no TLS 1.3: update its TLS library", from);
+    (void)lib->gnutls_alert_send(session, GNUTLS_AL_FATAL, GNUTLS_A_PROTOCOL_VERSION);
+    return GNUTLS_E_UNSUPPORTED_VERSION_PACKET;
+}
+
 wh_gate_set *wh_gate_enter(wh_gate *gate, gnutls_session_t session)
 {
     wh_gate_set *set = newest(gate);
@@ -117,6 +159,7 @@ wh_gate_set *wh_gate_enter(wh_gate *gate, gnutls_session_t session)
     }
     /* Not REQUIRE: whoever comes without a certificate is told so in words, not by an alert. */
     gate->lib->gnutls_certificate_server_set_request(session, GNUTLS_CERT_REQUEST);
+    gate->lib->gnutls_handshake_set_hook_function(session, GNUTLS_HANDSHAKE_CLIENT_HELLO, GNUTLS_HOOK_PRE, on_hello);
     return set;
 }
 

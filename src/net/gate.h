@@ -38,7 +38,11 @@ WH_MUST_CHECK whist_status wh_gate_init(wh_gate *gate, const wh_mhd *lib, const 
 WH_MUST_CHECK whist_status wh_gate_replace(wh_gate *gate, const wh_identity *identity);
 void wh_gate_clear(wh_gate *gate);
 
-/* Before the handshake: shows our certificate and asks for the peer's. The set is given back by
+/* The address on the other end of a socket, as a number; "?" where there is none. */
+void wh_gate_address(char out[64], int fd);
+
+/* Before the handshake: shows our certificate and asks for the peer's; a peer without TLS 1.3 will be logged and
+ * get the alert protocol_version. The set is given back by
  * wh_gate_leave when the connection has ended. NULL where that is not possible. */
 wh_gate_set *wh_gate_enter(wh_gate *gate, gnutls_session_t session);
 void wh_gate_leave(wh_gate *gate, wh_gate_set *set);

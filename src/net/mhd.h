@@ -29,6 +29,10 @@
     X(gnutls_credentials_set)                                                                                          \
     X(gnutls_certificate_server_set_request)                                                                           \
     X(gnutls_certificate_get_peers)                                                                                    \
+    X(gnutls_handshake_set_hook_function)                                                                              \
+    X(gnutls_ext_raw_parse)                                                                                            \
+    X(gnutls_alert_send)                                                                                               \
+    X(gnutls_transport_get_int2)                                                                                       \
     X(gnutls_strerror)
 
 #define WH_MHD_FIELD(name) __typeof__(name) *name;

@@ -5,7 +5,6 @@
 #include "base/clock.h"
 #include "base/log.h"
 
-#include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,13 +37,6 @@ static void set_deadline(wh_server *server, wh_server_conn *conn, double seconds
     pthread_mutex_unlock(&server->lock);
 }
 
-static void note_address(wh_server_conn *conn, const struct sockaddr *from)
-{
-    socklen_t len = from && from->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
-    if (!from || getnameinfo(from, len, conn->from, sizeof conn->from, NULL, 0, NI_NUMERICHOST) != 0)
-        snprintf(conn->from, sizeof conn->from, "?");
-}
-
 static void begin_connection(wh_server *server, struct MHD_Connection *connection, void **slot)
 {
     const union MHD_ConnectionInfo *info;
@@ -61,8 +53,7 @@ static void begin_connection(wh_server *server, struct MHD_Connection *connectio
     }
     info = server->lib->MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
     conn->fd = info->connect_fd;
-    info = server->lib->MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
-    note_address(conn, info ? info->client_addr : NULL);
+    wh_gate_address(conn->from, conn->fd);
     conn->deadline = wh_clock_seconds() + server->options.head_ms / 1000.0;
     pthread_mutex_lock(&server->lock);
     conn->next = server->conns;
