@@ -59,8 +59,12 @@ compile() {
     fi
     code=0
     ninja -C "$folder" --quiet "$@" >"$folder/build.log" 2>&1 || code=$?
-    grep -v '^ninja: no work to do' "$folder/build.log" >&2
-    [ $code -eq 0 ] || die "building $folder failed (see above)"
+    if [ $code -eq 0 ]; then
+        grep -A 3 'warning: ' "$folder/build.log" >&2
+        return 0
+    fi
+    cat "$folder/build.log" >&2
+    die "building $folder failed (see above)"
 }
 
 # run_tests FOLDER OPTION-OF-MESON-TEST…: runs tests of a build folder and prints the tally.
