@@ -3,6 +3,12 @@
 # It goes to the root of the project, makes standard input harmless, and finds the data. What it
 # has to say goes to standard error, so that the output of a front door stays its own.
 
+# What the caller names is meant from where the caller stands.
+for name in WHIST_DATA WHIST_REFERENCE; do
+    eval "folder=\${$name:-}"
+    if [ -d "$folder" ]; then eval "$name=\$(cd \"\$folder\" && pwd)"; fi
+done
+
 root=$(cd "$(dirname "$0")/.." && pwd) || exit 1
 cd "$root" || exit 1
 export LC_ALL=C.UTF-8
@@ -63,7 +69,7 @@ compile() {
         grep -A 3 'warning: ' "$folder/build.log" >&2
         return 0
     fi
-    cat "$folder/build.log" >&2
+    awk '/^FAILED: /{ on = 1 } on || /[Ee][Rr][Rr][Oo][Rr]/' "$folder/build.log" >&2
     die "building $folder failed (see above)"
 }
 
