@@ -50,7 +50,7 @@ configure() {
     [ -d "$folder/meson-private" ] && rm -rf "$folder"
     mkdir -p "$folder"
     meson setup "$folder" "$@" >"$folder/setup.log" 2>&1 ||
-        { cat "$folder/setup.log" >&2; die "setting up $folder failed (see above)"; }
+        { tail -n 8 "$folder/setup.log" >&2; die "setting up $folder failed (see above)"; }
     printf '%s\n' "$wanted" >"$folder/.options"
 }
 
