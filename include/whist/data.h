@@ -167,7 +167,9 @@ WHIST_API WHIST_MUST_CHECK whist_status whist_dataset_from_rows(whist_dataset **
                                                                 const whist_rows *test);
 WHIST_API void whist_dataset_free(whist_dataset *dataset);
 
+/* A fold's rows; n is 0 where it has none. Valid until the data set is standardised or freed. */
 WHIST_API whist_rows whist_dataset_rows(const whist_dataset *dataset, whist_fold fold);
+/* D, columns of x. */
 WHIST_API size_t whist_dataset_features(const whist_dataset *dataset);
 /* Name of feature j: "age", "cp=2". Owned by the data set; "" for images. */
 WHIST_API const char *whist_dataset_feature_name(const whist_dataset *dataset, size_t j);
@@ -220,6 +222,7 @@ typedef struct whist_data_set {
     const whist_data_file *files;
 } whist_data_set;
 
+/* The table; a set without name ends it. */
 WHIST_API const whist_data_set *whist_data_sets(void);
 /* NULL where the name is not known. */
 WHIST_API const whist_data_set *whist_data_find(const char *name);

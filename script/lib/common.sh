@@ -3,6 +3,12 @@
 # It goes to the root of the project, makes standard input harmless, and finds the data. What it
 # has to say goes to standard error, so that the output of a front door stays its own.
 
+# What the caller names is meant from where the caller stands.
+for name in WHIST_DATA WHIST_REFERENCE; do
+    eval "folder=\${$name:-}"
+    if [ -d "$folder" ]; then eval "$name=\$(cd \"\$folder\" && pwd)"; fi
+done
+
 root=$(cd "$(dirname "$0")/.." && pwd) || exit 1
 cd "$root" || exit 1
 export LC_ALL=C.UTF-8
@@ -44,7 +50,7 @@ configure() {
     [ -d "$folder/meson-private" ] && rm -rf "$folder"
     mkdir -p "$folder"
     meson setup "$folder" "$@" >"$folder/setup.log" 2>&1 ||
-        { cat "$folder/setup.log" >&2; die "setting up $folder failed (see above)"; }
+        { tail -n 8 "$folder/setup.log" >&2; die "setting up $folder failed (see above)"; }
     printf '%s\n' "$wanted" >"$folder/.options"
 }
 
@@ -59,8 +65,12 @@ compile() {
     fi
     code=0
     ninja -C "$folder" --quiet "$@" >"$folder/build.log" 2>&1 || code=$?
-    grep -v '^ninja: no work to do' "$folder/build.log" >&2
-    [ $code -eq 0 ] || die "building $folder failed (see above)"
+    if [ $code -eq 0 ]; then
+        grep -A 3 'warning: ' "$folder/build.log" >&2
+        return 0
+    fi
+    awk '/^FAILED: /{ on = 1 } on || /[Ee][Rr][Rr][Oo][Rr]/' "$folder/build.log" >&2
+    die "building $folder failed (see above)"
 }
 
 # run_tests FOLDER OPTION-OF-MESON-TEST…: runs tests of a build folder and prints the tally.

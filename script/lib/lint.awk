@@ -122,7 +122,7 @@ FNR == 1 {
     spoken = 0
     statement = ""
     is_public = FILENAME ~ /^include\//
-    is_test = FILENAME ~ /_test\.c$/
+    is_test = FILENAME ~ /(_test\.[ch]|\/kat\.h)$/
     if (is_public) {
         room = FILENAME ~ /\/whist\.h$/ ? "whist" : public_room(substr(FILENAME, length("include/") + 1))
         if (room == "whist") floor[room] = top + 1

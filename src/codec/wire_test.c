@@ -31,7 +31,7 @@ static void test_a_task_goes_over_the_wire(void **state)
     whist__v1__envelope__init(&envelope);
     task.version = WH_WIRE_VERSION;
     task.study = named;
-    task.kind = WHIST__V1__TASK_KIND__ROUND;
+    task.kind = WHIST__V1__TASK_KIND__WORK;
     task.step = UINT64_MAX;
     model.bytes = 5000000;
     model.n_digests = 2;
@@ -41,20 +41,20 @@ static void test_a_task_goes_over_the_wire(void **state)
     envelope.body = digests[0];
     task.n_inbox = 1;
     task.inbox = inbox;
-    task.n_members = 2;
-    task.members = members;
+    task.n_sites = 2;
+    task.sites = members;
     WH_AUTO(wh_buf) bytes = WH_BUF_EMPTY;
     WH_AUTO(wh_wire) wire = WH_WIRE_EMPTY;
     assert_ok(wh_wire_encode(&bytes, &task.base));
     assert_ok(wh_wire_decode(&wire, &whist__v1__task__descriptor, wh_buf_view(&bytes), 1000, study));
     const Whist__V1__Task *back = wire.message;
-    assert_int_equal(back->kind, WHIST__V1__TASK_KIND__ROUND);
+    assert_int_equal(back->kind, WHIST__V1__TASK_KIND__WORK);
     assert_true(back->step == UINT64_MAX);
     assert_int_equal(back->model->n_digests, 2);
     assert_memory_equal(back->model->digests[1].data, digest, 32);
     assert_string_equal(back->inbox[0]->from, "berlin");
     assert_string_equal(back->inbox[0]->to, "");
-    assert_string_equal(back->members[1], "zurich");
+    assert_string_equal(back->sites[1], "zurich");
 }
 
 static void test_version_and_study_come_first(void **state)
@@ -110,7 +110,7 @@ static void test_text_must_be_utf8(void **state)
         const char *bytes;
         size_t len;
     } bad[] = {{"\x62\x01\xFF", 3} /* text */,
-               {"\x5A\x01\xFF", 3} /* members */,
+               {"\x72\x01\xFF", 3} /* sites */,
                {"\x52\x03\x0A\x01\xFF", 5} /* inbox.from */};
     for (size_t i = 0; i < WH_COUNT(bad); i++) {
         WH_AUTO(wh_wire) wire = WH_WIRE_EMPTY;
@@ -164,8 +164,8 @@ static void test_the_ceiling_is_high_enough(void **state)
     assert_ok(wh_wire_decode(&wire, &whist__v1__task__descriptor, wh_buf_view(&bytes), 8 << 20, study));
     WH_AUTO(wh_wire) second = WH_WIRE_EMPTY;
     task.model = NULL;
-    task.n_members = 65536;
-    task.members = members;
+    task.n_sites = 65536;
+    task.sites = members;
     wh_buf_reset(&bytes);
     assert_ok(wh_wire_encode(&bytes, &task.base));
     assert_ok(wh_wire_decode(&second, &whist__v1__task__descriptor, wh_buf_view(&bytes), 8 << 20, study));

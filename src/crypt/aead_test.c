@@ -1,6 +1,7 @@
 /* Tests of crypt/aead: known answers, and that every changed bit is noticed. */
 #include "crypt/aead.h"
 #include "crypt/kat.h"
+#include "test.h"
 
 static void check_vector(wh_aead aead, const char *key_hex, const char *nonce_hex, const char *aad_hex,
                          const char *text_hex, const char *sealed_hex)

@@ -1,6 +1,7 @@
 /* Tests of crypt/hash: known answers of FIPS 180-4, RFC 4231, RFC 5869, and forking states. */
 #include "crypt/hash.h"
 #include "crypt/kat.h"
+#include "test.h"
 
 static void test_sha256_known_answers(void **state)
 {

@@ -3,7 +3,6 @@
 #define WH_CRYPT_KAT_H
 
 #include "base/buf.h"
-#include "test.h"
 
 #include <string.h>
 
@@ -13,17 +12,19 @@ typedef struct wh_kat {
     size_t len;
 } wh_kat;
 
+/* A mistake in the text gives no bytes, which no known answer has. */
 static inline wh_kat kat_hex(const char *text)
 {
     wh_kat kat = {.len = strlen(text) / 2};
-    assert_true(kat.len <= sizeof kat.data);
-    assert_ok(wh_unhex(kat.data, text, kat.len));
+    if (kat.len > sizeof kat.data || wh_unhex(kat.data, text, kat.len) != WHIST_OK) kat.len = 0;
     return kat;
 }
 
+/* The bytes begin with those of the text. */
 #define assert_hex(bytes, text)                                                                                        \
     do {                                                                                                               \
         wh_kat kat_ = kat_hex(text);                                                                                   \
+        assert_true(kat_.len > 0);                                                                                     \
         assert_memory_equal((bytes), kat_.data, kat_.len);                                                             \
     } while (0)
 

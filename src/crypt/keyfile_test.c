@@ -3,6 +3,7 @@
 #include "crypt/kat.h"
 #include "crypt/keyfile.h"
 #include "crypt/random.h"
+#include "test.h"
 
 #include <sys/stat.h>
 #include <unistd.h>

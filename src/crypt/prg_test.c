@@ -1,6 +1,7 @@
 /* Tests of crypt/prg: NIST SP 800-38A vectors, seeking, carries. */
 #include "crypt/kat.h"
 #include "crypt/prg.h"
+#include "test.h"
 
 static const char counter[] = "f0f1f2f3f4f5f6f7f8f9fafbfcfdfeff";
 static const char text[] = "6bc1bee22e409f96e93d7e117393172aae2d8a571e03ac9c9eb76fac45af8e51"

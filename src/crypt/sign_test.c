@@ -2,6 +2,7 @@
 #include "crypt/kat.h"
 #include "crypt/random.h"
 #include "crypt/sign.h"
+#include "test.h"
 
 static void check_vector(const char *seed, const char *public_key, const char *message, const char *signature)
 {

@@ -10,9 +10,6 @@
 #include <openssl/pem.h>
 #include <string.h>
 
-/* Clocks of two machines may differ: certificates begin an hour before they are made. */
-enum { BACKDATE_S = 3600, DAY_S = 86400 };
-
 /* ---- Pieces of a certificate ---- */
 
 static whist_status add_extension(X509 *cert, X509 *issuer, int nid, const char *value)
@@ -90,7 +87,7 @@ whist_status whist_crypt_ca_new(char **out, const whist_crypt_key *key, const ch
     WH_AUTO(X509_ptr) cert = NULL;
     now = wh_x509_now(now);
     WH_TRY(wh_x509_private(&pkey, key));
-    WH_TRY(start_cert(&cert, pkey, name, now - BACKDATE_S, now + (int64_t)days * DAY_S));
+    WH_TRY(start_cert(&cert, pkey, name, now - WH_X509_BACKDATE_S, now + (int64_t)days * WH_X509_DAY_S));
     WH_TRY(build_ca(cert));
     return sign_cert(out, cert, pkey);
 }
@@ -259,8 +256,8 @@ static whist_status span_of(int64_t *from, int64_t *to, const X509 *ca, unsigned
         wh_x509_date(date, X509_get0_notAfter(ca));
         WH_FAIL(WHIST_E_AUTH, "the authority's certificate expired on %s: make a new authority", date);
     }
-    *from = now - BACKDATE_S;
-    *to = now + (int64_t)days * DAY_S;
+    *from = now - WH_X509_BACKDATE_S;
+    *to = now + (int64_t)days * WH_X509_DAY_S;
     if (*to > ca_end) *to = ca_end;
     return WHIST_OK;
 }

@@ -7,8 +7,6 @@
 #include <string.h>
 #include <time.h>
 
-enum { CRL_BYTES_MAX = 1 << 20 };
-
 /* ---- Times and lines ---- */
 
 int64_t wh_x509_now(int64_t now)
@@ -174,7 +172,7 @@ whist_status wh_x509_certs(X509 **out, size_t *n, size_t max, whist_bytes pem)
 whist_status wh_x509_crls(X509_CRL **out, size_t *n, size_t max, whist_bytes pem)
 {
     WH_AUTO(BIO_ptr) bio = NULL;
-    WH_TRY(open_pem(&bio, &crl_kind, pem, CRL_BYTES_MAX));
+    WH_TRY(open_pem(&bio, &crl_kind, pem, WH_X509_CRL_MAX));
     void *found[WH_X509_CERTS_MAX];
     size_t count = 0;
     WH_CHECK(max <= WH_X509_CERTS_MAX);

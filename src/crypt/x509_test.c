@@ -2,6 +2,7 @@
  * and failures of memory and entropy anywhere on the way. */
 #include "crypt/random.h"
 #include "crypt/x509_world.h"
+#include "test.h"
 
 /* ---- The good case ---- */
 

@@ -1,6 +1,7 @@
 /* Tests of crypt/x509_verify: every reason to refuse a certificate, each with its text, and what may
  * stand in a trust store. */
 #include "crypt/x509_world.h"
+#include "test.h"
 
 /* Changes a certificate of the federation and has its authority sign it again: what a careless or
  * foreign tool could make with our authority's key. */

@@ -158,7 +158,7 @@ static void test_schemas(void **state)
     weights[1] = -1;
     changed.n_class_weights = 2;
     bad_schema(changed, "negative");
-    strcpy(schema.columns[4].name, "age");
+    SET(schema.columns[4].name, "age");
     bad_schema(schema, "twice");
     whist_schema_clear(&schema);
     schema = mnist_schema();
@@ -250,8 +250,8 @@ static void test_standardisation(void **state)
 static char *fifty_rows(void)
 {
     static char text[1024];
-    strcpy(text, "a,y\n");
-    for (int i = 0; i < 50; i++) sprintf(text + strlen(text), "%d,%d\n", i, i % 5 == 4);
+    SET(text, "a,y\n");
+    for (int i = 0; i < 50; i++) snprintf(text + strlen(text), sizeof text - strlen(text), "%d,%d\n", i, i % 5 == 4);
     return text;
 }
 
@@ -303,7 +303,7 @@ static void test_fractions_are_stratified(void **state)
         for (int i = 0; i < n; i++) {
             int y = i % 7 == 0 ? 2 : i % 3 == 0;
             count[y]++;
-            sprintf(text + strlen(text), "%d,%d\n", i, y);
+            snprintf(text + strlen(text), sizeof text - strlen(text), "%d,%d\n", i, y);
         }
         whist_dataset *dataset = opened(&schema, text);
         whist_data_summary summary = whist_dataset_describe(dataset);
@@ -339,8 +339,8 @@ static void test_split_files(void **state)
 {
     (void)state;
     whist_schema schema = tabular(WHIST_TASK_BINARY, "a:r y:t");
-    strcpy(schema.split_file, "s.csv");
-    strcpy(schema.fold_validation, "val");
+    SET(schema.split_file, "s.csv");
+    SET(schema.fold_validation, "val");
     put("s.csv", "row,fold\n2,train\n3,test\n5,val\n6,other\n");
     whist_dataset *dataset = opened(&schema, "a,y\n1,0\n2,0\n3,0\n4,0\n5,0\n6,0\n");
     whist_data_summary summary = whist_dataset_describe(dataset);
@@ -355,12 +355,12 @@ static void test_split_files(void **state)
     refused(&schema, "a,y\n1,0\n2,0\n", WHIST_E_FORMAT, "s.csv|'row'|'rows'");
     put("s.csv", "row,fold\n2,other\n");
     refused(&schema, "a,y\n1,0\n2,0\n", WHIST_E_FORMAT, "no training rows");
-    strcpy(schema.fold_test, "val");
+    SET(schema.fold_test, "val");
     refused(&schema, "a,y\n1,0\n2,0\n", WHIST_E_ARG, "'val'");
     whist_schema_clear(&schema);
 
     schema = tabular(WHIST_TASK_BINARY, "id:k a:r y:t");
-    strcpy(schema.split_file, "s.csv");
+    SET(schema.split_file, "s.csv");
     put("s.csv", "row,fold\np2,train\np1,test\n");
     dataset = opened(&schema, "id,a,y\np1,1,0\np2,2,0\n");
     assert_true(whist_dataset_rows(dataset, WHIST_FOLD_TRAIN).x[0] == 2);
@@ -376,7 +376,7 @@ static void test_site_column(void **state)
     static const char *const names[] = {"south", "north"};
     whist_schema schema = tabular(WHIST_TASK_BINARY, "where:s a:r y:t");
     schema.partition = WHIST_PARTITION_COLUMN;
-    strcpy(schema.file, "c.csv");
+    SET(schema.file, "c.csv");
     put("c.csv", "where,a,y\nnorth,1,0\nsouth,2,0\nnorth,3,1\neast,4,1\n");
     whist_dataset *all[2];
     const whist_data_source source = {.folder = folder, .n_sites = 2};
@@ -399,7 +399,7 @@ static void test_dealing(void **state)
     (void)state;
     static const char *const names[] = {"a", "b", "c", "d", "e", "f", "g"};
     whist_schema schema = tabular(WHIST_TASK_BINARY, "a:r y:t");
-    strcpy(schema.file, "t.csv");
+    SET(schema.file, "t.csv");
     schema.shards = 3;
     put("t.csv", fifty_rows());
     for (int shards = 0; shards < 2; shards++) {
@@ -442,7 +442,7 @@ static void test_sharing(void **state)
     schema.partition = WHIST_PARTITION_IID;
     schema.standardize = WHIST_STANDARDIZE_POOLED;
     schema.test_fraction = 0.2;
-    strcpy(schema.file, "t.csv");
+    SET(schema.file, "t.csv");
     put("t.csv", fifty_rows());
     whist_dataset *all[2], *pooled, *swapped;
     const whist_data_source source = {.folder = folder, .n_sites = 2};
@@ -547,8 +547,8 @@ static void test_images(void **state)
     schema.image_height = schema.image_width = 2;
     schema.n_classes = 2;
     schema.test_images[0] = 0;
-    strcpy(schema.train_images, "images");
-    strcpy(schema.train_labels, "labels");
+    SET(schema.train_images, "images");
+    SET(schema.train_labels, "labels");
     whist_dataset *dataset = NULL;
     const whist_data_source source = source_of(NULL);
     assert_ok(whist_dataset_open(&dataset, &schema, &source));
@@ -564,7 +564,7 @@ static void test_images(void **state)
     assert_int_equal(whist_dataset_open(&dataset, &schema, &source), WHIST_E_FORMAT);
     schema.image_width = 3;
     assert_int_equal(whist_dataset_open(&dataset, &schema, &source), WHIST_E_FORMAT);
-    strcpy(schema.train_images, "labels");
+    SET(schema.train_images, "labels");
     assert_int_equal(whist_dataset_open(&dataset, &schema, &source), WHIST_E_FORMAT);
     assert_non_null(strstr(whist_detail_get()->text, "swapped"));
     assert_null(dataset);
@@ -580,7 +580,7 @@ static void test_no_memory(void **state)
     schema.standardize = WHIST_STANDARDIZE_SITE;
     schema.test_fraction = 0.3;
     schema.class_weights_balanced = true;
-    strcpy(schema.file, "c.csv");
+    SET(schema.file, "c.csv");
     put("c.csv", "where,kind,a,y\na,p,1,0\nb,q,2,0\na,p,3,1\nb,p,4,1\n");
     const whist_data_source source = {.folder = folder, .n_sites = 2};
     whist_status status = WHIST_E_NOMEM;

@@ -222,12 +222,12 @@ static void test_tcga_brca(void **state)
     schema.columns[40].type = WHIST_COLUMN_EVENT;
     schema.columns[41].type = WHIST_COLUMN_TARGET;
     schema.partition = WHIST_PARTITION_SPLIT;
-    strcpy(schema.file, "brca.csv");
-    strcpy(schema.split_file, "train_test_split.csv");
-    strcpy(schema.split_row, "pid");
-    strcpy(schema.split_fold, "fold2");
-    strcpy(schema.fold_train, "train_{index}");
-    strcpy(schema.fold_test, "test_{index}");
+    SET(schema.file, "brca.csv");
+    SET(schema.split_file, "train_test_split.csv");
+    SET(schema.split_row, "pid");
+    SET(schema.split_fold, "fold2");
+    SET(schema.fold_train, "train_{index}");
+    SET(schema.fold_test, "test_{index}");
     whist_dataset *all[6], *alone, *pooled;
     whist_data_source source = {.folder = folder, .n_sites = 6};
     assert_ok(whist_dataset_open_all(all, &schema, &source, NULL, regions));
@@ -271,7 +271,7 @@ static void test_adult(void **state)
     schema.partition = WHIST_PARTITION_IID;
     schema.test_fraction = 0.2;
     schema.class_weights_balanced = true;
-    strcpy(schema.file, "adult.data");
+    SET(schema.file, "adult.data");
     static const char *const banks[] = {"a", "b", "c"};
     whist_dataset *all[3];
     const whist_data_source source = {.folder = folder, .n_sites = 3, .seed = 5};
@@ -299,8 +299,8 @@ static void test_breast_cancer(void **state)
 {
     (void)state;
     char *folder = folder_of("breast_cancer"), columns[512] = "";
-    for (int j = 0; j < 30; j++) sprintf(columns + strlen(columns), "x%d:r ", j);
-    strcat(columns, "benign:t");
+    for (int j = 0; j < 30; j++) snprintf(columns + strlen(columns), sizeof columns - strlen(columns), "x%d:r ", j);
+    snprintf(columns + strlen(columns), sizeof columns - strlen(columns), "benign:t");
     whist_schema schema = tabular(WHIST_TASK_BINARY, columns);
     schema.header = false;
     schema.skip_lines = 1;

@@ -9,6 +9,9 @@
 #include "base/mem.h"
 #include "whist/data.h"
 
+/* Text into an array. */
+#define SET(array, text) ((void)snprintf((array), sizeof(array), "%s", (text)))
+
 static inline char **copy_texts(const char *const *texts, size_t n)
 {
     char **copy = NULL;
@@ -59,14 +62,14 @@ static inline whist_schema heart_schema(void)
 {
     whist_schema schema = tabular(WHIST_TASK_BINARY, "age:r sex:r cp:-1|2|3|4 trestbps:r chol:r fbs:r restecg:-0|1|2 "
                                                      "thalach:r exang:r oldpeak:r slope:i ca:i thal:i num:t");
-    strcpy(schema.set, "heart");
+    SET(schema.set, "heart");
     schema.header = false;
     schema.columns[13].has_threshold = true;
     schema.standardize = WHIST_STANDARDIZE_SITE;
-    strcpy(schema.split_file, "flamby_split.csv");
-    strcpy(schema.split_site, "hospital");
-    strcpy(schema.split_row, "line");
-    strcpy(schema.split_fold, "fold");
+    SET(schema.split_file, "flamby_split.csv");
+    SET(schema.split_site, "hospital");
+    SET(schema.split_row, "line");
+    SET(schema.split_fold, "fold");
     return schema;
 }
 
@@ -79,10 +82,10 @@ static inline whist_schema mnist_schema(void)
                            .image_height = 28,
                            .image_width = 28,
                            .shards = 2};
-    strcpy(schema.train_images, "train-images-idx3-ubyte.gz");
-    strcpy(schema.train_labels, "train-labels-idx1-ubyte.gz");
-    strcpy(schema.test_images, "t10k-images-idx3-ubyte.gz");
-    strcpy(schema.test_labels, "t10k-labels-idx1-ubyte.gz");
+    SET(schema.train_images, "train-images-idx3-ubyte.gz");
+    SET(schema.train_labels, "train-labels-idx1-ubyte.gz");
+    SET(schema.test_images, "t10k-images-idx3-ubyte.gz");
+    SET(schema.test_labels, "t10k-labels-idx1-ubyte.gz");
     return schema;
 }
 

@@ -1,3 +1,4 @@
+/* draw/design.c: shuffled passes cut into batches. */
 #include "draw/design.h"
 
 size_t wh_draw_pass(const wh_draw_design *design)

@@ -1,3 +1,4 @@
+/* draw/stream.c: Philox, the names of streams, and the numbers drawn from them. */
 #include "draw/stream.h"
 
 #include <math.h>

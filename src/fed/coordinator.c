@@ -367,8 +367,8 @@ whist_status wh_coordinator_new(wh_coordinator **out, const wh_coordinator_env *
     c->stop_round = UINT64_MAX;
     pthread_mutex_init(&c->lock, NULL);
     pthread_cond_init(&c->changed, NULL);
-    whist_status status = WHIST_OK;
-    if (c->plan->learner->n_states) status = WH_NEW(&c->last_arrived, c->plan->n_sites);
+    whist_status status = WH_NEW(&c->contact, c->plan->n_sites + c->plan->n_parties);
+    if (status == WHIST_OK && c->plan->learner->n_states) status = WH_NEW(&c->last_arrived, c->plan->n_sites);
     if (status == WHIST_OK && c->replay) status = wh_coordinator_load_replay(c);
     if (status == WHIST_OK) status = wh_coordinator_recover(c);
     if (status != WHIST_OK) {
@@ -388,6 +388,7 @@ void wh_coordinator_free(wh_coordinator *c)
     for (size_t i = 0; i < c->n_replay; i++) wh_free(c->replay_cohorts[i]);
     wh_free(c->replay_cohorts);
     wh_free(c->last_arrived);
+    wh_free(c->contact);
     pthread_cond_destroy(&c->changed);
     pthread_mutex_destroy(&c->lock);
     wh_free(c);

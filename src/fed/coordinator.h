@@ -77,6 +77,8 @@ typedef struct wh_coordinator_counts {
     size_t expected, arrived;
     wh_run_state state;
 } wh_coordinator_counts;
+/* After the end: everybody who ever asked has been told (by poll) that it is over. */
+bool wh_coordinator_all_told(wh_coordinator *c);
 void wh_coordinator_count(wh_coordinator *c, wh_coordinator_counts *out);
 /* Copies the newest model (P floats). */
 WH_MUST_CHECK whist_status wh_coordinator_model_copy(wh_coordinator *c, float *out);

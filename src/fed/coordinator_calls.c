@@ -135,7 +135,9 @@ whist_status wh_coordinator_poll(wh_coordinator *c, size_t actor, wh_task *out)
     *out = (wh_task)WH_TASK_EMPTY;
     pthread_mutex_lock(&c->lock);
     whist_status status = WHIST_OK;
+    c->contact[actor] |= 1;
     if (c->state != WH_RUN_GOING) {
+        c->contact[actor] |= 2;
         out->kind = WH_TASK_FINISHED;
         snprintf(out->text, sizeof out->text, "%s", c->failure);
     } else if (may_answer(c, actor)) {
@@ -422,6 +424,15 @@ whist_status wh_coordinator_decline(wh_coordinator *c, size_t actor, uint64_t st
 }
 
 /* ---- Looking ---- */
+
+bool wh_coordinator_all_told(wh_coordinator *c)
+{
+    bool all = true;
+    pthread_mutex_lock(&c->lock);
+    for (size_t i = 0; i < c->plan->n_sites + c->plan->n_parties; i++) all = all && c->contact[i] != 1;
+    pthread_mutex_unlock(&c->lock);
+    return all;
+}
 
 void wh_coordinator_count(wh_coordinator *c, wh_coordinator_counts *out)
 {

@@ -32,6 +32,7 @@ struct wh_coordinator {
     wh_vecfile *model;          /* of the open step */
     wh_manifest model_manifest; /* made when first asked for */
     uint64_t *last_arrived;     /* (n_sites) 1 + last closed training step, 0: none; NULL for stateless learners */
+    uint8_t *contact;           /* (actors) bit 0: has asked, bit 1: has been told the end */
     wh_coordinator_counts counts;
     /* Recorded cohorts: replay_steps[p] is that of position p. */
     uint8_t **replay_cohorts;

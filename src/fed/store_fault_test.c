@@ -149,6 +149,10 @@ static int child_main(const char *dir)
     wh_store *store;
     if (wh_store_open(&store, dir, study) != WHIST_OK) return 2;
     whist_status status = go_on(store);
+    char *backup = NULL;
+    if (status == WHIST_OK) status = wh_path(&backup, dir, "backup");
+    if (status == WHIST_OK) status = wh_store_backup(store, backup);
+    wh_free(backup);
     wh_store_close(store);
     return status == WHIST_OK ? 0 : 3;
 }
@@ -174,6 +178,25 @@ static bool run_until(const char *dir, unsigned k)
     return WIFEXITED(status);
 }
 
+/* A backup is whole, or known for unfinished, or was never begun. True where it is whole. */
+static bool check_backup(const char *dir)
+{
+    char path[4096], part[4096], whole[4096];
+    snprintf(path, sizeof path, "%.4000s/backup", dir);
+    snprintf(part, sizeof part, "%.4000s/backup/whist.db.part", dir);
+    snprintf(whole, sizeof whole, "%.4000s/backup/whist.db", dir);
+    wh_store *copy;
+    uint8_t n;
+    if (wh_file_exists(part)) assert_int_equal(wh_store_open(&copy, path, study), WHIST_E_STATE);
+    if (!wh_file_exists(whole)) return false;
+    assert_ok(wh_store_open(&copy, path, study));
+    assert_whole(copy);
+    assert_ok(steps_done(copy, &n));
+    assert_int_equal(n, STEPS);
+    wh_store_close(copy);
+    return true;
+}
+
 static void survives_every_kill(void **state)
 {
     (void)state;
@@ -182,6 +205,7 @@ static void survives_every_kill(void **state)
         char *dir = test_dir("crash");
         finished = run_until(dir, k);
         recover(dir);
+        assert_true(check_backup(dir) || !finished);
         assert_ok(wh_tree_remove(dir));
         test_dir_free(dir);
         assert_true(k < 500);
@@ -227,6 +251,36 @@ static void survives_a_full_disk(void **state)
     assert_true(after > STEPS * 3);
 }
 
+/* A statement too large for the page cache fails in the middle of its transaction. SQLite rolls back then;
+ * what comes after must not be stored by itself. */
+static void nothing_follows_a_failed_statement(void **state)
+{
+    (void)state;
+    enum { LARGE = 16 << 20 };
+    char *dir = test_dir("full");
+    wh_store *store;
+    uint8_t *large;
+    assert_ok(WH_NEW(&large, LARGE));
+    setenv("WHIST_TEST_DISK_FULL_AFTER", "1000000", 1);
+    assert_ok(wh_store_open(&store, dir, study));
+    assert_ok(wh_store_begin(store));
+    setenv("WHIST_TEST_DISK_FULL_AFTER", "0", 1);
+    assert_int_equal(wh_store_set(store, "large", (whist_bytes){large, LARGE}), WHIST_E_IO);
+    unsetenv("WHIST_TEST_DISK_FULL_AFTER");
+    assert_int_equal(wh_store_set(store, "n", (whist_bytes){large, 1}), WHIST_E_STATE);
+    assert_int_equal(wh_store_commit(store), WHIST_E_STATE);
+    WH_AUTO(wh_buf) value = WH_BUF_EMPTY;
+    bool found = true;
+    assert_ok(wh_store_get(store, "n", &value, &found));
+    assert_false(found);
+    assert_ok(go_on(store)); /* the store itself is fine */
+    wh_store_close(store);
+    recover(dir);
+    wh_free(large);
+    assert_ok(wh_tree_remove(dir));
+    test_dir_free(dir);
+}
+
 /* ---- File-size limit ---- */
 
 static void survives_a_size_limit(void **state)
@@ -266,6 +320,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(survives_every_kill),
         cmocka_unit_test(survives_a_full_disk),
+        cmocka_unit_test(nothing_follows_a_failed_statement),
         cmocka_unit_test(survives_a_size_limit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -262,6 +262,12 @@ static void schema_is_as_released(void **state)
     WH_AUTO(wh_buf) seen = WH_BUF_EMPTY;
     describe(f->store, &seen);
     assert_string_equal(wh_buf_str(&seen), schema_1);
+    wh_digest digest;
+    char hex[65];
+    wh_sha256_of(&digest, wh_store_migrations[0], strlen(wh_store_migrations[0]));
+    wh_digest_hex(hex, &digest);
+    assert_string_equal(hex,
+                        "237d8ad1f1464aae9d35eb42054d7af6c70697092b7114d9e66323f6021d22d3"); /* types and keys too */
 }
 
 /* The machinery, with made-up migrations on a store of schema 1 that has rows. */

@@ -289,7 +289,7 @@ static void machine(wh_store *store, uint64_t step, const char *want)
 }
 
 static whist_status join_metric(void *user, uint64_t round, const char *site, whist_fold fold, const char *name,
-                                const whist_metric_sum *sum)
+                                const whist_metric_value *sum)
 {
     return wh_buf_text(user, "%d/%s/%d/%s=%g:%g:%g ", (int)round, site, (int)fold, name, sum->num, sum->den, sum->n);
 }
@@ -299,7 +299,7 @@ static void forgets_old_steps(void **state)
     fixture *f = *state;
     wh_digest one = {{1}};
     bool first, same, found;
-    whist_metric_sum sum = {1, 2, 3}, bad = {0, 0. / 0., 0};
+    whist_metric_value sum = {1, 2, 3}, bad = {0, 0. / 0., 0};
     wh_step_row row = {.step = 1};
     assert_ok(wh_store_begin(f->store));
     assert_ok(wh_store_step_put(f->store, &row));

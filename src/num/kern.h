@@ -60,10 +60,10 @@ typedef struct wh_num_kernels {
     void (*sigmoid_back)(float *restrict d, const float *restrict y, size_t n);
     void (*tanh_back)(float *restrict d, const float *restrict y, size_t n);
 
-    /* x (M,N) row-major without gaps: x[i,:] += bias */
-    void (*add_rows)(float *restrict x, const float *restrict bias, size_t m, size_t n);
-    /* out[j] = Σ_i x[i,j], i upward */
-    void (*sum_rows)(float *restrict out, const float *restrict x, size_t m, size_t n);
+    /* x[i,:] += bias,  x (M,N), bias (N) */
+    void (*add_rows)(float *restrict x, size_t ldx, const float *restrict bias, size_t m, size_t n);
+    /* out[j] = Σ_i x[i,j], i upward,  x (M,N), out (N) */
+    void (*sum_rows)(float *restrict out, const float *restrict x, size_t ldx, size_t m, size_t n);
 } wh_num_kernels;
 
 /* The table for a level; tests ask for each level up to wh_cpu_machine(). */
@@ -74,16 +74,18 @@ const wh_num_kernels *wh_num_kernels_get(void);
 /* "avx512", or "avx512+openblas-SkylakeX" once OpenBLAS has been loaded. */
 const char *wh_num_kernels_name(void);
 
-/* C (M,N) = or += op(A) (M,K) · op(B) (K,N); never both transposed. Row strides lda, ldb of A, B as
- * they lie in memory. Large products go to OpenBLAS where there is one, by shape alone; the other
- * kernels of the table do the rest, and all for the generic table. */
+/* C (M,N) = op(A) (M,K) · op(B) (K,N); never both transposed. Row strides lda, ldb of A, B as they
+ * lie in memory. Large products go to OpenBLAS where there is one, by shape alone; the kernels of
+ * the table do the rest, and all for the generic table. */
 typedef enum wh_gemm_form {
     WH_GEMM_NN, /* A (M,K), B (K,N) */
     WH_GEMM_TN, /* A (K,M), B (K,N) */
-    WH_GEMM_NT, /* A (M,K), B (N,K); PUT only */
+    WH_GEMM_NT, /* A (M,K), B (N,K) */
 } wh_gemm_form;
 void wh_num_gemm(const wh_num_kernels *kernels, wh_gemm_form form, float *restrict c, size_t ldc,
                  const float *restrict a, size_t lda, const float *restrict b, size_t ldb, size_t m, size_t n,
                  size_t k);
+/* Would wh_num_gemm ask OpenBLAS for this shape? */
+bool wh_num_is_large(const wh_num_kernels *kernels, size_t m, size_t n, size_t k);
 
 #endif

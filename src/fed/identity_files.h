@@ -1,0 +1,23 @@
+/* fed/identity_files.h: the PEM files of a participant, read and read again. */
+#ifndef WH_FED_IDENTITY_FILES_H
+#define WH_FED_IDENTITY_FILES_H
+
+#include "base/buf.h"
+#include "net/identity.h"
+
+#include <whist/run.h>
+
+typedef struct wh_identity_loaded {
+    wh_identity identity; /* views into what follows */
+    whist_crypt_key *key;
+    wh_buf certificate, ca, crl;
+    int64_t stamp; /* sum of the files' times: changes when one of them does */
+} wh_identity_loaded;
+
+WH_MUST_CHECK whist_status wh_identity_load(wh_identity_loaded *out, const whist_identity_files *files);
+void wh_identity_clear(wh_identity_loaded *loaded);
+WH_AUTO_CLEAR(wh_identity_loaded, wh_identity_clear)
+/* The stamp that loading now would give. */
+int64_t wh_identity_stamp(const whist_identity_files *files);
+
+#endif

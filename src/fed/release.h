@@ -1,0 +1,30 @@
+/* fed/release.h: the log of what a site let out, and who allowed it.
+ *
+ * One signed, hash-chained log (codec/log.h) for each study, kept in the study's store. An entry is written in
+ * the transaction that keeps the answer, before its first byte leaves. */
+#ifndef WH_FED_RELEASE_H
+#define WH_FED_RELEASE_H
+
+#include "codec/log.h"
+#include "fed/link.h"
+#include "fed/store.h"
+
+#include <whist/run.h>
+
+typedef struct wh_release {
+    wh_store *store;
+    const whist_crypt_key *key;
+    wh_log_state log;
+    const whist_fed_plan *plan;
+    const char *site;
+} wh_release;
+
+/* Goes on with the log in the store, or begins it. WHIST_E_AUTH where it was begun with another key. */
+WH_MUST_CHECK whist_status wh_release_init(wh_release *out, wh_store *store, const whist_site_run *run,
+                                           const whist_crypt_key *key);
+/* A wh_release_fn (node.h); user is a wh_release. Inside the caller's transaction. */
+whist_status wh_release_note(void *user, const wh_task *task, const wh_manifest *upload, size_t n_messages);
+/* Who approved the study, from the store. */
+WH_MUST_CHECK whist_status wh_release_approval(wh_store *store, char person[128], bool *approved);
+
+#endif

@@ -1,0 +1,194 @@
+/* num/kern/gemm_tiles.h: the two matrix products over tiles that stay in registers.
+ *
+ * The file that includes this defines, for its vectors of V_LANES floats:
+ *   vec, mask, v_zero, v_set1(x), v_load(p), v_load_mask(mask, p), v_store(p, v), v_store_mask(p, mask, v),
+ *   v_fma(a, b, c) = a b + c, v_mul, v_add, v_mask(n) (the first n lanes), and
+ *   BN_ROWS (rows of a gemm_bn tile), NT_ROWS, NT_COLS (of a gemm_nt tile), v_tree(part) (see v_tree there).
+ *
+ * gemm_bn: a tile of C, BN_ROWS x 2 vectors, is kept in registers while k runs; each step loads two vectors
+ * of B and broadcasts BN_ROWS elements of A. Everything that is not a full tile runs with the same
+ * code, with fewer rows or one masked vector, so each element sees the same operations in the same order.
+ *
+ * gemm_nt: NT_ROWS x NT_COLS dot products at once, each in sixteen interleaved partial sums. */
+
+#define TILE static inline __attribute__((always_inline))
+
+TILE void finish(float *c, vec sum, mask part, bool full, wh_gemm_mode mode, vec alpha)
+{
+    if (mode != WH_GEMM_PUT) {
+        vec old = full ? v_load(c) : v_load_mask(part, c);
+        sum = v_add(old, mode == WH_GEMM_AXPY ? v_mul(alpha, sum) : sum);
+    }
+    if (full)
+        v_store(c, sum);
+    else
+        v_store_mask(c, part, sum);
+}
+
+/* rows and vecs are constants where this is called: the loops over them disappear. */
+TILE void bn_tile(size_t rows, size_t vecs, bool full, mask part, float *restrict c, size_t ldc,
+                  const float *restrict a, size_t row_a, size_t col_a, const float *restrict b, size_t ldb, size_t k,
+                  wh_gemm_mode mode, vec alpha)
+{
+    vec sum[BN_ROWS][2];
+#pragma GCC unroll 16
+    for (size_t i = 0; i < rows; i++)
+#pragma GCC unroll 2
+        for (size_t j = 0; j < vecs; j++) sum[i][j] = v_zero();
+    for (size_t l = 0; l < k; l++) {
+        vec b0 = full ? v_load(b) : v_load_mask(part, b);
+        vec b1 = vecs > 1 ? v_load(b + V_LANES) : v_zero();
+#pragma GCC unroll 16
+        for (size_t i = 0; i < rows; i++) {
+            vec x = v_set1(a[i * row_a]);
+            sum[i][0] = v_fma(x, b0, sum[i][0]);
+            if (vecs > 1) sum[i][1] = v_fma(x, b1, sum[i][1]);
+        }
+        a += col_a;
+        b += ldb;
+    }
+#pragma GCC unroll 16
+    for (size_t i = 0; i < rows; i++)
+#pragma GCC unroll 2
+        for (size_t j = 0; j < vecs; j++) finish(c + i * ldc + j * V_LANES, sum[i][j], part, full, mode, alpha);
+}
+
+#define BN_ARGS c, ldc, a, row_a, col_a, b, ldb, k, mode, alpha
+#define BN_CASE(rows)                                                                                                  \
+    case rows: bn_tile(rows, vecs, full, part, BN_ARGS); break
+
+TILE void bn_rows(size_t rows, size_t vecs, bool full, mask part, float *restrict c, size_t ldc,
+                  const float *restrict a, size_t row_a, size_t col_a, const float *restrict b, size_t ldb, size_t k,
+                  wh_gemm_mode mode, vec alpha)
+{
+    switch (rows) {
+        BN_CASE(1);
+        BN_CASE(2);
+        BN_CASE(3);
+        BN_CASE(4);
+        BN_CASE(5);
+#if BN_ROWS > 5
+        BN_CASE(6);
+        BN_CASE(7);
+        BN_CASE(8);
+        BN_CASE(9);
+        BN_CASE(10);
+#endif
+    default: break;
+    }
+}
+
+static void bn_wide(size_t rows, float *restrict c, size_t ldc, const float *restrict a, size_t row_a, size_t col_a,
+                    const float *restrict b, size_t ldb, size_t k, wh_gemm_mode mode, vec alpha)
+{
+    bn_rows(rows, 2, true, v_mask(V_LANES), BN_ARGS);
+}
+
+static void bn_narrow(size_t rows, mask part, float *restrict c, size_t ldc, const float *restrict a, size_t row_a,
+                      size_t col_a, const float *restrict b, size_t ldb, size_t k, wh_gemm_mode mode, vec alpha)
+{
+    bn_rows(rows, 1, false, part, BN_ARGS);
+}
+
+/* One block of rows times one strip of columns. */
+TILE void bn_block(float *restrict c, size_t ldc, const float *restrict a, size_t row_a, size_t col_a,
+                   const float *restrict b, size_t ldb, size_t rows, size_t cols, size_t k, wh_gemm_mode mode,
+                   vec alpha)
+{
+    if (cols >= 2 * V_LANES)
+        bn_wide(rows, BN_ARGS);
+    else
+        bn_narrow(rows, v_mask(cols), BN_ARGS);
+}
+
+/* What the strip that starts at column j covers. */
+TILE size_t bn_cols(size_t n, size_t j)
+{
+    size_t left = n - j;
+    return left >= 2 * V_LANES ? 2 * V_LANES : left >= V_LANES ? V_LANES : left;
+}
+
+/* With few k, B fits the first cache and C is walked row by row; else a strip of B is kept. */
+static void gemm_bn(float *restrict c, size_t ldc, const float *restrict a, size_t row_a, size_t col_a,
+                    const float *restrict b, size_t ldb, size_t m, size_t n, size_t k, wh_gemm_mode mode, float scale)
+{
+    const vec alpha = v_set1(scale);
+    if (k * n <= 4096) {
+        for (size_t i = 0; i < m; i += BN_ROWS) {
+            size_t rows = m - i < BN_ROWS ? m - i : BN_ROWS;
+            for (size_t j = 0; j < n; j += bn_cols(n, j))
+                bn_block(c + i * ldc + j, ldc, a + i * row_a, row_a, col_a, b + j, ldb, rows, bn_cols(n, j), k, mode,
+                         alpha);
+        }
+        return;
+    }
+    for (size_t j = 0; j < n; j += bn_cols(n, j))
+        for (size_t i = 0; i < m; i += BN_ROWS) {
+            size_t rows = m - i < BN_ROWS ? m - i : BN_ROWS;
+            bn_block(c + i * ldc + j, ldc, a + i * row_a, row_a, col_a, b + j, ldb, rows, bn_cols(n, j), k, mode,
+                     alpha);
+        }
+}
+
+/* ---- Dot products --------------------------------------------------------------------------- */
+
+enum { NT_PARTS = 16 / V_LANES }; /* vectors that hold sixteen partial sums */
+
+TILE void nt_tile(size_t rows, size_t cols, float *restrict c, size_t ldc, const float *restrict a, size_t lda,
+                  const float *restrict b, size_t ldb, size_t k)
+{
+    vec sum[NT_ROWS * NT_COLS][NT_PARTS];
+#pragma GCC unroll 16
+    for (size_t t = 0; t < rows * cols; t++)
+#pragma GCC unroll 2
+        for (size_t p = 0; p < NT_PARTS; p++) sum[t][p] = v_zero();
+    size_t l = 0;
+    for (; l + 16 <= k; l += 16)
+#pragma GCC unroll 2
+        for (size_t p = 0; p < NT_PARTS; p++) {
+            vec y[NT_COLS];
+#pragma GCC unroll 8
+            for (size_t j = 0; j < cols; j++) y[j] = v_load(b + j * ldb + l + p * V_LANES);
+#pragma GCC unroll 8
+            for (size_t i = 0; i < rows; i++) {
+                vec x = v_load(a + i * lda + l + p * V_LANES);
+#pragma GCC unroll 8
+                for (size_t j = 0; j < cols; j++) sum[i * cols + j][p] = v_fma(x, y[j], sum[i * cols + j][p]);
+            }
+        }
+    if (l < k)
+#pragma GCC unroll 2
+        for (size_t p = 0; p < NT_PARTS; p++) {
+            size_t skip = p * V_LANES, left = k - l > skip ? k - l - skip : 0;
+            mask part = v_mask(left < V_LANES ? left : V_LANES);
+#pragma GCC unroll 8
+            for (size_t i = 0; i < rows; i++) {
+                vec x = v_load_mask(part, a + i * lda + l + skip);
+#pragma GCC unroll 8
+                for (size_t j = 0; j < cols; j++)
+                    sum[i * cols + j][p] = v_fma(x, v_load_mask(part, b + j * ldb + l + skip), sum[i * cols + j][p]);
+            }
+        }
+#pragma GCC unroll 8
+    for (size_t i = 0; i < rows; i++)
+#pragma GCC unroll 8
+        for (size_t j = 0; j < cols; j++) c[i * ldc + j] = v_tree(sum[i * cols + j]);
+}
+
+static void gemm_nt(float *restrict c, size_t ldc, const float *restrict a, size_t lda, const float *restrict b,
+                    size_t ldb, size_t m, size_t n, size_t k)
+{
+    size_t j = 0;
+    for (; j + NT_COLS <= n; j += NT_COLS) {
+        size_t i = 0;
+        for (; i + NT_ROWS <= m; i += NT_ROWS)
+            nt_tile(NT_ROWS, NT_COLS, c + i * ldc + j, ldc, a + i * lda, lda, b + j * ldb, ldb, k);
+        for (; i < m; i++) nt_tile(1, NT_COLS, c + i * ldc + j, ldc, a + i * lda, lda, b + j * ldb, ldb, k);
+    }
+    for (; j < n; j++) {
+        size_t i = 0;
+        for (; i + NT_COLS <= m; i += NT_COLS)
+            nt_tile(NT_COLS, 1, c + i * ldc + j, ldc, a + i * lda, lda, b + j * ldb, ldb, k);
+        for (; i < m; i++) nt_tile(1, 1, c + i * ldc + j, ldc, a + i * lda, lda, b + j * ldb, ldb, k);
+    }
+}

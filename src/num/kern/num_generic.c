@@ -1,0 +1,39 @@
+/* num/kern/num_generic.c: the portable kernels, which are the specification of the others. */
+#include "num/kern/elementwise.h"
+#include "num/kern/tables.h"
+
+enum { STRIP = 64 }; /* columns of C that are summed up together */
+
+static void put(float *restrict c, const float *restrict p, size_t n, wh_gemm_mode mode, float alpha)
+{
+    if (mode == WH_GEMM_PUT) memcpy(c, p, n * sizeof *c);
+    if (mode == WH_GEMM_ADD) ew_add(c, p, n);
+    if (mode == WH_GEMM_AXPY) ew_axpy(c, p, n, alpha);
+}
+
+static void gemm_bn(float *restrict c, size_t ldc, const float *restrict a, size_t row_a, size_t col_a,
+                    const float *restrict b, size_t ldb, size_t m, size_t n, size_t k, wh_gemm_mode mode, float alpha)
+{
+    for (size_t i = 0; i < m; i++)
+        for (size_t j = 0; j < n; j += STRIP) {
+            size_t w = n - j < STRIP ? n - j : STRIP;
+            float p[STRIP] = {0};
+            for (size_t l = 0; l < k; l++) ew_axpy(p, b + l * ldb + j, w, a[i * row_a + l * col_a]);
+            put(c + i * ldc + j, p, w, mode, alpha);
+        }
+}
+
+static void gemm_nt(float *restrict c, size_t ldc, const float *restrict a, size_t lda, const float *restrict b,
+                    size_t ldb, size_t m, size_t n, size_t k)
+{
+    for (size_t i = 0; i < m; i++)
+        for (size_t j = 0; j < n; j++) c[i * ldc + j] = ew_dot(a + i * lda, b + j * ldb, k);
+}
+
+const wh_num_kernels wh_num_kernels_generic = {
+    .name = "generic",
+    .level = WH_CPU_GENERIC,
+    .gemm_bn = gemm_bn,
+    .gemm_nt = gemm_nt,
+    EW_TABLE,
+};

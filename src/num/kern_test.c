@@ -1,0 +1,221 @@
+/* Tests of num/kern: products of every kernel set against sums in double, bits where they are promised,
+ * error bounds of exp, log, sigmoid and tanh over a sweep of all floats, OpenBLAS against our own. */
+#include "num/kern.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "num/blas.h"
+#include "test.h"
+
+static uint64_t state_ = 1;
+static float uniform(void) /* [-1, 1), splitmix64 */
+{
+    uint64_t z = (state_ += UINT64_C(0x9e3779b97f4a7c15));
+    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
+    return (float)(int64_t)((z ^ (z >> 31)) >> 40) / 0x1p23f - 1.0f;
+}
+static void fill(float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++) x[i] = uniform();
+}
+
+enum { CELLS = 1 << 16, GUARD = 7 };
+static float a_[CELLS], b_[CELLS], old_[CELLS], c_[CELLS], kept_[CELLS];
+
+/* Element (i,j) of op(A) op(B) in double, and the sum of magnitudes that bounds its error. */
+static double exact(wh_gemm_form form, size_t lda, size_t ldb, size_t i, size_t j, size_t k, double *size)
+{
+    double sum = 0;
+    *size = 0;
+    for (size_t l = 0; l < k; l++) {
+        double x = form == WH_GEMM_TN ? a_[l * lda + i] : a_[i * lda + l];
+        double y = form == WH_GEMM_NT ? b_[j * ldb + l] : b_[l * ldb + j];
+        sum += x * y;
+        *size += fabs(x * y);
+    }
+    return sum;
+}
+
+static void run_product(const wh_num_kernels *kernels, wh_gemm_form form, size_t m, size_t n, size_t k, size_t lda,
+                        size_t ldb, size_t ldc, wh_gemm_mode mode)
+{
+    memcpy(c_, old_, sizeof c_);
+    if (form == WH_GEMM_NT)
+        kernels->gemm_nt(c_, ldc, a_, lda, b_, ldb, m, n, k);
+    else
+        kernels->gemm_bn(c_, ldc, a_, form == WH_GEMM_TN ? 1 : lda, form == WH_GEMM_TN ? lda : 1, b_, ldb, m, n, k,
+                         mode, -0.25f);
+}
+
+static void check_product(wh_cpu_level level, wh_gemm_form form, size_t m, size_t n, size_t k, wh_gemm_mode mode)
+{
+    size_t lda = (form == WH_GEMM_TN ? m : k) + 3, ldb = (form == WH_GEMM_NT ? k : n) + 1, ldc = n + GUARD;
+    run_product(wh_num_kernels_at(level), form, m, n, k, lda, ldb, ldc, mode);
+    for (size_t i = 0; i < m; i++) {
+        for (size_t j = 0; j < n; j++) {
+            double size, want = exact(form, lda, ldb, i, j, k, &size), start = old_[i * ldc + j];
+            double bound = ((double)k + 1) * 0x1p-24 * size;
+            if (mode == WH_GEMM_ADD) want = start + want;
+            if (mode == WH_GEMM_AXPY) want = start - 0.25 * want;
+            if (mode != WH_GEMM_PUT) bound += 0x1p-23 * (fabs(start) + size);
+            assert_true(fabs(c_[i * ldc + j] - want) <= bound);
+        }
+        /* nothing beside C is touched */
+        assert_memory_equal(c_ + i * ldc + n, old_ + i * ldc + n, GUARD * sizeof(float));
+    }
+    if (level == WH_CPU_AVX512) {
+        memcpy(kept_, c_, sizeof c_);
+        run_product(wh_num_kernels_at(WH_CPU_AVX2), form, m, n, k, lda, ldb, ldc, mode);
+        assert_memory_equal(kept_, c_, sizeof c_);
+    }
+}
+
+static void test_products_of_every_set(void **state)
+{
+    (void)state;
+    fill(a_, CELLS), fill(b_, CELLS), fill(old_, CELLS);
+    static const size_t sizes[][3] = {{1, 1, 1},    {1, 1, 13},    {4, 1, 13},  {10, 10, 200}, {10, 200, 10},
+                                      {10, 33, 17}, {23, 47, 5},   {9, 16, 16}, {11, 32, 31},  {7, 65, 40},
+                                      {64, 9, 3},   {10, 50, 150}, {3, 5, 0},   {37, 8, 64},   {1, 130, 70}};
+    for (int level = 0; level <= (int)wh_cpu_machine(); level++)
+        for (size_t s = 0; s < WH_COUNT(sizes); s++) {
+            size_t m = sizes[s][0], n = sizes[s][1], k = sizes[s][2];
+            for (int mode = WH_GEMM_PUT; mode <= WH_GEMM_AXPY; mode++) {
+                check_product((wh_cpu_level)level, WH_GEMM_NN, m, n, k, (wh_gemm_mode)mode);
+                check_product((wh_cpu_level)level, WH_GEMM_TN, m, n, k, (wh_gemm_mode)mode);
+            }
+            check_product((wh_cpu_level)level, WH_GEMM_NT, m, n, k, WH_GEMM_PUT);
+        }
+}
+
+/* Every elementwise kernel of every set gives the bits of the generic one. */
+static void check_vectors(const wh_num_kernels *kernels, size_t n)
+{
+    const wh_num_kernels *generic = wh_num_kernels_at(WH_CPU_GENERIC);
+    float *p = old_, *q = c_, *r = kept_;
+#define SAME(call)                                                                                                     \
+    do {                                                                                                               \
+        const wh_num_kernels *set = generic;                                                                           \
+        memcpy(q, p, (n + 1) * sizeof *p);                                                                             \
+        float *out = q;                                                                                                \
+        call;                                                                                                          \
+        memcpy(r, p, (n + 1) * sizeof *p);                                                                             \
+        out = r, set = kernels;                                                                                        \
+        call;                                                                                                          \
+        assert_memory_equal(q, r, (n + 1) * sizeof *p);                                                                \
+    } while (0)
+    SAME(set->axpy(out, a_, n, 0.3f));
+    SAME(set->scale(out, n, 0.3f));
+    SAME(set->add(out, a_, n));
+    SAME(set->add_difference(out, a_, b_, n, 0.7f));
+    SAME(set->exp(out, a_, n));
+    SAME(set->log(out, b_, n));
+    SAME(set->sigmoid(out, a_, n));
+    SAME(set->tanh(out, a_, n));
+    SAME(set->relu(out, out, n));
+    SAME(set->relu_back(out, a_, n));
+    SAME(set->sigmoid_back(out, a_, n));
+    SAME(set->tanh_back(out, a_, n));
+    SAME(set->add_rows(out, n / 4, a_, 4, n / 4));
+    SAME(set->sum_rows(out, a_, n / 4, 4, n / 4));
+    SAME(out[0] = set->dot(a_, b_, n));
+    SAME(out[0] = set->sum(a_, n));
+#undef SAME
+}
+
+static void test_vectors_have_the_same_bits(void **state)
+{
+    (void)state;
+    fill(a_, CELLS), fill(b_, CELLS), fill(old_, CELLS);
+    for (size_t i = 0; i < CELLS; i++) a_[i] *= 100, b_[i] = ldexpf(fabsf(b_[i]), (int)(i % 200) - 100);
+    for (int level = 1; level <= (int)wh_cpu_machine(); level++)
+        for (size_t n = 0; n < 600; n = n < 70 ? n + 1 : n + 53)
+            check_vectors(wh_num_kernels_at((wh_cpu_level)level), n);
+    double sum = 0;
+    for (size_t i = 0; i < 1000; i++) sum += (double)a_[i];
+    assert_true(fabs(wh_num_kernels_get()->sum(a_, 1000) - sum) < 1e-2);
+}
+
+typedef void map_fn(float *out, const float *x, size_t n);
+
+static double exact_sigmoid(double x)
+{
+    return 1 / (1 + exp(-x));
+}
+
+/* Error in units of the last place of the exact value, over a sweep of all finite floats. */
+static void check_bound(map_fn *map, double exact_value(double), double bound, float least, float most)
+{
+    for (uint32_t bits = 0; bits < 0xff800000; bits += 4001) {
+        float x, y;
+        memcpy(&x, &bits, 4);
+        if (!(x >= least && x <= most)) continue;
+        map(&y, &x, 1);
+        double want = exact_value(x), unit = ldexp(1, (int)fmax(ilogb(want), -126) - 23);
+        if (want == 0) unit = 0x1p-149;
+        if (!(fabs(y - want) <= bound * unit)) fail_msg("at %a: %a, exact %a", (double)x, (double)y, want);
+    }
+}
+
+static void test_error_bounds(void **state)
+{
+    (void)state;
+    const wh_num_kernels *kernels = wh_num_kernels_get();
+    check_bound(kernels->exp, exp, 2, -87.33f, 88.72283f);
+    check_bound(kernels->log, log, 2, 0x1p-149f, INFINITY);
+    check_bound(kernels->sigmoid, exact_sigmoid, 4, -87.33f, INFINITY);
+    check_bound(kernels->tanh, tanh, 4, -INFINITY, INFINITY);
+    const float edge[] = {-200, 200, NAN, -INFINITY, INFINITY, -1, 0};
+    float y[WH_COUNT(edge)];
+    kernels->exp(y, edge, WH_COUNT(edge));
+    assert_true(y[0] == 0 && isinf(y[1]) && isnan(y[2]) && y[3] == 0 && isinf(y[4]) && y[6] == 1);
+    kernels->log(y, edge, WH_COUNT(edge));
+    assert_true(isnan(y[0]) && isnan(y[2]) && isnan(y[3]) && isinf(y[4]) && isnan(y[5]) && y[6] == -INFINITY);
+    kernels->sigmoid(y, edge, WH_COUNT(edge));
+    assert_true(y[0] == 0 && y[1] == 1 && isnan(y[2]) && y[3] == 0 && y[4] == 1 && y[6] == 0.5f);
+    kernels->tanh(y, edge, WH_COUNT(edge));
+    assert_true(y[0] == -1 && y[1] == 1 && isnan(y[2]) && y[3] == -1 && y[4] == 1 && y[6] == 0);
+    kernels->relu(y, edge, WH_COUNT(edge));
+    assert_true(y[0] == 0 && y[1] == 200 && isnan(y[2]) && y[4] == INFINITY);
+}
+
+static void test_openblas_is_settled_and_agrees(void **state)
+{
+    (void)state;
+    assert_null(wh_blas_core_name()); /* nothing was large so far */
+    const wh_num_kernels *kernels = wh_num_kernels_get();
+    enum { M = 192, N = 160, K = 144 };
+    fill(a_, CELLS), fill(b_, CELLS);
+    memset(c_, 0, sizeof c_);
+    wh_num_gemm(kernels, WH_GEMM_NN, c_, N, a_, K, b_, N, M, N, K);
+    for (size_t i = 0; i < M; i += 17)
+        for (size_t j = 0; j < N; j++) {
+            double size, want = exact(WH_GEMM_NN, K, N, i, j, K, &size);
+            assert_true(fabs(c_[i * N + j] - want) <= (K + 1) * 0x1p-24 * size);
+        }
+    const char *core = wh_blas_core_name();
+    if (kernels->level == WH_CPU_GENERIC) assert_null(core);
+    if (core) {
+        char name[100];
+        snprintf(name, sizeof name, "%s+openblas-%s", kernels->name, core);
+        assert_string_equal(wh_num_kernels_name(), name);
+        if (!getenv("WHIST_BLAS_CORE") && kernels->level == WH_CPU_AVX512) assert_string_equal(core, "SkylakeX");
+    } else {
+        assert_string_equal(wh_num_kernels_name(), kernels->name);
+    }
+}
+
+int main(void)
+{
+    (void)setenv("OPENBLAS_CORETYPE", "Prescott", 1); /* inherited by mistake: must not matter */
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_products_of_every_set),
+        cmocka_unit_test(test_vectors_have_the_same_bits),
+        cmocka_unit_test(test_error_bounds),
+        cmocka_unit_test(test_openblas_is_settled_and_agrees),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
