@@ -7,7 +7,7 @@
  * the same key and cannot be had by asking for a certificate with the same name.
  *
  * PEM text goes in and out as whist_bytes and as whist_crypt_text_free'd strings; input is
- * bounded by 64 KiB and 8 certificates. Times are seconds since 1970 UTC; `now` 0 means the
+ * bounded by 64 KiB and 8 certificates (revocation lists by 1 MiB). Times are seconds since 1970 UTC; `now` 0 means the
  * system's clock. Threads: objects may be read by many threads at once once they are made. */
 #ifndef WHIST_CRYPT_H
 #define WHIST_CRYPT_H
@@ -136,7 +136,8 @@ WHIST_API WHIST_MUST_CHECK whist_status whist_crypt_csr_sign(char **out, const w
 /* The next revocation list, as PEM: all of old_crl_pem (empty: none yet) and the certificates in
  * revoke_pem (empty: none, a mere refresh; one that is in the list already stays as it was).
  * days: until the list must be replaced, 1 to 3650. WHIST_E_AUTH when the old list or a
- * certificate is not the authority's; WHIST_E_FORMAT. */
+ * certificate is not the authority's; WHIST_E_FORMAT; WHIST_E_RANGE when the list outgrows 1 MiB
+ * (about 20,000 certificates: time for a new authority). */
 WHIST_API WHIST_MUST_CHECK whist_status whist_crypt_crl_new(char **out, const whist_crypt_key *ca_key,
                                                             whist_bytes ca_pem, whist_bytes old_crl_pem,
                                                             whist_bytes revoke_pem, unsigned days, int64_t now);

@@ -50,6 +50,7 @@ static whist_status encrypt(X509_SIG **out, PKCS8_PRIV_KEY_INFO *info, const cha
 
 whist_status wh_key_to_pem(wh_buf *out, const whist_crypt_key *key, const char *passphrase)
 {
+    WH_OSSL_QUIET();
     if (passphrase) WH_TRY(check_passphrase(passphrase));
     WH_AUTO(PKCS8_PRIV_KEY_INFO_ptr) info = NULL;
     WH_AUTO(X509_SIG_ptr) sealed = NULL;
@@ -90,6 +91,7 @@ static whist_status from_pkcs8(whist_crypt_key **out, const PKCS8_PRIV_KEY_INFO 
 
 whist_status wh_key_from_pem(whist_crypt_key **out, whist_bytes pem, const char *passphrase)
 {
+    WH_OSSL_QUIET();
     if (pem.len > WH_KEYFILE_MAX) WH_FAIL(WHIST_E_FORMAT, "a private key has at most %d bytes", WH_KEYFILE_MAX);
     if (pem.len == 0) WH_FAIL(WHIST_E_FORMAT, "the private key is empty");
     WH_AUTO(BIO_ptr) bio = BIO_new_mem_buf(pem.data, (int)pem.len);

@@ -29,6 +29,16 @@ whist_status wh_ossl_fail_at(whist_status code, const char *file, int line, cons
         if (!(expr)) WH_OSSL_FAIL((code), (what));                                                                     \
     } while (0)
 
+/* Leaves OpenSSL's error queue empty on every way out of a function that parses: a left-over, even
+ * of a call that went well, would be taken for a failure of this thread's next TLS call. */
+typedef char wh_ossl_quiet;
+static inline void wh_ossl_quiet_end_(wh_ossl_quiet *quiet)
+{
+    (void)quiet;
+    ERR_clear_error();
+}
+#define WH_OSSL_QUIET() __attribute__((unused)) WH_AUTO(wh_ossl_quiet) quiet_ = 0
+
 WH_AUTO_FREE(BIO, BIO_free_all)
 WH_AUTO_FREE(EVP_PKEY, EVP_PKEY_free)
 WH_AUTO_FREE(EVP_CIPHER_CTX, EVP_CIPHER_CTX_free)

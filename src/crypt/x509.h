@@ -12,6 +12,7 @@
 
 enum {
     WH_X509_BYTES_MAX = 65536, /* of one chain or PEM */
+    WH_X509_CRL_MAX = 1 << 20, /* of the PEM of revocation lists */
     WH_X509_CERTS_MAX = 8,
 };
 

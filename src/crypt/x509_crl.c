@@ -3,8 +3,6 @@
 
 #include <openssl/pem.h>
 
-enum { BACKDATE_S = 3600, DAY_S = 86400, CRL_TEXT_MAX = 1 << 20 };
-
 static whist_status has_key_of(X509_CRL *crl, X509 *ca)
 {
     if (X509_NAME_cmp(X509_CRL_get_issuer(crl), X509_get_subject_name(ca)) != 0 ||
@@ -100,7 +98,7 @@ static whist_status sign_list(char **out, X509_CRL *crl, const whist_crypt_key *
     WH_OSSL_ENSURE(bio && X509_CRL_sort(crl) == 1 && X509_CRL_sign(crl, pkey, NULL) > 0 &&
                        PEM_write_bio_X509_CRL(bio, crl) == 1,
                    WHIST_E_NOMEM, "cannot sign a revocation list");
-    return wh_x509_text(out, bio, CRL_TEXT_MAX);
+    return wh_x509_text(out, bio, WH_X509_CRL_MAX);
 }
 
 static whist_status read_old(X509_CRL **out, whist_bytes pem, X509 *ca)
@@ -114,6 +112,7 @@ static whist_status read_old(X509_CRL **out, whist_bytes pem, X509 *ca)
 whist_status whist_crypt_crl_new(char **out, const whist_crypt_key *ca_key, whist_bytes ca_pem, whist_bytes old_crl_pem,
                                  whist_bytes revoke_pem, unsigned days, int64_t now)
 {
+    WH_OSSL_QUIET();
     WH_ENSURE(out && ca_key, WHIST_E_ARG);
     if (days < 1 || days > 3650) WH_FAIL(WHIST_E_ARG, "a revocation list lasts 1 to 3650 days, not %u", days);
     WH_AUTO(X509_ptr) ca = NULL;
@@ -125,7 +124,7 @@ whist_status whist_crypt_crl_new(char **out, const whist_crypt_key *ca_key, whis
     WH_TRY(wh_x509_check_ca_key(ca, ca_key));
     WH_TRY(read_old(&old, old_crl_pem, ca));
     WH_TRY(number_of(&number, old));
-    WH_TRY(start_list(&crl, ca, now - BACKDATE_S, now + (int64_t)days * DAY_S));
+    WH_TRY(start_list(&crl, ca, now - WH_X509_BACKDATE_S, now + (int64_t)days * WH_X509_DAY_S));
     WH_TRY(copy_entries(crl, old));
     WH_TRY(revoke_all(crl, revoke_pem, ca, now));
     WH_TRY(add_extensions(crl, ca, number + 1));

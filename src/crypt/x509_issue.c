@@ -10,9 +10,6 @@
 #include <openssl/pem.h>
 #include <string.h>
 
-/* Clocks of two machines may differ: certificates begin an hour before they are made. */
-enum { BACKDATE_S = 3600, DAY_S = 86400 };
-
 /* ---- Pieces of a certificate ---- */
 
 static whist_status add_extension(X509 *cert, X509 *issuer, int nid, const char *value)
@@ -82,6 +79,7 @@ static whist_status build_ca(X509 *cert)
 
 whist_status whist_crypt_ca_new(char **out, const whist_crypt_key *key, const char *name, unsigned days, int64_t now)
 {
+    WH_OSSL_QUIET();
     WH_ENSURE(out && key && name, WHIST_E_ARG);
     WH_TRY(whist_crypt_name_check(name));
     if (days < 1 || days > 36500) WH_FAIL(WHIST_E_ARG, "an authority lives 1 to 36500 days, not %u", days);
@@ -89,7 +87,7 @@ whist_status whist_crypt_ca_new(char **out, const whist_crypt_key *key, const ch
     WH_AUTO(X509_ptr) cert = NULL;
     now = wh_x509_now(now);
     WH_TRY(wh_x509_private(&pkey, key));
-    WH_TRY(start_cert(&cert, pkey, name, now - BACKDATE_S, now + (int64_t)days * DAY_S));
+    WH_TRY(start_cert(&cert, pkey, name, now - WH_X509_BACKDATE_S, now + (int64_t)days * WH_X509_DAY_S));
     WH_TRY(build_ca(cert));
     return sign_cert(out, cert, pkey);
 }
@@ -129,6 +127,7 @@ static whist_status ask_for_hosts(X509_REQ *csr, const char *const *hosts, size_
 whist_status whist_crypt_csr_new(char **out, const whist_crypt_key *key, const char *name, const char *const *hosts,
                                  size_t n_hosts)
 {
+    WH_OSSL_QUIET();
     WH_ENSURE(out && key && name, WHIST_E_ARG);
     WH_TRY(whist_crypt_name_check(name));
     WH_TRY(check_hosts(hosts, n_hosts));
@@ -180,6 +179,7 @@ static whist_status read_request(whist_crypt_request *out, X509_REQ *csr)
 
 whist_status whist_crypt_csr_read(whist_crypt_request *out, whist_bytes csr_pem)
 {
+    WH_OSSL_QUIET();
     WH_ENSURE(out, WHIST_E_ARG);
     WH_AUTO(X509_REQ_ptr) csr = NULL;
     WH_TRY(wh_x509_csr(&csr, csr_pem));
@@ -256,8 +256,8 @@ static whist_status span_of(int64_t *from, int64_t *to, const X509 *ca, unsigned
         wh_x509_date(date, X509_get0_notAfter(ca));
         WH_FAIL(WHIST_E_AUTH, "the authority's certificate expired on %s: make a new authority", date);
     }
-    *from = now - BACKDATE_S;
-    *to = now + (int64_t)days * DAY_S;
+    *from = now - WH_X509_BACKDATE_S;
+    *to = now + (int64_t)days * WH_X509_DAY_S;
     if (*to > ca_end) *to = ca_end;
     return WHIST_OK;
 }
@@ -265,6 +265,7 @@ static whist_status span_of(int64_t *from, int64_t *to, const X509 *ca, unsigned
 whist_status whist_crypt_csr_sign(char **out, const whist_crypt_key *ca_key, whist_bytes ca_pem, whist_bytes csr_pem,
                                   const whist_crypt_grant *grant)
 {
+    WH_OSSL_QUIET();
     WH_ENSURE(out && ca_key && grant, WHIST_E_ARG);
     WH_TRY(check_grant(grant));
     WH_AUTO(X509_ptr) ca = NULL;

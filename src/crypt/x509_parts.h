@@ -7,8 +7,11 @@
 #include "crypt/sign.h"
 #include "crypt/x509.h"
 
-/* Room for a subject or issuer in an error text. */
-enum { WH_X509_LINE = 128 };
+enum {
+    WH_X509_LINE = 128, /* room for a subject or issuer in an error text */
+    WH_X509_DAY_S = 86400,
+    WH_X509_BACKDATE_S = 3600, /* clocks differ: what is signed begins an hour before it is made */
+};
 
 /* now, or the system's clock where it is 0. */
 int64_t wh_x509_now(int64_t now);

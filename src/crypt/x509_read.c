@@ -7,8 +7,6 @@
 #include <string.h>
 #include <time.h>
 
-enum { CRL_BYTES_MAX = 1 << 20 };
-
 /* ---- Times and lines ---- */
 
 int64_t wh_x509_now(int64_t now)
@@ -174,7 +172,7 @@ whist_status wh_x509_certs(X509 **out, size_t *n, size_t max, whist_bytes pem)
 whist_status wh_x509_crls(X509_CRL **out, size_t *n, size_t max, whist_bytes pem)
 {
     WH_AUTO(BIO_ptr) bio = NULL;
-    WH_TRY(open_pem(&bio, &crl_kind, pem, CRL_BYTES_MAX));
+    WH_TRY(open_pem(&bio, &crl_kind, pem, WH_X509_CRL_MAX));
     void *found[WH_X509_CERTS_MAX];
     size_t count = 0;
     WH_CHECK(max <= WH_X509_CERTS_MAX);
@@ -227,6 +225,7 @@ whist_status wh_x509_from_der(X509 **out, whist_bytes der)
 
 whist_status wh_x509_pem_to_der(wh_buf *out, whist_bytes pem)
 {
+    WH_OSSL_QUIET();
     WH_AUTO(X509_ptr) cert = NULL;
     WH_TRY(wh_x509_cert(&cert, pem));
     uint8_t *der = NULL;
@@ -300,6 +299,7 @@ void whist_crypt_key_pin(uint8_t pin[WHIST_CRYPT_PIN_SIZE], const whist_crypt_ke
 
 whist_status wh_x509_pin_of_der(wh_digest *out, whist_bytes der)
 {
+    WH_OSSL_QUIET();
     WH_AUTO(X509_ptr) cert = NULL;
     WH_TRY(wh_x509_from_der(&cert, der));
     return wh_x509_pin_of_spki(out, X509_get_X509_PUBKEY(cert));
@@ -307,6 +307,7 @@ whist_status wh_x509_pin_of_der(wh_digest *out, whist_bytes der)
 
 whist_status wh_x509_pin_of_pem(wh_digest *out, whist_bytes pem)
 {
+    WH_OSSL_QUIET();
     WH_AUTO(X509_ptr) cert = NULL;
     WH_TRY(wh_x509_cert(&cert, pem));
     return wh_x509_pin_of_spki(out, X509_get_X509_PUBKEY(cert));
@@ -314,6 +315,7 @@ whist_status wh_x509_pin_of_pem(wh_digest *out, whist_bytes pem)
 
 whist_status wh_x509_public_key(uint8_t out[32], whist_bytes der)
 {
+    WH_OSSL_QUIET();
     WH_AUTO(X509_ptr) cert = NULL;
     WH_TRY(wh_x509_from_der(&cert, der));
     return wh_x509_ed25519_of(out, X509_get_X509_PUBKEY(cert));
@@ -322,6 +324,7 @@ whist_status wh_x509_public_key(uint8_t out[32], whist_bytes der)
 whist_status whist_crypt_verify(whist_bytes cert_pem, const char *context, whist_bytes message,
                                 const uint8_t signature[WHIST_CRYPT_SIGNATURE_SIZE])
 {
+    WH_OSSL_QUIET();
     WH_ENSURE(context && signature && (message.data || message.len == 0), WHIST_E_ARG);
     WH_AUTO(X509_ptr) cert = NULL;
     uint8_t public_key[WH_SIGN_PUBLIC];
@@ -401,6 +404,7 @@ whist_status wh_x509_peer_of(whist_crypt_peer *out, X509 *cert)
 
 whist_status whist_crypt_cert_read(whist_crypt_peer *out, whist_bytes cert_pem)
 {
+    WH_OSSL_QUIET();
     WH_ENSURE(out, WHIST_E_ARG);
     WH_AUTO(X509_ptr) cert = NULL;
     WH_TRY(wh_x509_cert(&cert, cert_pem));

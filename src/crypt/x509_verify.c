@@ -95,6 +95,7 @@ static whist_status fill_store(whist_crypt_trust *trust)
 
 whist_status whist_crypt_trust_new(whist_crypt_trust **out, whist_bytes ca_pem, whist_bytes crl_pem)
 {
+    WH_OSSL_QUIET();
     WH_ENSURE(out, WHIST_E_ARG);
     WH_AUTO(whist_crypt_trust_ptr) trust = NULL;
     WH_TRY(WH_NEW(&trust, 1));
@@ -134,7 +135,6 @@ static whist_status find_authority(size_t *out, const whist_crypt_trust *trust, 
         *out = i;
         return WHIST_OK;
     }
-    ERR_clear_error();
     char line[WH_X509_LINE];
     wh_x509_line(line, issuer);
     if (named)
@@ -259,7 +259,6 @@ static whist_status check_path(const path_check *check)
     WH_OSSL_ENSURE(good, WHIST_E_NOMEM, "no memory to check a certificate");
     bool accepted = X509_verify_cert(ctx) == 1;
     int error = X509_STORE_CTX_get_error(ctx), depth = X509_STORE_CTX_get_error_depth(ctx);
-    ERR_clear_error();
     if (accepted && error == X509_V_OK) return WHIST_OK;
     return refuse(check, error, depth);
 }
@@ -299,6 +298,7 @@ static whist_status verify_leaf(whist_crypt_peer *out, X509 *leaf, const whist_c
 whist_status wh_x509_verify_peer(whist_crypt_peer *out, const whist_bytes *chain, size_t n_chain,
                                  const whist_crypt_trust *trust, whist_crypt_usage usage, int64_t now)
 {
+    WH_OSSL_QUIET();
     if (n_chain == 0)
         WH_FAIL(WHIST_E_AUTH, "the peer showed no certificate: name its certificate and private key in its "
                               "configuration");
@@ -318,6 +318,7 @@ whist_status wh_x509_verify_peer(whist_crypt_peer *out, const whist_bytes *chain
 whist_status whist_crypt_trust_check(whist_crypt_peer *out, const whist_crypt_trust *trust, whist_bytes cert_pem,
                                      whist_crypt_usage usage, int64_t now)
 {
+    WH_OSSL_QUIET();
     WH_ENSURE(out && trust, WHIST_E_ARG);
     WH_AUTO(X509_ptr) leaf = NULL;
     whist_status status = wh_x509_cert(&leaf, cert_pem);
