@@ -519,10 +519,18 @@ static void test_operations_listener_is_plain_and_local(void **state)
     wh_server_stop(s.server, 100);
 }
 
+typedef struct kept {
+    pthread_mutex_t lock;
+    char text[256];
+} kept;
+
 static void keep_log(void *user, whist_log_level level, const char *event, const char *text)
 {
     (void)level;
-    if (strcmp(event, "peer.refused") == 0) snprintf(user, 256, "%s", text);
+    kept *last = user;
+    pthread_mutex_lock(&last->lock);
+    if (strcmp(event, "peer.refused") == 0) snprintf(last->text, sizeof last->text, "%s", text);
+    pthread_mutex_unlock(&last->lock);
 }
 
 /* A foreign program as the peer: TLS 1.2 does not get through the handshake. */
@@ -530,10 +538,10 @@ static void test_tls12_is_refused_in_the_handshake(void **state)
 {
     (void)state;
     if (system("openssl version >/dev/null 2>&1") != 0) skip();
+    kept last = {.lock = PTHREAD_MUTEX_INITIALIZER};
+    whist_log_set(keep_log, &last);
     stage s;
     raise_stage(&s, (wh_server_options)WH_SERVER_OPTIONS_DEFAULT);
-    char logged[256] = "";
-    whist_log_set(keep_log, logged);
     char command[256];
     snprintf(command, sizeof command,
              "openssl s_client -connect %s -tls1_2 </dev/null 2>&1 | grep -q 'alert number 70'", s.address);
@@ -542,8 +550,8 @@ static void test_tls12_is_refused_in_the_handshake(void **state)
              s.address);
     assert_int_equal(system(command), 0);
     assert_int_equal(atomic_load(&s.handled), 0);
-    whist_log_set(NULL, NULL);
     strike_stage(&s);
+    whist_log_set(NULL, NULL);
 }
 
 int main(void)
