@@ -1,7 +1,6 @@
 /* study/table_value.c: single values and lists of values, each refused in words that say what is allowed. */
 #include "study/table_value.h"
 
-#include "base/file.h"
 #include "codec/real.h"
 
 #include <math.h>
