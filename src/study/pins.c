@@ -57,8 +57,7 @@ static whist_status add_block(wh_buf *out, const char *key, const whist_study *s
     if (strcmp(key, "parties") == 0) return add_list(out, key, &study->file.parties, p->parties);
     char hex[65];
     wh_hex(hex, p->coordinator, 32);
-    return wh_buf_text(out, "coordinator:\n  name: \"%s\"\n  key: \"sha256:%s\"\n",
-                       study->file.coordinator.name, hex);
+    return wh_buf_text(out, "coordinator:\n  name: \"%s\"\n  key: \"sha256:%s\"\n", study->file.coordinator.name, hex);
 }
 
 static whist_status rewrite(wh_buf *out, const whist_study *study, const pins *p)

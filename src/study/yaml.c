@@ -192,8 +192,7 @@ static whist_status document(wh_yaml **out, builder *b)
 
 whist_status wh_yaml_read(wh_yaml **out, wh_arena *arena, whist_bytes text, const char *name)
 {
-    if (text.len > WH_YAML_MAX_BYTES)
-        WH_FAIL(WHIST_E_RANGE, "%s: longer than %d bytes", name, WH_YAML_MAX_BYTES);
+    if (text.len > WH_YAML_MAX_BYTES) WH_FAIL(WHIST_E_RANGE, "%s: longer than %d bytes", name, WH_YAML_MAX_BYTES);
     if (text.len >= 3 && memcmp(text.data, "\xEF\xBB\xBF", 3) == 0) { /* some editors begin UTF-8 so */
         text.data += 3;
         text.len -= 3;
