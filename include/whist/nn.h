@@ -23,7 +23,7 @@ extern "C" {
 
 /* What the target of a row is, and with it the loss. */
 typedef enum whist_target {
-    WHIST_TARGET_VALUE,    /* a real number: squared error */
+    WHIST_TARGET_VALUE,    /* a real number: (prediction − y)² */
     WHIST_TARGET_BINARY,   /* 0 or 1: cross-entropy of the sigmoid */
     WHIST_TARGET_CLASS,    /* 0 … K-1: cross-entropy of the softmax */
     WHIST_TARGET_SURVIVAL, /* time and event: Cox negative partial log-likelihood */

@@ -14,7 +14,8 @@ typedef struct wh_sgd {
 
 /* g += weight_decay · w;  v = momentum · v + g;  w −= lr · (nesterov ? g + momentum · v : v)
  * (Sutskever et al. 2013 in PyTorch's form). velocity may be NULL where momentum is 0. */
-void wh_sgd_step(const wh_sgd *sgd, float *params, float *velocity, const float *grad, size_t n);
+void wh_sgd_step(const wh_sgd *sgd, float *restrict params, float *restrict velocity, const float *restrict grad,
+                 size_t n);
 
 typedef struct wh_adam {
     double lr, beta1, beta2, eps, weight_decay;
@@ -26,6 +27,7 @@ typedef struct wh_adam {
 
 /* Adam (Kingma and Ba 2015), bias-corrected; weight decay is added to the gradient. t = 1 for the
  * first step.  m = β1 m + (1-β1) g;  v = β2 v + (1-β2) g²;  w −= lr · m̂ / (√v̂ + eps) */
-void wh_adam_step(const wh_adam *adam, float *params, float *m, float *v, const float *grad, size_t n, uint64_t t);
+void wh_adam_step(const wh_adam *adam, float *restrict params, float *restrict m, float *restrict v,
+                  const float *restrict grad, size_t n, uint64_t t);
 
 #endif

@@ -1,0 +1,136 @@
+/* nn/forward.c: from rows to scores, and from scores to predictions.
+ *
+ * value_l (B,N) = f(value_{l-1} (B,M) · W_l (M,N) + b_l (N)); the last layer has no f. */
+#include <math.h>
+#include <string.h>
+
+#include "nn/model.h"
+
+static void activate(const whist_model *model, float *value, size_t n)
+{
+    const wh_num_kernels *k = model->kernels;
+    switch (model->activation) {
+    case WH_ACTIVATION_RELU: k->relu(value, value, n); break;
+    case WH_ACTIVATION_TANH: k->tanh(value, value, n); break;
+    case WH_ACTIVATION_SIGMOID: k->sigmoid(value, value, n); break;
+    }
+}
+
+void wh_nn_forward(const whist_model *model, whist_model_work *work, const float *params, const float *x, size_t ldx,
+                   size_t n)
+{
+    const wh_num_kernels *k = model->kernels;
+    for (size_t l = 0; l < model->n_layers; l++) {
+        const wh_layer *layer = &model->layers[l];
+        const float *weight = params + layer->weight;
+        float *value = work->value[l];
+        size_t ld = wh_nn_stride(layer->out);
+        if (layer->out == 1) /* a column is a row: dot products along the features */
+            wh_num_gemm(k, WH_GEMM_NT, value, ld, x, ldx, weight, layer->in, n, 1, layer->in);
+        else
+            wh_num_gemm(k, WH_GEMM_NN, value, ld, x, ldx, weight, layer->out, n, layer->out, layer->in);
+        if (layer->has_bias) k->add_rows(value, ld, params + layer->bias, n, layer->out);
+        if (l + 1 < model->n_layers) activate(model, value, n * ld); /* the gaps between rows too: harmless */
+        x = value;
+        ldx = ld;
+    }
+}
+
+/* p (K) from scores z (K): e^(z - max) over their sum, added up in the order of `sum`. */
+static void softmax_row(const wh_num_kernels *k, float *p, const float *z, size_t n)
+{
+    float most = z[0];
+    for (size_t j = 1; j < n; j++) most = z[j] > most ? z[j] : most;
+    for (size_t j = 0; j < n; j++) p[j] = z[j] - most;
+    k->exp(p, p, n);
+    float total = k->sum(p, n);
+    for (size_t j = 0; j < n; j++) p[j] = p[j] / total;
+}
+
+static void to_predictions(const whist_model *model, float *out, const float *scores, size_t ld, size_t n)
+{
+    const size_t width = model->shape.n_outputs;
+    for (size_t i = 0; i < n; i++) {
+        if (model->shape.target == WHIST_TARGET_CLASS)
+            softmax_row(model->kernels, out + i * width, scores + i * ld, width);
+        else
+            out[i] = scores[i * ld];
+    }
+    if (model->shape.target == WHIST_TARGET_BINARY) model->kernels->sigmoid(out, out, n);
+}
+
+whist_status whist_model_predict(const whist_model *model, whist_model_work *work, const float *params, const float *x,
+                                 size_t n, float *out)
+{
+    WH_ENSURE(model && work && params && (n == 0 || (x && out)), WHIST_E_ARG);
+    WH_ENSURE(work->model == model, WHIST_E_ARG);
+    const size_t d = model->shape.n_features, width = model->shape.n_outputs;
+    for (size_t done = 0; done < n;) {
+        size_t part = n - done < work->max_batch ? n - done : work->max_batch;
+        wh_nn_forward(model, work, params, x + done * d, d, part);
+        to_predictions(model, out + done * width, work->value[model->n_layers - 1], wh_nn_stride(width), part);
+        done += part;
+    }
+    return WHIST_OK;
+}
+
+/* ---- Losses ---------------------------------------------------------------------------------
+ * Differences are float32, as the gradient is; the loss itself is reported in double. */
+
+static double squared(float *d, float z, float y)
+{
+    float error = z - y;
+    if (d) *d = 2.0f * error;
+    return (double)error * (double)error;
+}
+
+/* ln(1 + e^z) - z y without overflow; p comes from the sigmoid kernel. */
+static double binary(float *d, float z, float p, float y)
+{
+    if (d) *d = p - y;
+    double s = (double)z;
+    return fmax(s, 0) - s * (double)y + log1p(exp(-fabs(s)));
+}
+
+static double classes(const wh_num_kernels *k, float *d, const float *z, size_t n, float y, bool want_loss)
+{
+    size_t right = (size_t)y;
+    double loss = 0;
+    if (want_loss) {
+        double most = (double)z[0], total = 0;
+        for (size_t j = 1; j < n; j++) most = fmax(most, (double)z[j]);
+        for (size_t j = 0; j < n; j++) total += exp((double)z[j] - most);
+        loss = log(total) + most - (double)z[right];
+    }
+    if (d) {
+        softmax_row(k, d, z, n);
+        d[right] = d[right] - 1.0f;
+    }
+    return loss;
+}
+
+void wh_nn_head(const whist_model *model, whist_model_work *work, const wh_rows *rows, float *delta, double *loss)
+{
+    const wh_num_kernels *k = model->kernels;
+    const size_t width = model->shape.n_outputs, ld = wh_nn_stride(width), n = rows->n;
+    const float *scores = work->value[model->n_layers - 1];
+    if (model->shape.target == WHIST_TARGET_SURVIVAL) {
+        wh_cox_head(model, work, rows, scores, ld, delta, loss);
+        return;
+    }
+    double sum = 0;
+    for (size_t i = 0; i < n; i++) {
+        const float *z = scores + i * ld;
+        float *d = delta ? delta + i * ld : NULL, p = 0, weight = rows->weight ? rows->weight[i] : 1.0f;
+        double part = 0;
+        if (model->shape.target == WHIST_TARGET_VALUE) part = squared(d, *z, rows->y[i]);
+        if (model->shape.target == WHIST_TARGET_CLASS) part = classes(k, d, z, width, rows->y[i], loss != NULL);
+        if (model->shape.target == WHIST_TARGET_BINARY) {
+            k->sigmoid(&p, z, 1);
+            part = binary(d, *z, p, rows->y[i]);
+        }
+        sum += (double)weight * part;
+        if (d) k->scale(d, width, weight / (float)n);
+    }
+    if (loss) *loss = sum / (double)n;
+}

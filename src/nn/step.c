@@ -1,0 +1,150 @@
+/* nn/step.c: the gradient of a batch, and the fused step of plain SGD.
+ *
+ * Backwards through layer l, with δ (B,N) = ∂loss/∂(its output before f) and v (B,M) its input:
+ *   ∂W = v^T δ      ∂b = Σ_i δ_i      δ' = (δ W^T) ⊙ f'(v)
+ * The fused step writes W − lr · v^T δ in one pass over W, after δ W^T has been taken; its products are the
+ * ones of the gradient, so both ways give the same bits. */
+#include <math.h>
+#include <string.h>
+
+#include "nn/model.h"
+
+static size_t delta_stride(const wh_layer *layer)
+{
+    return wh_nn_stride(layer->out);
+}
+
+/* δ' of the layer below, in `out`. */
+static void back_delta(const whist_model *model, size_t l, const float *params, const float *delta, float *out,
+                       const float *value, size_t n)
+{
+    const wh_num_kernels *k = model->kernels;
+    const wh_layer *layer = &model->layers[l];
+    const size_t ld = wh_nn_stride(layer->in);
+    wh_num_gemm(k, WH_GEMM_NT, out, ld, delta, delta_stride(layer), params + layer->weight, layer->out, n, layer->in,
+                layer->out);
+    for (size_t i = 0; i < n; i++) {
+        float *d = out + i * ld;
+        const float *v = value + i * ld;
+        switch (model->activation) {
+        case WH_ACTIVATION_RELU: k->relu_back(d, v, layer->in); break;
+        case WH_ACTIVATION_TANH: k->tanh_back(d, v, layer->in); break;
+        case WH_ACTIVATION_SIGMOID: k->sigmoid_back(d, v, layer->in); break;
+        }
+    }
+}
+
+/* weight (M,N) becomes, or changes by alpha times, v^T δ. A single column is computed as a row. */
+static void weight_gradient(const whist_model *model, const wh_layer *layer, float *weight, const float *v, size_t ldv,
+                            const float *delta, size_t n, wh_gemm_mode mode, float alpha)
+{
+    const wh_num_kernels *k = model->kernels;
+    const size_t ld = delta_stride(layer);
+    if (layer->out == 1)
+        k->gemm_bn(weight, layer->in, delta, 1, ld, v, ldv, 1, layer->in, n, mode, alpha);
+    else if (mode == WH_GEMM_PUT)
+        wh_num_gemm(k, WH_GEMM_TN, weight, layer->out, v, ldv, delta, ld, layer->in, layer->out, n);
+    else
+        k->gemm_bn(weight, layer->out, v, 1, ldv, delta, ld, layer->in, layer->out, n, mode, alpha);
+}
+
+/* One walk back through the layers. With grad, the gradient is put there and params are only read;
+ * else params take the step -lr at once. */
+static void walk_back(const whist_model *model, whist_model_work *work, const wh_rows *rows, const float *params,
+                      float *grad, float *stepped, float lr)
+{
+    const wh_num_kernels *k = model->kernels;
+    const size_t n = rows->n;
+    float *delta = work->delta[0], *spare = work->delta[1];
+    for (size_t l = model->n_layers; l-- > 0;) {
+        const wh_layer *layer = &model->layers[l];
+        const float *v = l ? work->value[l - 1] : rows->x;
+        const size_t ldv = l ? wh_nn_stride(layer->in) : rows->ldx;
+        if (l) back_delta(model, l, params, delta, spare, v, n);
+        float *target = grad ? grad : stepped;
+        weight_gradient(model, layer, target + layer->weight, v, ldv, delta, n, grad ? WH_GEMM_PUT : WH_GEMM_AXPY, -lr);
+        if (layer->has_bias) {
+            float *sums = grad ? grad + layer->bias : work->bias_grad;
+            k->sum_rows(sums, delta, delta_stride(layer), n, layer->out);
+            if (!grad) k->axpy(stepped + layer->bias, sums, layer->out, -lr);
+        }
+        float *swap = delta;
+        delta = spare;
+        spare = swap;
+    }
+}
+
+static double penalty(const whist_model *model, const float *params)
+{
+    double sum = 0;
+    if (model->l2 == 0) return 0;
+    for (size_t l = 0; l < model->n_layers; l++) {
+        const wh_layer *layer = &model->layers[l];
+        const float *w = params + layer->weight;
+        for (size_t i = 0; i < layer->in * layer->out; i++) sum += (double)w[i] * (double)w[i];
+    }
+    return 0.5 * model->l2 * sum;
+}
+
+static void add_penalty(const whist_model *model, const float *params, float *grad)
+{
+    if (model->l2 == 0) return;
+    for (size_t l = 0; l < model->n_layers; l++) {
+        const wh_layer *layer = &model->layers[l];
+        model->kernels->axpy(grad + layer->weight, params + layer->weight, layer->in * layer->out, (float)model->l2);
+    }
+}
+
+static void gradient(const whist_model *model, whist_model_work *work, const wh_rows *rows, const float *params,
+                     float *grad, double *loss)
+{
+    wh_nn_forward(model, work, params, rows->x, rows->ldx, rows->n);
+    wh_nn_head(model, work, rows, grad ? work->delta[0] : NULL, loss);
+    if (loss) *loss += penalty(model, params);
+    if (!grad) return;
+    walk_back(model, work, rows, params, grad, NULL, 0);
+    add_penalty(model, params, grad);
+}
+
+whist_status whist_model_loss_grad(const whist_model *model, whist_model_work *work, const float *params,
+                                   const whist_batch *batch, float *grad, double *loss)
+{
+    WH_ENSURE(model && work && params && batch, WHIST_E_ARG);
+    wh_rows rows;
+    WH_TRY(wh_nn_gather(&rows, model, work, batch));
+    gradient(model, work, &rows, params, grad, loss);
+    return WHIST_OK;
+}
+
+/* One pass is possible where nothing but the products meets the weights, and where wh_num_gemm would not have
+ * sent a product to OpenBLAS, whose bits are others. */
+static bool can_fuse(const whist_model *model, const whist_step_terms *terms, size_t n)
+{
+    if (model->l2 != 0 || (terms && (terms->mu != 0 || terms->correction))) return false;
+    for (size_t l = 0; l < model->n_layers; l++)
+        if (wh_num_is_large(model->kernels, model->layers[l].in, model->layers[l].out, n)) return false;
+    return true;
+}
+
+whist_status whist_model_sgd_step(const whist_model *model, whist_model_work *work, float *params,
+                                  const whist_batch *batch, double lr, const whist_step_terms *terms, double *loss)
+{
+    WH_ENSURE(model && work && params && batch, WHIST_E_ARG);
+    WH_ENSURE(isfinite(lr), WHIST_E_ARG);
+    WH_ENSURE(!terms || terms->mu == 0 || terms->reference, WHIST_E_ARG);
+    wh_rows rows;
+    WH_TRY(wh_nn_gather(&rows, model, work, batch));
+    if (can_fuse(model, terms, rows.n)) {
+        wh_nn_forward(model, work, params, rows.x, rows.ldx, rows.n);
+        wh_nn_head(model, work, &rows, work->delta[0], loss);
+        walk_back(model, work, &rows, params, NULL, params, (float)lr);
+        return WHIST_OK;
+    }
+    const wh_num_kernels *k = model->kernels;
+    float *g = work->grad;
+    gradient(model, work, &rows, params, g, loss);
+    if (terms && terms->mu != 0) k->add_difference(g, params, terms->reference, model->size, (float)terms->mu);
+    if (terms && terms->correction) k->add(g, terms->correction, model->size);
+    k->axpy(params, g, model->size, -(float)lr);
+    return WHIST_OK;
+}
