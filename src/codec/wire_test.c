@@ -109,9 +109,9 @@ static void test_text_must_be_utf8(void **state)
     static const struct {
         const char *bytes;
         size_t len;
-    } bad[] = {{"\x62\x01\xFF", 3} /* text */,
+    } bad[] = {{"\x8A\x01\x01\xFF", 4} /* text */,
                {"\x72\x01\xFF", 3} /* sites */,
-               {"\x52\x03\x0A\x01\xFF", 5} /* inbox.from */};
+               {"\x82\x01\x03\x0A\x01\xFF", 6} /* inbox.from */};
     for (size_t i = 0; i < WH_COUNT(bad); i++) {
         WH_AUTO(wh_wire) wire = WH_WIRE_EMPTY;
         bytes.len = head;
@@ -178,9 +178,9 @@ static void test_every_failed_allocation_is_survived(void **state)
     encode_poll(&bytes, 0);
     for (int i = 0; i < 600; i++)
         assert_ok(wh_buf_add(&bytes,
-                             "\x52\x07\x0A\x05"
+                             "\x82\x01\x07\x0A\x05"
                              "abcde",
-                             9));
+                             10));
     whist_status status = WHIST_E_FORMAT;
     for (uint64_t n = 1; status != WHIST_OK; n++) {
         WH_AUTO(wh_wire) wire = WH_WIRE_EMPTY;
