@@ -121,7 +121,7 @@ static void test_text_must_be_utf8(void **state)
     }
 }
 
-/* 500,000 empty envelopes of two bytes each would take some 100 MB. */
+/* 500,000 empty envelopes of three bytes each would take some 100 MB. */
 static void test_a_message_made_to_grow_stops_at_the_ceiling(void **state)
 {
     (void)state;
@@ -129,8 +129,8 @@ static void test_a_message_made_to_grow_stops_at_the_ceiling(void **state)
     WH_AUTO(wh_wire) wire = WH_WIRE_EMPTY;
     uint8_t *at;
     encode_poll(&bytes, 0);
-    assert_ok(wh_buf_grow(&bytes, &at, 1000000));
-    for (size_t i = 0; i < 1000000; i += 2) memcpy(at + i, "\x52\x00", 2);
+    assert_ok(wh_buf_grow(&bytes, &at, 1500000));
+    for (size_t i = 0; i < 1500000; i += 3) memcpy(at + i, "\x82\x01\x00", 3);
     const ProtobufCMessageDescriptor *type = &whist__v1__task__descriptor;
     assert_int_equal(wh_wire_decode(&wire, type, wh_buf_view(&bytes), 2000000, study), WHIST_E_RANGE);
     assert_null(wire.message);
