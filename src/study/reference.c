@@ -9,7 +9,8 @@
 
 static const char opening[] =
     "# Studies and configurations\n\n"
-    "<!-- Generated from the tables that read these files. Do not edit: src/study/table_test.c compares it and writes it anew. "
+    "<!-- Generated from the tables that read these files. Do not edit: src/study/table_test.c compares it and writes "
+    "it anew. "
     "-->\n\n"
     "A study is what the partners agreed. It is one YAML file without local paths; the SHA-256 of its bytes\n"
     "names it, and every message carries that name. Sites and coordinators have configurations of their own, which\n"

@@ -229,6 +229,11 @@ const char *wh_rule_word(const char *text)
     return *text && *text != '-' && all_of(text, "-") ? NULL : "must consist of lower-case letters, digits and '-'";
 }
 
+const char *wh_rule_set(const char *text)
+{
+    return *text && all_of(text, "-_") ? NULL : "must consist of lower-case letters, digits, '-' and '_'";
+}
+
 /* As in certificates: the name is what a site's certificate carries. */
 const char *wh_rule_actor(const char *text)
 {
