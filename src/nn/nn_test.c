@@ -280,6 +280,28 @@ static void test_steps_have_the_bits_of_gradient_and_axpy(void **state)
     }
 }
 
+/* A layer that is large enough for OpenBLAS, where there is one: still the same bits. */
+static void test_large_steps_have_them_too(void **state)
+{
+    (void)state;
+    enum { D = 64, WIDTH = 1024, N = 512 };
+    const whist_model_shape shape = {D, WIDTH, WHIST_TARGET_CLASS};
+    WH_AUTO(whist_model_ptr) model = NULL;
+    WH_AUTO(whist_model_work_ptr) work = NULL;
+    assert_ok(whist_model_new(&model, "softmax", NULL, &shape));
+    assert_ok(whist_model_work_new(&work, model, N));
+    static float fused[(D + 1) * WIDTH], plain[(D + 1) * WIDTH], grad[(D + 1) * WIDTH], x[N * D], y[N];
+    for (size_t i = 0; i < N * D; i++) x[i] = (float)uniform();
+    for (size_t i = 0; i < N; i++) y[i] = (float)i;
+    whist_model_init(model, fused, 3);
+    memcpy(plain, fused, sizeof plain);
+    whist_batch b = {.rows = x, .target = y, .n_rows = N, .n = N};
+    assert_ok(whist_model_sgd_step(model, work, fused, &b, 0.05, NULL, NULL));
+    assert_ok(whist_model_loss_grad(model, work, plain, &b, grad, NULL));
+    for (size_t i = 0; i < WH_COUNT(plain); i++) plain[i] = plain[i] + -0.05f * grad[i];
+    assert_memory_equal(fused, plain, sizeof plain);
+}
+
 static void test_mlp_learns_xor(void **state)
 {
     (void)state;
@@ -440,6 +462,7 @@ int main(void)
         cmocka_unit_test(test_gradients_are_the_slopes_of_the_loss),
         cmocka_unit_test(test_cox_is_stable_and_silent_without_events),
         cmocka_unit_test(test_steps_have_the_bits_of_gradient_and_axpy),
+        cmocka_unit_test(test_large_steps_have_them_too),
         cmocka_unit_test(test_mlp_learns_xor),
         cmocka_unit_test(test_optimisers_follow_their_formulas),
         cmocka_unit_test(test_tensors_cover_the_parameters),

@@ -122,7 +122,7 @@ static bool can_fuse(const whist_model *model, const whist_step_terms *terms, si
 {
     if (model->l2 != 0 || (terms && (terms->mu != 0 || terms->correction))) return false;
     for (size_t l = 0; l < model->n_layers; l++)
-        if (wh_num_is_large(model->kernels, model->layers[l].in, model->layers[l].out, n)) return false;
+        if (wh_num_is_large(model->kernels, WH_GEMM_TN, model->layers[l].in, model->layers[l].out, n)) return false;
     return true;
 }
 

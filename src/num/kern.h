@@ -86,6 +86,6 @@ void wh_num_gemm(const wh_num_kernels *kernels, wh_gemm_form form, float *restri
                  const float *restrict a, size_t lda, const float *restrict b, size_t ldb, size_t m, size_t n,
                  size_t k);
 /* Would wh_num_gemm ask OpenBLAS for this shape? */
-bool wh_num_is_large(const wh_num_kernels *kernels, size_t m, size_t n, size_t k);
+bool wh_num_is_large(const wh_num_kernels *kernels, wh_gemm_form form, size_t m, size_t n, size_t k);
 
 #endif
