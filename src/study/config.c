@@ -212,9 +212,9 @@ static whist_status load(void *object, const wh_key *table, const char *path)
 whist_status whist_site_config_load(whist_site_config *out, const char *path)
 {
     WH_ENSURE(out && path, WHIST_E_ARG);
-    whist_site_config *config;
-    WH_TRY(WH_NEW(&config, 1));
-    WH_AUTO(wh_owned) owned = config;
+    WH_AUTO(wh_owned) owned = NULL;
+    WH_TRY(wh_alloc(&owned, 1, sizeof(whist_site_config)));
+    whist_site_config *config = owned;
     WH_TRY(load(config, wh_site_config_table, path));
     *out = *config;
     return WHIST_OK;

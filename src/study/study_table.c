@@ -74,7 +74,7 @@ static const wh_key synthetic_table[] = {
 };
 
 static const wh_key data_table[] = {
-    {"set", WH_KEY_TEXT, SCHEMA(set), "", .rule = wh_rule_word,
+    {"set", WH_KEY_TEXT, SCHEMA(set), "", .rule = wh_rule_set,
      .doc = "Name of the data set, for `whist data get` and for people."},
     {"format", WH_KEY_CHOICE, SCHEMA(format), "csv", .choices = "csv|idx|synthetic",
      .doc = "CSV tables, IDX images, or a seeded made-up cohort with the same columns."},

@@ -304,6 +304,7 @@ static void pin_round_trip(const char *text, size_t n_sites, const char *must_ke
     assert_true(plan->coordinator.pinned);
     assert_memory_equal(plan->coordinator.pin, coordinator, 32);
     assert_non_null(strstr(out, must_keep));
+    assert_int_equal(plan->rounds, 3);
     /* Once more over its own result: nothing but the same. */
     char *again = NULL;
     assert_ok(whist_study_with_pins(&again, pinned, coordinator, (const uint8_t(*)[32])pins, NULL));
@@ -333,6 +334,10 @@ static void test_pins(void **state)
     text = with("rounds: 3\n", "sites: [{name: one, file: a},\n {name: two, file: b}]\nrounds: 3\n");
     end_with(text, "");
     pin_round_trip(text, 2, "rounds: 3\n");
+    free(text);
+    /* YAML's rarer line ends. */
+    text = with("model: logistic\n", "# a\xC2\x85# b\xE2\x80\xA8# c\rmodel: logistic\r\n");
+    pin_round_trip(text, 2, "# a\xC2\x85# b\xE2\x80\xA8# c\rmodel: logistic\r\n");
     free(text);
     /* By number, at the end of a file without a last newline; no site files. */
     text = with("task: binary", "task: binary\n  file: all.csv\n  partition: {kind: iid}");

@@ -110,6 +110,7 @@ const char *wh_nearest_choice(char out[64], const char *choices, const char *nam
 
 /* ---- Rules ---- */
 wh_key_rule wh_rule_word;      /* [a-z0-9-] */
+wh_key_rule wh_rule_set;       /* [a-z0-9_-] */
 wh_key_rule wh_rule_actor;     /* a name that a certificate can carry */
 wh_key_rule wh_rule_file;      /* a bare file name */
 wh_key_rule wh_rule_line;      /* no control characters */

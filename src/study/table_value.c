@@ -89,7 +89,7 @@ static whist_status read_int(void *out, const wh_key *key, const wh_yaml *node, 
     switch (key->size) {
     case 4: *(uint32_t *)out = (uint32_t)number; break;
     case 8: *(uint64_t *)out = (uint64_t)number; break;
-    default: WH_CHECK(!"size of an integer field");
+    default: WH_CHECK(key->size == 4 || key->size == 8);
     }
     return WHIST_OK;
 }
@@ -211,7 +211,7 @@ whist_status wh_value_read(void *field, const wh_key *key, const wh_yaml *node, 
     case WH_KEY_DURATION: return read_duration(field, key, node, reader);
     case WH_KEY_BYTES: return read_bytes(field, key, node, reader);
     case WH_KEY_TEXTS: return wh_key_texts(field, key, node, reader);
-    default: WH_CHECK(!"kind of a single value"); return WHIST_E_ARG;
+    default: WH_CHECK(key->kind < WH_KEY_MAP); return WHIST_E_ARG;
     }
 }
 
@@ -227,6 +227,11 @@ static bool all_of(const char *text, const char *more)
 const char *wh_rule_word(const char *text)
 {
     return *text && *text != '-' && all_of(text, "-") ? NULL : "must consist of lower-case letters, digits and '-'";
+}
+
+const char *wh_rule_set(const char *text)
+{
+    return *text && all_of(text, "-_") ? NULL : "must consist of lower-case letters, digits, '-' and '_'";
 }
 
 /* As in certificates: the name is what a site's certificate carries. */

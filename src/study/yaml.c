@@ -90,9 +90,9 @@ static whist_status refuse_twins(const builder *b, const wh_yaml *map)
 {
     size_t slots = 8;
     while (slots < 2 * map->n) slots *= 2;
-    const wh_yaml **seen;
-    WH_TRY(WH_NEW(&seen, slots));
-    WH_AUTO(wh_owned) owned = (void *)(uintptr_t)seen;
+    WH_AUTO(wh_owned) owned = NULL;
+    WH_TRY(wh_alloc(&owned, slots, sizeof(wh_yaml *)));
+    const wh_yaml **seen = owned;
     for (const wh_yaml *child = map->first; child; child = child->next) {
         size_t at = (size_t)hash_text(child->key) & (slots - 1);
         for (; seen[at]; at = (at + 1) & (slots - 1))
