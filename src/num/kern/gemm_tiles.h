@@ -3,7 +3,8 @@
  * The file that includes this defines, for its vectors of V_LANES floats:
  *   vec, mask, v_zero, v_set1(x), v_load(p), v_load_mask(mask, p), v_store(p, v), v_store_mask(p, mask, v),
  *   v_fma(a, b, c) = a b + c, v_mul, v_add, v_mask(n) (the first n lanes), and
- *   BN_ROWS (rows of a gemm_bn tile), NT_ROWS, NT_COLS (of a gemm_nt tile), v_tree(part) (see v_tree there).
+ *   BN_ROWS (rows of a gemm_bn tile), NT_ROWS, NT_COLS (of a gemm_nt tile), v_tree(part) (sixteen partial sums
+ *   become one), and maybe V_TREE_TILE(c, ldc, sums) (the same for a whole gemm_nt tile at once).
  *
  * gemm_bn: a tile of C, BN_ROWS x 2 vectors, is kept in registers while k runs; each step loads two vectors
  * of B and broadcasts BN_ROWS elements of A. Everything that is not a full tile runs with the same
@@ -169,6 +170,12 @@ TILE void nt_tile(size_t rows, size_t cols, float *restrict c, size_t ldc, const
                     sum[i * cols + j][p] = v_fma(x, v_load_mask(part, b + j * ldb + l + skip), sum[i * cols + j][p]);
             }
         }
+#ifdef V_TREE_TILE
+    if (rows == NT_ROWS && cols == NT_COLS) {
+        V_TREE_TILE(c, ldc, sum);
+        return;
+    }
+#endif
 #pragma GCC unroll 8
     for (size_t i = 0; i < rows; i++)
 #pragma GCC unroll 8
