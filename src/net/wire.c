@@ -51,8 +51,8 @@ static whist_status connect_failed(const wh_wire *wire, int err, bool to_proxy)
     if (err == ECONNREFUSED && to_proxy)
         WH_FAIL(WHIST_E_IO, "%s: connection refused by the proxy's machine: is the proxy address right?", wire->who);
     if (err == ECONNREFUSED)
-        WH_FAIL(WHIST_E_IO, "%s: connection refused: is the coordinator running there, and is the port right?",
-                wire->who);
+        WH_FAIL(WHIST_E_IO, "%s: connection refused: is the %s running there, and is the port right?", wire->who,
+                wire->role ? wire->role : "server");
     if (err == ENETUNREACH || err == EHOSTUNREACH)
         WH_FAIL(WHIST_E_IO,
                 "%s: %sunreachable: check the network; where only a proxy leads outside, set `proxy: http://HOST:PORT`",
