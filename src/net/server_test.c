@@ -560,6 +560,40 @@ static void test_stop_does_not_wait_for_ever(void **state)
     strike_stage(&s);
 }
 
+static void *call_slowly(void *arg)
+{
+    wh_client *client = arg;
+    WH_AUTO(wh_response) response = WH_RESPONSE_EMPTY;
+    (void)!wh_client_call(client, &response, "POST", "/v1/slow", (whist_bytes){0}); /* any outcome but a crash */
+    return NULL;
+}
+
+/* One request runs and two wait when the time is up: the handler is waited for, the others never start. */
+static void test_stop_past_its_grace(void **state)
+{
+    (void)state;
+    stage s;
+    wh_server_options options = WH_SERVER_OPTIONS_DEFAULT;
+    options.workers = 1;
+    raise_stage(&s, options);
+    atomic_store(&s.slow_ms, 800);
+    pthread_t threads[3];
+    wh_client *clients[3];
+    for (int i = 0; i < 3; i++) {
+        clients[i] = site_client(&s);
+        assert_int_equal(pthread_create(&threads[i], NULL, call_slowly, clients[i]), 0);
+    }
+    usleep(300000);
+    wh_server_stop(s.server, 50);
+    s.server = NULL;
+    assert_int_equal(atomic_load(&s.handled), 1);
+    for (int i = 0; i < 3; i++) {
+        pthread_join(threads[i], NULL);
+        wh_client_free(clients[i]);
+    }
+    strike_stage(&s);
+}
+
 static void exchange_plain(char *out, size_t room, uint16_t port, const char *request)
 {
     struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port)};
@@ -647,6 +681,7 @@ int main(void)
         cmocka_unit_test(test_port_in_use_says_so),
         cmocka_unit_test(test_stop_lets_a_request_end),
         cmocka_unit_test(test_stop_does_not_wait_for_ever),
+        cmocka_unit_test(test_stop_past_its_grace),
         cmocka_unit_test(test_operations_listener_is_plain_and_local),
         cmocka_unit_test(test_tls12_is_refused_in_the_handshake),
     };

@@ -236,7 +236,9 @@ static SSL *new_session(const wh_wire *wire, SSL_CTX *ctx, BIO_METHOD *method, c
     BIO_set_data(bio, (void *)(intptr_t)wire->fd);
     BIO_set_init(bio, 1);
     SSL_set_bio(ssl, bio, bio);
-    if (host && SSL_set_tlsext_host_name(ssl, host) != 1) {
+    char name[256]; /* a copy, because the macro takes its const away */
+    snprintf(name, sizeof name, "%s", host ? host : "");
+    if (host && SSL_set_tlsext_host_name(ssl, name) != 1) {
         SSL_free(ssl);
         return NULL;
     }
