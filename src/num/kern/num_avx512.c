@@ -72,5 +72,7 @@ const wh_num_kernels wh_num_kernels_avx512 = {
     .level = WH_CPU_AVX512,
     .gemm_bn = gemm_bn,
     .gemm_nt = gemm_nt,
+    .gemm_pick_k = gemm_pick_k,
+    .gemm_pick_m = gemm_pick_m,
     EW_TABLE,
 };
