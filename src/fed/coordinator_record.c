@@ -93,14 +93,6 @@ static whist_status reload_machine(wh_coordinator *c)
     return found ? c->plan->protection->load(c->step.machine, wh_buf_view(&state)) : WHIST_OK;
 }
 
-/* Phases without acting sites count as completed by whoever was alive. */
-static void complete_passive_phase(wh_coordinator *c, unsigned phase)
-{
-    if (c->plan->protection->phases[phase].sites) return;
-    for (size_t i = 0; i < c->step.n; i++)
-        if (c->step.done[i] == phase) c->step.done[i]++;
-}
-
 static whist_status reopen_step(wh_coordinator *c, wh_step_row *row)
 {
     char name[64];
@@ -112,7 +104,7 @@ static whist_status reopen_step(wh_coordinator *c, wh_step_row *row)
     for (unsigned phase = 0; phase <= c->step.row.phase; phase++) {
         arrival_walk walk = {c, phase};
         WH_TRY(wh_store_arrivals(c->store, c->step.row.step, phase, note_arrival, &walk));
-        if (phase < c->step.row.phase) complete_passive_phase(c, phase);
+        if (phase < c->step.row.phase) wh_step_pass(&c->step, c->plan, phase);
     }
     WH_TRY(reopen_uploads(c));
     WH_TRY(reload_machine(c));

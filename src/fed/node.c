@@ -22,9 +22,25 @@ static const char *own_name(const wh_node *node)
     return node->env.role == WHIST_ROLE_PARTY ? plan->parties[node->env.index].name : plan->sites[node->env.index].name;
 }
 
+/* The machine outlives the task, so it looks at names of the node's own. */
+static whist_status keep_names(wh_node *node, const wh_task *task)
+{
+    wh_arena_reset(&node->names);
+    node->site_names = NULL;
+    if (!task->sites) return WHIST_OK;
+    WH_TRY(WH_ARENA_NEW(&node->site_names, &node->names, task->n_sites));
+    for (size_t i = 0; i < task->n_sites; i++) {
+        char *name;
+        WH_TRY(wh_arena_strdup(&name, &node->names, task->sites[i]));
+        node->site_names[i] = name;
+    }
+    return WHIST_OK;
+}
+
 static whist_status make_machine(wh_node *node, const wh_task *task)
 {
     const whist_fed_plan *plan = node->env.plan;
+    WH_TRY(keep_names(node, task));
     WH_TRY(wh_layout_vectors(&node->layout, plan, task->purpose, task->n_sites));
     const whist_protection_env env = {
         .role = node->env.role,
@@ -32,7 +48,7 @@ static whist_status make_machine(wh_node *node, const wh_task *task)
         .study = plan->study,
         .step = task->step,
         .n_sites = task->n_sites,
-        .sites = task->sites,
+        .sites = node->site_names,
         .n_parties = plan->n_parties,
         .parties = node->party_names,
         .n_vectors = node->layout.n_vectors,
@@ -201,7 +217,7 @@ static whist_status stream_upload(wh_node *node, const wh_task *task)
                           &sink);
 }
 
-static whist_status answer_directly(wh_node *node, const wh_task *task)
+static whist_status answer_and_send(wh_node *node, const wh_task *task)
 {
     WH_TRY(ready_machine(node, task));
     WH_TRY(run_phase(node, task));
@@ -211,6 +227,13 @@ static whist_status answer_directly(wh_node *node, const wh_task *task)
     size_t n;
     WH_TRY(unpack_outbox(&node->outbox, &arena, &messages, &n));
     return node->env.link->submit(node->env.link, task, messages, n);
+}
+
+static whist_status answer_directly(wh_node *node, const wh_task *task)
+{
+    whist_status status = answer_and_send(node, task);
+    if (status != WHIST_OK) drop_machine(node); /* it may have moved on */
+    return status;
 }
 
 /* ---- Answering with a store: made once, kept, sent ---- */
@@ -268,7 +291,7 @@ static whist_status keep_answer(wh_node *node, const wh_task *task, const wh_man
     return node->env.release(node->env.user, task, manifest, count_messages(&node->outbox));
 }
 
-static whist_status make_answer(wh_node *node, const wh_task *task, wh_manifest *manifest)
+static whist_status make_and_keep(wh_node *node, const wh_task *task, wh_manifest *manifest)
 {
     WH_TRY(ready_machine(node, task));
     WH_TRY(run_phase(node, task));
@@ -277,6 +300,13 @@ static whist_status make_answer(wh_node *node, const wh_task *task, wh_manifest 
     whist_status status = keep_answer(node, task, manifest);
     if (status == WHIST_OK) status = wh_store_commit(node->env.store);
     if (status != WHIST_OK) wh_store_rollback(node->env.store);
+    return status;
+}
+
+static whist_status make_answer(wh_node *node, const wh_task *task, wh_manifest *manifest)
+{
+    whist_status status = make_and_keep(node, task, manifest);
+    if (status != WHIST_OK) drop_machine(node); /* it may have moved on; the stored one has not */
     return status;
 }
 
@@ -358,7 +388,9 @@ static whist_status work(wh_node *node, const wh_task *task, wh_node_state *stat
     if (is_own_failure(status)) {
         /* The coordinator need not wait for what will never come; the failure itself goes to the caller. */
         whist_detail why = *whist_detail_get();
-        if (node->env.link->decline(node->env.link, task, status, why.text) != WHIST_OK)
+        if (node->env.link->decline(node->env.link, task, status, why.text) == WHIST_OK)
+            *state = WH_NODE_DECLINED;
+        else
             wh_log(WHIST_LOG_WARNING, "site.decline", "could not tell the coordinator: %s", whist_detail_get()->text);
         wh_detail_put(&why);
     }
@@ -433,6 +465,7 @@ void wh_node_free(wh_node *node)
     if (node->learner) node->env.plan->learner->free_(node->learner);
     wh_node_drop_state(node);
     wh_buf_clear(&node->outbox);
+    wh_arena_clear(&node->names);
     wh_free(node->party_names);
     wh_free(node);
 }
