@@ -102,12 +102,13 @@ WHIST_API void whist_operator_text_free(char *text);
 typedef struct whist_model_meta {
     const char *key, *value;
 } whist_model_meta;
-/* Writes a safetensors file with the plan's tensors and study hash, seed, version and kernels in its metadata.
- * extra ends with a NULL key, or is NULL. */
+/* Writes a safetensors file with the plan's tensors and study hash, seed, version and kernels in its metadata; after
+ * a crash the old file or the new one is there. extra (up to 64 pairs) ends with a NULL key, or is NULL. WHIST_E_RANGE
+ * for a value that is not finite. */
 WHIST_API WHIST_MUST_CHECK whist_status whist_model_save(const char *path, const whist_fed_plan *plan,
                                                          const float *params, const whist_model_meta *extra);
 /* params (whist_model_size) from such a file. WHIST_E_FORMAT where tensors are missing, too many or of another
- * shape: the text names both. */
+ * shape (the text names both), or a value is not finite; params is untouched then. */
 WHIST_API WHIST_MUST_CHECK whist_status whist_model_load(float *params, const char *path, const whist_model *model);
 
 #ifdef __cplusplus
