@@ -33,6 +33,7 @@ WHIST_API WHIST_MUST_CHECK whist_status whist_study_load(whist_study **out, cons
 WHIST_API WHIST_MUST_CHECK whist_status whist_study_parse(whist_study **out, whist_bytes text, const char *name);
 WHIST_API void whist_study_free(whist_study *study);
 
+/* Owned by the study, as is everything that the readers below return. */
 WHIST_API const char *whist_study_name(const whist_study *study);
 WHIST_API const uint8_t *whist_study_digest(const whist_study *study); /* 32 bytes */
 WHIST_API whist_bytes whist_study_text(const whist_study *study);      /* the file as read */
@@ -98,7 +99,9 @@ typedef struct whist_coordinator_config {
     unsigned threads;
 } whist_coordinator_config;
 
+/* WHIST_E_IO, WHIST_E_FORMAT with place and remedy; out is untouched then. No file that it names is opened. */
 WHIST_API WHIST_MUST_CHECK whist_status whist_site_config_load(whist_site_config *out, const char *path);
+/* The same for a coordinator. */
 WHIST_API WHIST_MUST_CHECK whist_status whist_coordinator_config_load(whist_coordinator_config *out, const char *path);
 
 /* WHIST_E_BUDGET … WHIST_E_AUTH: WHIST_E_AUTH with the rule that the study breaks. */

@@ -89,7 +89,7 @@ static void add_tensor(whist_model *model, size_t layer, bool is_bias, size_t ro
     if (model->n_layers == 1)
         snprintf(t->name, sizeof t->name, "%s", kind);
     else
-        snprintf(t->name, sizeof t->name, "layer%zu.%s", layer, kind);
+        snprintf(t->name, sizeof t->name, "layer%u.%s", (unsigned)layer, kind);
     t->n_dims = is_bias ? 1 : 2;
     t->shape[0] = rows;
     t->shape[1] = cols;

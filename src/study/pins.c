@@ -34,13 +34,26 @@ static whist_status add_list(wh_buf *out, const char *key, const wh_site_list *l
     return WHIST_OK;
 }
 
-/* The end of line `number` (from 1), behind its newline. YAML also ends lines at a lone CR. */
+/* Bytes of the line break at `at`, 0 where there is none. YAML 1.1 breaks lines at LF, CR, CR LF, NEL, LS
+ * and PS; the positions in the tree count them all. */
+static size_t line_break(whist_bytes text, size_t at)
+{
+    const uint8_t *b = text.data + at;
+    size_t left = text.len - at;
+    if (b[0] == '\r') return left > 1 && b[1] == '\n' ? 2 : 1;
+    if (b[0] == '\n') return 1;
+    if (left > 1 && b[0] == 0xC2 && b[1] == 0x85) return 2;
+    return left > 2 && b[0] == 0xE2 && b[1] == 0x80 && (b[2] == 0xA8 || b[2] == 0xA9) ? 3 : 0;
+}
+
+/* The end of line `number` (from 1), behind its break. */
 static size_t end_of_line(whist_bytes text, unsigned number)
 {
-    size_t at = 0;
-    for (unsigned line = 1; at < text.len; at++) {
-        bool pair = text.data[at] == '\r' && at + 1 < text.len && text.data[at + 1] == '\n';
-        if ((text.data[at] == '\n' || (text.data[at] == '\r' && !pair)) && line++ == number) return at + 1;
+    unsigned line = 1;
+    for (size_t at = 0; at < text.len;) {
+        size_t len = line_break(text, at);
+        if (len && line++ == number) return at + len;
+        at += len ? len : 1;
     }
     return text.len;
 }
@@ -57,8 +70,7 @@ static whist_status add_block(wh_buf *out, const char *key, const whist_study *s
     if (strcmp(key, "parties") == 0) return add_list(out, key, &study->file.parties, p->parties);
     char hex[65];
     wh_hex(hex, p->coordinator, 32);
-    return wh_buf_text(out, "coordinator:\n  name: \"%s\"\n  key: \"sha256:%s\"\n",
-                       study->file.coordinator.name, hex);
+    return wh_buf_text(out, "coordinator:\n  name: \"%s\"\n  key: \"sha256:%s\"\n", study->file.coordinator.name, hex);
 }
 
 static whist_status rewrite(wh_buf *out, const whist_study *study, const pins *p)

@@ -216,9 +216,9 @@ whist_status whist_study_open_data(const whist_study *study, const char *folder,
 {
     WH_ENSURE(study && folder && out, WHIST_E_ARG);
     const whist_fed_plan *plan = &study->plan;
-    const char **names;
-    WH_TRY(wh_alloc((void **)(uintptr_t)&names, plan->n_sites, 2 * sizeof *names));
-    WH_AUTO(wh_owned) owned = (void *)(uintptr_t)names;
+    WH_AUTO(wh_owned) owned = NULL;
+    WH_TRY(wh_alloc(&owned, plan->n_sites, 2 * sizeof(char *)));
+    const char **names = owned;
     const char **files = names + plan->n_sites;
     for (size_t i = 0; i < plan->n_sites; i++) {
         names[i] = plan->sites[i].name;

@@ -82,8 +82,7 @@ wh_key_read_fn wh_read_version, wh_read_optional_real, wh_read_class_weights, wh
 
 /* WHIST_E_UNSUPPORTED or WHIST_E_FORMAT with place, reason and the change to make, where keys that are good
  * alone do not fit together. */
-WH_MUST_CHECK whist_status wh_study_check_file(const wh_study_file *file, const wh_yaml *root,
-                                               const wh_reader *reader);
+WH_MUST_CHECK whist_status wh_study_check_file(const wh_study_file *file, const wh_yaml *root, const wh_reader *reader);
 
 /* Moves what the columns hold into file->data.schema. */
 WH_MUST_CHECK whist_status wh_study_schema_finish(wh_data_file *data, wh_arena *arena);

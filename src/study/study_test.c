@@ -39,8 +39,10 @@ static char *with(const char *from, const char *to)
 {
     const char *at = strstr(good, from);
     assert_non_null(at);
-    char *text = NULL;
-    assert_true(asprintf(&text, "%.*s%s%s", (int)(at - good), good, to, at + strlen(from)) >= 0);
+    size_t size = strlen(good) + strlen(to) + 1;
+    char *text = malloc(size);
+    assert_non_null(text);
+    (void)snprintf(text, size, "%.*s%s%s", (int)(at - good), good, to, at + strlen(from));
     return text;
 }
 
@@ -109,10 +111,11 @@ static void test_yaml_refusals(void **state)
 static void test_key_refusals(void **state)
 {
     (void)state;
-    refused("learner:", "lerner:", WHIST_E_FORMAT,
-            "s.yaml:10:1: unknown key 'lerner'; did you mean 'learner'? Allowed: whist, name, title, seed, data, model, "
-            "learner, strategy, protection, rounds, sampling, timeouts, metrics, min_metric_count, evaluate_every, "
-            "early_stopping, coordinator, sites, parties");
+    refused(
+        "learner:", "lerner:", WHIST_E_FORMAT,
+        "s.yaml:10:1: unknown key 'lerner'; did you mean 'learner'? Allowed: whist, name, title, seed, data, model, "
+        "learner, strategy, protection, rounds, sampling, timeouts, metrics, min_metric_count, evaluate_every, "
+        "early_stopping, coordinator, sites, parties");
     refused("  lr: 0.5", "  lrr: 0.5", WHIST_E_FORMAT,
             "s.yaml:12:3: unknown key 'lrr'; did you mean 'lr'? Allowed: name, lr, batch, updates, epochs, momentum, "
             "weight_decay");
@@ -194,10 +197,11 @@ static void test_unsafe(void **state)
 static void test_unsafe_data(void **state)
 {
     (void)state;
-    refused("task: binary\n  columns:\n    - {name: a, type: real}",
-            "task: binary\n  standardize: pooled\n  standardize_one_hot: false\n  columns:\n    - {name: a, type: ignore}",
-            WHIST_E_UNSUPPORTED,
-            "s.yaml:5:16: pooled standardisation needs a column of type real: take none, or a real column");
+    refused(
+        "task: binary\n  columns:\n    - {name: a, type: real}",
+        "task: binary\n  standardize: pooled\n  standardize_one_hot: false\n  columns:\n    - {name: a, type: ignore}",
+        WHIST_E_UNSUPPORTED,
+        "s.yaml:5:16: pooled standardisation needs a column of type real: take none, or a real column");
     refused("type: real}", "type: real, threshold: 1}", WHIST_E_UNSUPPORTED,
             "s.yaml:6:7: column a: threshold makes a target 0 or 1; only the column of type target has one");
     refused(", file: one.csv", "", WHIST_E_UNSUPPORTED,
@@ -241,9 +245,10 @@ static void test_registered(void **state)
     assert_ok(whist_protection_register(&secret));
     assert_int_equal(whist_protection_register(&secret), WHIST_E_ARG);
     assert_string_equal(whist_detail_get()->text, "there is a protection 'secret' already");
-    refused("strategy: fedavg\nprotection: none", "strategy: cyclic\nprotection: secret", WHIST_E_UNSUPPORTED,
-            "s.yaml:14:13: strategy cyclic hands every site's update on by its nature, which protection secret is there "
-            "to prevent: take protection none, or another strategy");
+    refused(
+        "strategy: fedavg\nprotection: none", "strategy: cyclic\nprotection: secret", WHIST_E_UNSUPPORTED,
+        "s.yaml:14:13: strategy cyclic hands every site's update on by its nature, which protection secret is there "
+        "to prevent: take protection none, or another strategy");
     refused("protection: none", "protection: secret", WHIST_E_UNSUPPORTED,
             "s.yaml:11:3: protection secret needs 1 third parties, the study names 0: change parties:");
     refused("protection: none", "protection: secret\nparties: [{name: one}]", WHIST_E_UNSUPPORTED,
@@ -299,6 +304,7 @@ static void pin_round_trip(const char *text, size_t n_sites, const char *must_ke
     assert_true(plan->coordinator.pinned);
     assert_memory_equal(plan->coordinator.pin, coordinator, 32);
     assert_non_null(strstr(out, must_keep));
+    assert_int_equal(plan->rounds, 3);
     /* Once more over its own result: nothing but the same. */
     char *again = NULL;
     assert_ok(whist_study_with_pins(&again, pinned, coordinator, (const uint8_t(*)[32])pins, NULL));
@@ -328,6 +334,10 @@ static void test_pins(void **state)
     text = with("rounds: 3\n", "sites: [{name: one, file: a},\n {name: two, file: b}]\nrounds: 3\n");
     end_with(text, "");
     pin_round_trip(text, 2, "rounds: 3\n");
+    free(text);
+    /* YAML's rarer line ends. */
+    text = with("model: logistic\n", "# a\xC2\x85# b\xE2\x80\xA8# c\rmodel: logistic\r\n");
+    pin_round_trip(text, 2, "# a\xC2\x85# b\xE2\x80\xA8# c\rmodel: logistic\r\n");
     free(text);
     /* By number, at the end of a file without a last newline; no site files. */
     text = with("task: binary", "task: binary\n  file: all.csv\n  partition: {kind: iid}");
@@ -463,13 +473,20 @@ static void test_open_data(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_good),           cmocka_unit_test(test_yaml_refusals),
-        cmocka_unit_test(test_key_refusals),   cmocka_unit_test(test_value_refusals),
-        cmocka_unit_test(test_unsafe),         cmocka_unit_test(test_unsafe_data),
-        cmocka_unit_test(test_digest),         cmocka_unit_test(test_pins),
-        cmocka_unit_test(test_two_with_one_key), cmocka_unit_test(test_policy),
-        cmocka_unit_test(test_no_memory),      cmocka_unit_test(test_examples),
-        cmocka_unit_test(test_open_data),      cmocka_unit_test(test_registered), /* last: it adds a name */
+        cmocka_unit_test(test_good),
+        cmocka_unit_test(test_yaml_refusals),
+        cmocka_unit_test(test_key_refusals),
+        cmocka_unit_test(test_value_refusals),
+        cmocka_unit_test(test_unsafe),
+        cmocka_unit_test(test_unsafe_data),
+        cmocka_unit_test(test_digest),
+        cmocka_unit_test(test_pins),
+        cmocka_unit_test(test_two_with_one_key),
+        cmocka_unit_test(test_policy),
+        cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_examples),
+        cmocka_unit_test(test_open_data),
+        cmocka_unit_test(test_registered), /* last: it adds a name */
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

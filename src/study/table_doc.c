@@ -136,8 +136,7 @@ static whist_status emit_subs(writer *w, const char *path, const wh_key *table)
     return WHIST_OK;
 }
 
-whist_status wh_table_reference(const char *title, const char *intro, const wh_key *table, wh_emit_fn *emit,
-                                void *user)
+whist_status wh_table_reference(const char *title, const char *intro, const wh_key *table, wh_emit_fn *emit, void *user)
 {
     WH_AUTO(writer) w = {emit, user, WH_BUF_EMPTY};
     SAY(&w, "## %s\n\n%s\n\n", title, intro);

@@ -163,20 +163,24 @@ static void site_refuses(const char *from, const char *to, const char *message)
 static void test_site_config_refused(void **state)
 {
     (void)state;
-    site_refuses("https://trial.example.org:8443", "http://trial.example.org:8443",
-                 ":2:14: coordinator: 'http://trial.example.org:8443' must begin with https://, because sites speak TLS "
-                 "only");
-    site_refuses("https://trial.example.org:8443", "'https://[::]:8443'",
-                 ":2:14: coordinator: 'https://[::]:8443' is an address to listen on (every interface), not one to call; "
-                 "write the name or address of the coordinator's machine");
+    site_refuses(
+        "https://trial.example.org:8443", "http://trial.example.org:8443",
+        ":2:14: coordinator: 'http://trial.example.org:8443' must begin with https://, because sites speak TLS "
+        "only");
+    site_refuses(
+        "https://trial.example.org:8443", "'https://[::]:8443'",
+        ":2:14: coordinator: 'https://[::]:8443' is an address to listen on (every interface), not one to call; "
+        "write the name or address of the coordinator's machine");
     site_refuses("https://trial.example.org:8443", "https://0.0.0.0:8443",
                  ":2:14: coordinator: 'https://0.0.0.0:8443' is an address to listen on (every interface), not one to "
                  "call; write the name or address of the coordinator's machine");
     site_refuses("https://trial.example.org:8443", "https://trial.example.org",
                  ":2:14: coordinator: 'https://trial.example.org' must end in the port, like :8443");
-    site_refuses("https://trial.example.org:8443", "https://trial.example.org:8443/x",
-                 ":2:14: coordinator: 'https://trial.example.org:8443/x' must end in a port from 1 to 65535, like :8443");
-    site_refuses("[sgd, fedprox]", "[sgd, fedprx]", ":12:19: learners: unknown learner 'fedprx'; did you mean 'fedprox'?");
+    site_refuses(
+        "https://trial.example.org:8443", "https://trial.example.org:8443/x",
+        ":2:14: coordinator: 'https://trial.example.org:8443/x' must end in a port from 1 to 65535, like :8443");
+    site_refuses("[sgd, fedprox]", "[sgd, fedprx]",
+                 ":12:19: learners: unknown learner 'fedprx'; did you mean 'fedprox'?");
     site_refuses("state: state\n", "",
                  ":1:1: the key 'state' is missing: Folder for the site's state and its release log.");
     site_refuses("polic", "polyc",
