@@ -9,16 +9,14 @@ enum { LINE = 96 };
 /* Fills lines of `text` between margins; empty lines separate paragraphs. */
 static void print_filled(const char *text, int indent, int column)
 {
-    while (*text) {
+    for (bool first = true; *text; first = false) {
         size_t word = strcspn(text, " \n");
-        if (column + (int)word > LINE && column > indent) printf("\n%*s", column = indent, "");
+        if (!first && column + 1 + (int)word > LINE) printf("\n%*s", column = indent, "");
+        else if (!first && column > indent) putchar(' '), column++;
         fwrite(text, 1, word, stdout);
-        column += (int)word + 1;
+        column += (int)word;
         text += word;
-        if (*text == '\n')
-            printf("\n%*s", column = indent, "");
-        else if (*text)
-            putchar(' ');
+        if (*text == '\n') printf("\n%*s", column = indent, "");
         if (*text) text++;
     }
     putchar('\n');

@@ -13,9 +13,9 @@
 #include <time.h>
 #include <unistd.h>
 
-typedef enum form { TEXT, JSON, OFF } form;
+typedef enum log_form { TEXT, JSON, OFF } log_form;
 typedef struct sink {
-    form form;
+    log_form form;
     whist_log_level most;
 } sink;
 static sink the_sink = {OFF, WHIST_LOG_WARNING};
@@ -58,8 +58,8 @@ static void write_line(void *user, whist_log_level level, const char *event, con
 
 void cli_log_init(const cli_args *args, bool long_running)
 {
-    const char *form = cli_text(args, "log");
-    the_sink.form = !form || strcmp(form, "text") == 0 ? TEXT : strcmp(form, "json") == 0 ? JSON : OFF;
+    const char *asked = cli_text(args, "log");
+    the_sink.form = !asked || strcmp(asked, "text") == 0 ? TEXT : strcmp(asked, "json") == 0 ? JSON : OFF;
     the_sink.most = long_running ? WHIST_LOG_INFO : WHIST_LOG_WARNING;
     if (cli_flag(args, "verbose")) the_sink.most = WHIST_LOG_DEBUG;
     whist_log_set(write_line, &the_sink);
