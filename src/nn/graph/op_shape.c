@@ -221,8 +221,6 @@ static wh_value concat_vjp(wh_graph *g, wh_value n, unsigned i, wh_value ct)
 
 static bool concat_splits(const wh_graph *g, const wh_node *node, const bool split[], size_t examples)
 {
-    for (unsigned i = 0; i < node->n_args; i++)
-        if (!split[i]) return false;
     return node->attr.whole[0] != 0 && wh_splits_rows(g, node, split, examples);
 }
 

@@ -167,20 +167,30 @@ static wh_value slope_push(wh_graph *g, wh_value n, const wh_value tangents[])
 
 static wh_value push(wh_graph *g, wh_value n, const wh_value tangents[]);
 
-/* tangent[] holds those of the marked nodes and receives the others'. first: nothing below it can depend on them. */
-static whist_status push_all(wh_value *tangent, const bool *marked, wh_graph *g, wh_value last, bool stop)
+/* tangent[] holds those of the marked nodes and receives those of all that `of` is made of. */
+static whist_status push_all(wh_value *tangent, const bool *marked, wh_graph *g, const wh_value of[], size_t n_of,
+                             bool stop)
 {
+    wh_value last = 1;
+    for (size_t i = 0; i < n_of; i++)
+        if (of[i] > last) last = of[i];
     WH_AUTO(bool_ptr) depends = NULL;
+    WH_AUTO(bool_ptr) above = NULL;
     WH_AUTO(wh_value_ptr) args = NULL;
     WH_TRY(WH_NEW(&depends, (size_t)last + 1));
+    WH_TRY(WH_NEW(&above, (size_t)last + 1));
     spread_marks(depends, g, last, marked, stop);
     unsigned room = 1;
-    for (wh_value v = 1; v <= last; v++)
-        if (wh_node_at(g, v)->n_args > room) room = wh_node_at(g, v)->n_args;
+    for (size_t i = 0; i < n_of; i++) above[of[i]] = true;
+    for (wh_value v = last; v > 0; v--) {
+        const wh_node *node = wh_node_at(g, v);
+        if (node->n_args > room) room = node->n_args;
+        for (unsigned i = 0; above[v] && !marked[v] && i < node->n_args; i++) above[node->arg[i]] = true;
+    }
     WH_TRY(WH_NEW(&args, room));
     for (wh_value v = 1; v <= last && g->failed == WHIST_OK; v++) {
         wh_node node = *wh_node_at(g, v);
-        if (!depends[v] || marked[v]) continue;
+        if (!above[v] || !depends[v] || marked[v]) continue;
         for (unsigned i = 0; i < node.n_args; i++) args[i] = depends[node.arg[i]] ? tangent[node.arg[i]] : WH_NO_VALUE;
         tangent[v] = push(g, v, args);
     }
@@ -201,7 +211,7 @@ static wh_value push_parts(wh_graph *g, wh_value n, const wh_value tangents[])
         marked[node.arg[k]] = tangents[k] != WH_NO_VALUE;
         parts[node.arg[k]] = tangents[k];
     }
-    return push_all(parts, marked, g, whole, true) == WHIST_OK ? parts[whole] : WH_NO_VALUE;
+    return push_all(parts, marked, g, &whole, 1, true) == WHIST_OK ? parts[whole] : WH_NO_VALUE;
 }
 
 static wh_value push(wh_graph *g, wh_value n, const wh_value tangents[])
@@ -240,10 +250,7 @@ whist_status wh_graph_jvp(wh_value out[], wh_graph *g, const wh_value of[], size
         marked[wrt[i]] = true;
         all[wrt[i]] = tangent[i];
     }
-    wh_value last = 1;
-    for (size_t i = 0; i < n_of; i++)
-        if (of[i] > last) last = of[i];
-    WH_TRY(push_all(all, marked, g, last, false));
+    WH_TRY(push_all(all, marked, g, of, n_of, false));
     for (size_t i = 0; i < n_of; i++) out[i] = all[of[i]] ? all[of[i]] : wh_graph_fill_like(g, of[i], 0);
     return wh_graph_status(g);
 }
