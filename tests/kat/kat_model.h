@@ -1,0 +1,43 @@
+/* kat/kat_model.h: from the `arch`, `params` and data of a case to a graph in float64. */
+#ifndef WH_KAT_MODEL_H
+#define WH_KAT_MODEL_H
+
+#include "kat/kat.h"
+#include "nn/graph/graph.h"
+
+enum { KAT_MAX_PARAMS = 512 };
+
+typedef struct kat_tensor {
+    const char *name; /* of the file */
+    wh_dims dims;
+    size_t n;
+    double *data;
+    wh_value value;
+} kat_tensor;
+
+typedef struct kat_index {
+    uint32_t *data;
+    wh_value value;
+} kat_index;
+
+typedef struct kat_model {
+    wh_arena memory;
+    wh_graph *graph;
+    kat_tensor param[KAT_MAX_PARAMS];
+    size_t n_params;
+    kat_tensor x;          /* value is WH_NO_VALUE where the input is ids */
+    kat_tensor weights;    /* R of a weighted sum */
+    kat_index ids, target;
+    size_t examples;
+    wh_value output, losses, loss; /* losses (B), loss a number */
+    bool unknown;          /* the case has something we do not know: skip it */
+} kat_model;
+
+void kat_model_clear(kat_model *model);
+WH_AUTO_CLEAR(kat_model, kat_model_clear)
+
+/* Fails for memory and for shapes that do not fit; sets unknown for a form that is not known. */
+WH_MUST_CHECK whist_status kat_model_build(kat_model *model, const kat_case *c);
+kat_tensor *kat_model_param(kat_model *model, const char *name); /* NULL where there is none */
+
+#endif
