@@ -254,22 +254,29 @@ static whist_status compute(wh_coordinator *c, wh_sums *pooled, uint64_t *next_v
     WH_FAIL(WHIST_E_STATE, "a step without purpose");
 }
 
-static whist_status record_step(wh_coordinator *c, const wh_sums *pooled, uint64_t next_version)
+/* What closes with the step, all of it in one transaction. */
+typedef struct closing {
+    wh_sums pooled;
+    uint64_t next_version, stop_round;
+} closing;
+
+static whist_status record_step(wh_coordinator *c, closing *end)
 {
     c->step.row.state = WH_STEP_CLOSED;
     for (size_t i = 0; i < c->step.n; i++)
         if (c->step.uploads[i] && c->step.uploads[i]->complete) c->step.row.cohort[c->step.members[i]] |= 2;
     WH_TRY(wh_store_step_put(c->store, &c->step.row));
-    if (c->step.row.purpose != WHIST_PURPOSE_MOMENTS) WH_TRY(wh_coordinator_record_metrics(c, pooled));
+    if (c->step.row.purpose != WHIST_PURPOSE_MOMENTS) WH_TRY(wh_coordinator_record_metrics(c, &end->pooled));
+    if (c->step.row.purpose == WHIST_PURPOSE_TRAIN) WH_TRY(wh_coordinator_check_stop(c, &end->stop_round));
     WH_TRY(wh_coordinator_set_u64(c, "position", c->position + 1));
-    WH_TRY(wh_coordinator_set_u64(c, "version", next_version));
+    WH_TRY(wh_coordinator_set_u64(c, "version", end->next_version));
     return wh_store_forget_before(c->store, c->step.row.step);
 }
 
-static whist_status commit_step(wh_coordinator *c, const wh_sums *pooled, uint64_t next_version)
+static whist_status commit_step(wh_coordinator *c, closing *end)
 {
     WH_TRY(wh_store_begin(c->store));
-    whist_status status = record_step(c, pooled, next_version);
+    whist_status status = record_step(c, end);
     if (status == WHIST_OK) status = wh_store_commit(c->store);
     if (status != WHIST_OK) wh_store_rollback(c->store);
     return status;
@@ -277,31 +284,30 @@ static whist_status commit_step(wh_coordinator *c, const wh_sums *pooled, uint64
 
 static whist_status close_step(wh_coordinator *c)
 {
-    wh_sums pooled = {0};
-    uint64_t next_version, old_version = c->version;
+    closing end = {.next_version = c->version, .stop_round = c->stop_round};
+    uint64_t old_version = c->version;
     /* What was revealed opens the sum. The machine is not stored any more: after a crash it sees the phase again. */
     bool refused;
     whist_status status = step_machine(c, send_nothing, &refused);
     if (refused) return refuse_step(c);
     WH_TRY(status);
     pthread_mutex_unlock(&c->lock);
-    status = compute(c, &pooled, &next_version);
+    status = compute(c, &end.pooled, &end.next_version);
     pthread_mutex_lock(&c->lock);
     WH_TRY(status);
-    WH_TRY(commit_step(c, &pooled, next_version));
+    WH_TRY(commit_step(c, &end));
     for (size_t i = 0; c->last_arrived && c->step.row.purpose == WHIST_PURPOSE_TRAIN && i < c->step.n; i++)
         if (c->step.uploads[i] && c->step.uploads[i]->complete)
             c->last_arrived[c->step.members[i]] = c->step.row.step + 1;
     wh_log(WHIST_LOG_INFO, "step.closed", "step %llu, round %llu, %zu of %zu sites",
            (unsigned long long)c->step.row.step, (unsigned long long)c->step.row.round, c->step.n_complete, c->step.n);
-    bool trained = c->step.row.purpose == WHIST_PURPOSE_TRAIN;
     leave_step(c);
     c->position++;
-    c->version = next_version;
+    c->version = end.next_version;
+    c->stop_round = end.stop_round;
     c->attempts = 0;
     if (old_version != c->version) WH_TRY(wh_model_forget(c->store, old_version));
-    WH_TRY(clean_spool(c));
-    return trained && c->plan->stop_early ? wh_coordinator_check_stop(c) : WHIST_OK;
+    return clean_spool(c);
 }
 
 static bool in_flight(const wh_coordinator *c)

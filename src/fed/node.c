@@ -325,6 +325,7 @@ static whist_status send_chunks(wh_node *node, const wh_task *task, const wh_man
         uint64_t offset = (uint64_t)i * manifest->chunk_bytes;
         size_t len = wh_manifest_chunk_len(manifest, i);
         status = wh_vecfile_read(file, chunk, len, offset);
+        if (status == WHIST_OK) status = wh_manifest_check(manifest, i, (whist_bytes){chunk, len});
         if (status == WHIST_OK) status = node->env.link->put(node->env.link, task, offset, (whist_bytes){chunk, len});
         if (status == WHIST_OK)
             status = wh_progress(node->env.progress, node->env.progress_user, "upload", i + 1, manifest->n_chunks, "");
@@ -343,11 +344,10 @@ static whist_status send_answer(wh_node *node, const wh_task *task, const wh_man
     return node->env.link->submit(node->env.link, task, messages, n);
 }
 
-/* After the answer was taken, or came too late: its bytes are needed no more. */
+/* After the answer was taken, or came too late: its bytes are needed no more, nor those of older answers that were
+ * overtaken by the next step. */
 static whist_status forget_answer(wh_node *node, const wh_task *task)
 {
-    char name[64];
-    upload_name(name, task);
     WH_TRY(wh_store_begin(node->env.store));
     whist_status status = wh_store_answer_sent(node->env.store, task->step, task->phase);
     if (status == WHIST_OK) status = wh_store_forget_before(node->env.store, task->step);
@@ -356,7 +356,7 @@ static whist_status forget_answer(wh_node *node, const wh_task *task)
         wh_store_rollback(node->env.store);
         return status;
     }
-    return wh_vecfile_remove(node->env.store, name);
+    return wh_spool_clean(node->env.store, NULL);
 }
 
 static whist_status answer_durably(wh_node *node, const wh_task *task)
@@ -413,7 +413,7 @@ whist_status wh_node_step(wh_node *node, wh_node_state *state, uint32_t *wait_ms
     case WH_TASK_REFUSED:
         *state = task.kind == WH_TASK_FINISHED ? WH_NODE_FINISHED : WH_NODE_REFUSED;
         memcpy(node->text, task.text, sizeof node->text);
-        return WHIST_OK;
+        return node->env.store ? wh_spool_clean(node->env.store, NULL) : WHIST_OK; /* nobody waits for it */
     }
     WH_FAIL(WHIST_E_FORMAT, "the coordinator gave a task of an unknown kind");
 }

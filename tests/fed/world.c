@@ -261,11 +261,18 @@ whist_status world_pass(world *w)
     return WHIST_OK;
 }
 
+static bool is_over(const world *w)
+{
+    bool over = w->state != WH_RUN_GOING;
+    for (size_t i = 0; over && i < w->n_actors; i++) over = w->actors[i].away || w->actors[i].state == WH_NODE_FINISHED;
+    return over;
+}
+
 whist_status world_run(world *w, uint64_t max_passes)
 {
     for (uint64_t i = 0; i < max_passes; i++) {
         WH_TRY(world_pass(w));
-        if (w->state != WH_RUN_GOING) return WHIST_OK;
+        if (is_over(w)) return WHIST_OK;
     }
     WH_FAIL(WHIST_E_TIMEOUT, "the study was not over after %llu passes", (unsigned long long)max_passes);
 }

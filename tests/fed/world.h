@@ -71,7 +71,7 @@ WH_MUST_CHECK whist_status world_restart_coordinator(world *w);
 /* Ticks until a phase is open, then one poll of each actor. When nobody has anything to do the open phase is overdue. A
  * failure of an actor is kept in its `last`; one of the coordinator comes back. */
 WH_MUST_CHECK whist_status world_pass(world *w);
-/* Passes until the study is over; WHIST_E_TIMEOUT after max_passes. */
+/* Passes until the study is over and everybody who asks knows it; WHIST_E_TIMEOUT after max_passes. */
 WH_MUST_CHECK whist_status world_run(world *w, uint64_t max_passes);
 /* The newest model, (whist_model_size); freed by wh_free. */
 WH_MUST_CHECK whist_status world_model(world *w, float **out);
