@@ -1,4 +1,4 @@
-/* fed/preview.c: what would leave a site, before anybody approves: by purpose and phase, in fields and bytes.
+/* run/preview.c: what would leave a site, before anybody approves: by purpose and phase, in fields and bytes.
  *
  * The numbers come from the layout and the protection that the run itself uses (fed/layout.h), so they are what
  * the release log will show. Names and certificates of the connection are not counted. */

@@ -1,5 +1,5 @@
-/* fed/operator_test.c: status and stop against a server, and what an answer must look like. */
-#include "fed/run_test.h"
+/* run/operator_test.c: status and stop against a server, and what an answer must look like. */
+#include "run/run_test.h"
 
 #include "net/server.h"
 

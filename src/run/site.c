@@ -1,13 +1,13 @@
-/* fed/run_site.c: the loop of a site's (or third party's) process: asks, works, answers, waits, and tries again
+/* run/site.c: the loop of a site's (or third party's) process: asks, works, answers, waits, and tries again
  * when the coordinator cannot be reached. It connects outward only. */
 #include "base/clock.h"
 #include "base/log.h"
 #include "crypt/random.h"
-#include "fed/identity_files.h"
 #include "fed/link_http.h"
 #include "fed/node.h"
-#include "fed/release.h"
 #include "net/client.h"
+#include "run/identity_files.h"
+#include "run/release.h"
 
 #include <whist/run.h>
 

@@ -1,4 +1,4 @@
-/* fed/release.c: the log of what a site let out: begun, continued, walked.
+/* run/release.c: the log of what a site let out: begun, continued, walked.
  *
  * In the study's store:   log        one record (codec/log.h) for each entry
  *                         log_state  where the log stands; always of the same transaction as the last record
@@ -6,12 +6,12 @@
  *                         approval   the person of the newest approval
  *
  * The purpose of the log is "release STUDYHEX SITE": entries of another study or site do not fit into it. */
-#include "fed/release.h"
+#include "run/release.h"
 
 #include "base/clock.h"
 #include "codec/json.h"
 #include "crypt/x509.h"
-#include "fed/identity_files.h"
+#include "run/identity_files.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,8 +1,8 @@
-/* fed/metrics_out_test.c: metrics.csv, and each scalar once in the event file. */
-#include "fed/run_test.h"
+/* run/metrics_out_test.c: metrics.csv, and each scalar once in the event file. */
+#include "run/run_test.h"
 
 #include "codec/tfevents.h"
-#include "fed/metrics_out.h"
+#include "run/metrics_out.h"
 
 #include <dirent.h>
 

@@ -1,7 +1,7 @@
-/* fed/identity_files.h: the PEM files of a participant, read and read again; the address of the coordinator as
+/* run/identity_files.h: the PEM files of a participant, read and read again; the address of the coordinator as
  * configurations give it. */
-#ifndef WH_FED_IDENTITY_FILES_H
-#define WH_FED_IDENTITY_FILES_H
+#ifndef WH_RUN_IDENTITY_FILES_H
+#define WH_RUN_IDENTITY_FILES_H
 
 #include "base/buf.h"
 #include "net/identity.h"

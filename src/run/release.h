@@ -1,9 +1,9 @@
-/* fed/release.h: the log of what a site let out, and who allowed it.
+/* run/release.h: the log of what a site let out, and who allowed it.
  *
  * One signed, hash-chained log (codec/log.h) for each study, kept in the study's store. An entry is written in
  * the transaction that keeps the answer, before its first byte leaves. */
-#ifndef WH_FED_RELEASE_H
-#define WH_FED_RELEASE_H
+#ifndef WH_RUN_RELEASE_H
+#define WH_RUN_RELEASE_H
 
 #include "codec/log.h"
 #include "fed/link.h"

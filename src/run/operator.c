@@ -1,8 +1,8 @@
-/* fed/operator.c: what an operator asks of a coordinator. */
+/* run/operator.c: what an operator asks of a coordinator. */
 #include "codec/json.h"
-#include "fed/identity_files.h"
 #include "fed/wire.h"
 #include "net/client.h"
+#include "run/identity_files.h"
 
 #include <stdio.h>
 

@@ -1,6 +1,6 @@
-/* fed/run_test.h: a small plan and a small hospital for the tests of files, logs and commands. */
-#ifndef WH_FED_RUN_TEST_H
-#define WH_FED_RUN_TEST_H
+/* run/run_test.h: a small plan and a small hospital for the tests of files, logs and commands. */
+#ifndef WH_RUN_RUN_TEST_H
+#define WH_RUN_RUN_TEST_H
 
 #include "test.h"
 

@@ -1,5 +1,5 @@
-/* fed/model_file_test.c: models as files: round trip, metadata, and files that must be refused. */
-#include "fed/run_test.h"
+/* run/model_file_test.c: models as files: round trip, metadata, and files that must be refused. */
+#include "run/run_test.h"
 
 #include "codec/safetensors.h"
 

@@ -1,5 +1,5 @@
-/* fed/preview_test.c: the preview in words and numbers. */
-#include "fed/run_test.h"
+/* run/preview_test.c: the preview in words and numbers. */
+#include "run/run_test.h"
 
 #include "fed/layout.h"
 

@@ -1,7 +1,7 @@
-/* fed/release_test.c: the release log through rollback, crash, other keys and tampering. */
-#include "fed/run_test.h"
+/* run/release_test.c: the release log through rollback, crash, other keys and tampering. */
+#include "run/run_test.h"
 
-#include "fed/release.h"
+#include "run/release.h"
 
 #include <jansson.h>
 #include <signal.h>

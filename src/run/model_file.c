@@ -1,4 +1,4 @@
-/* fed/model_file.c: a model as a safetensors file, with what it came from in its metadata.
+/* run/model_file.c: a model as a safetensors file, with what it came from in its metadata.
  *
  * The values go straight from the parameters into the file and back: the tensors of a model cover its
  * parameters without a gap and in order, and so do their bytes in the file that is written here. A file of other

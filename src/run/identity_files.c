@@ -1,5 +1,5 @@
-/* fed/identity_files.c: files become a wh_identity. */
-#include "fed/identity_files.h"
+/* run/identity_files.c: files become a wh_identity. */
+#include "run/identity_files.h"
 
 #include "base/clock.h"
 #include "base/file.h"

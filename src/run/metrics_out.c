@@ -1,11 +1,11 @@
-/* fed/metrics_out.c: metrics.csv written anew, event records appended.
+/* run/metrics_out.c: metrics.csv written anew, event records appended.
  *
  *   DIR/metrics.csv                            round,site,fold,metric,value,num,den,n; pooled rows have no site
  *   DIR/events.out.tfevents.SECONDS.STUDY      test/accuracy, test/accuracy/SITE over rounds
  *
  * A process begins its event file with all rounds of the store and removes the one an earlier process of the
  * same study left, so that a chart shows every round once. */
-#include "fed/metrics_out.h"
+#include "run/metrics_out.h"
 
 #include "base/clock.h"
 #include "codec/csv.h"
