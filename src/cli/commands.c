@@ -5,10 +5,8 @@
 #include <string.h>
 
 const cli_command *const cli_tables[] = {
-    cli_simulate_commands,
-    cli_study_commands,
-    cli_about_commands,
-    NULL,
+    cli_simulate_commands,  cli_study_commands, cli_world_commands, cli_provision_commands,
+    cli_authority_commands, cli_kit_commands,   cli_about_commands, NULL,
 };
 
 const cli_command *cli_command_find(int argc, char **argv, int *n_words)
