@@ -103,6 +103,7 @@ static whist_status add_message(void *user, const whist_message *message)
 typedef struct outbox {
     wh_coordinator *c;
     size_t number;
+    whist_status stored; /* first failure of the store, which is ours and not the protocol's */
 } outbox;
 
 /* Messages of the coordinator itself, sent in the phase that closes. */
@@ -112,7 +113,17 @@ static whist_status send_message(void *user, const char *to, whist_bytes body)
     whist_message message = {.body = body};
     if (body.len > WHIST_MESSAGE_MAX) WH_FAIL(WHIST_E_RANGE, "a message of %zu bytes", body.len);
     snprintf(message.to, sizeof message.to, "%s", to);
-    return wh_store_message_put(out->c->store, out->c->step.row.step, out->c->step.row.phase, out->number++, &message);
+    out->stored =
+        wh_store_message_put(out->c->store, out->c->step.row.step, out->c->step.row.phase, out->number++, &message);
+    return out->stored;
+}
+
+/* After the last phase nobody reads messages any more. */
+static whist_status send_nothing(void *user, const char *to, whist_bytes body)
+{
+    (void)user;
+    (void)body;
+    WH_FAIL(WHIST_E_STATE, "a message to '%s' after the last phase", to);
 }
 
 static whist_status keep_machine(void *user, const char *to, whist_bytes state)
@@ -122,10 +133,18 @@ static whist_status keep_machine(void *user, const char *to, whist_bytes state)
     return wh_store_machine_put(c->store, c->step.row.step, "", state);
 }
 
-/* The coordinator's own machine sees the phase that just closed. Inside a transaction. */
-static whist_status step_machine(wh_coordinator *c)
+/* What sites did, and not this machine or its disk, ends the step and not the run. */
+static bool is_step_failure(whist_status status)
+{
+    return status == WHIST_E_AUTH || status == WHIST_E_FORMAT || status == WHIST_E_RANGE || status == WHIST_E_STATE;
+}
+
+/* The coordinator's own machine sees the phase that just closed. *refused: it cannot go on with what the
+ * sites sent, the detail record says why. */
+static whist_status step_machine(wh_coordinator *c, whist_send_fn *send, bool *refused)
 {
     const whist_protection_class *class_ = c->plan->protection;
+    *refused = false;
     if (!class_->step) return WHIST_OK;
     WH_AUTO(inbox) in = {0};
     WH_TRY(wh_store_messages(c->store, c->step.row.step, c->step.row.phase, "", add_message, &in));
@@ -134,46 +153,86 @@ static whist_status step_machine(wh_coordinator *c)
     for (size_t i = 0; i < c->step.n; i++)
         if (wh_step_has_completed(&c->step, i)) c->step.alive[n++] = c->step.names[i];
     whist_phase_input input = {c->step.row.phase, c->step.alive, n, in.messages, in.n};
-    outbox out = {c, 0};
-    WH_TRY(class_->step(c->step.machine, &input, send_message, &out));
-    return class_->save ? class_->save(c->step.machine, keep_machine, c) : WHIST_OK;
+    outbox out = {c, 0, WHIST_OK};
+    whist_status status = class_->step(c->step.machine, &input, send, &out);
+    *refused = out.stored == WHIST_OK && is_step_failure(status);
+    return status;
 }
 
 static void count_completers(wh_coordinator *c, size_t *sites, bool *parties)
 {
-    const whist_phase *phase = &c->plan->protection->phases[c->step.row.phase];
     *sites = 0;
     *parties = true;
-    for (size_t i = 0; i < c->step.n; i++) {
-        /* Phases in which sites do not act are completed by being alive. */
-        if (!phase->sites && c->step.done[i] == c->step.row.phase) c->step.done[i]++;
-        *sites += wh_step_has_completed(&c->step, i);
-    }
-    for (size_t i = 0; phase->parties && i < c->plan->n_parties; i++)
-        *parties = *parties && c->step.party_done[i] > c->step.row.phase;
+    wh_step_pass(&c->step, c->plan, c->step.row.phase);
+    for (size_t i = 0; i < c->step.n; i++) *sites += wh_step_has_completed(&c->step, i);
+    for (size_t i = 0; i < c->plan->n_parties; i++) *parties = *parties && c->step.party_done[i] > c->step.row.phase;
 }
 
+/* Where single updates are hidden, the sums of an evaluation are, too: they need as much company. */
 static size_t least_sites(const wh_coordinator *c)
 {
-    bool train = c->step.row.purpose != WHIST_PURPOSE_EVALUATE;
-    return train && !c->plan->strategy->sequential && c->plan->min_sites ? c->plan->min_sites : 1;
+    bool alone = c->step.row.purpose == WHIST_PURPOSE_EVALUATE && c->plan->protection->shows_updates;
+    return !alone && !c->plan->strategy->sequential && c->plan->min_sites ? c->plan->min_sites : 1;
+}
+
+static void leave_step(wh_coordinator *c)
+{
+    c->counts.step = c->step.row.step + 1;
+    wh_step_clear(&c->step);
+    c->step_open = false;
+}
+
+/* Uploads of a step that is over. */
+static whist_status clean_spool(wh_coordinator *c)
+{
+    return wh_store_dir(c->store) ? wh_spool_clean(c->store, NULL) : WHIST_OK;
+}
+
+/* A step that cannot be completed: recorded, and tried again with another draw, up to a limit. */
+static whist_status fail_step(wh_coordinator *c, const char *why)
+{
+    c->step.row.state = WH_STEP_FAILED;
+    WH_TRY(store_row(c, &c->step.row));
+    wh_log(WHIST_LOG_WARNING, "step.failed", "step %llu, round %llu: %s", (unsigned long long)c->step.row.step,
+           (unsigned long long)c->step.row.round, why);
+    uint64_t round = c->step.row.round;
+    leave_step(c);
+    WH_TRY(clean_spool(c));
+    if (++c->attempts < WH_MAX_ATTEMPTS) return WHIST_OK;
+    c->state = WH_RUN_FAILED;
+    snprintf(c->failure, sizeof c->failure, "round %llu failed %u times: %s", (unsigned long long)round, c->attempts,
+             why);
+    return WHIST_OK;
+}
+
+/* The protocol failed, for the reason in the detail record. */
+static whist_status refuse_step(wh_coordinator *c)
+{
+    char why[192];
+    snprintf(why, sizeof why, "%s", whist_detail_get()->text);
+    return fail_step(c, why);
+}
+
+static whist_status move_on(wh_coordinator *c)
+{
+    if (c->plan->protection->save) WH_TRY(c->plan->protection->save(c->step.machine, keep_machine, c));
+    c->step.row.phase++;
+    set_deadline(c, &c->step.row);
+    WH_TRY(wh_store_step_put(c->store, &c->step.row));
+    return wh_store_commit(c->store);
 }
 
 static whist_status next_phase(wh_coordinator *c)
 {
-    WH_TRY(wh_store_begin(c->store));
-    whist_status status = step_machine(c);
     unsigned phase = c->step.row.phase;
-    if (status == WHIST_OK) {
-        c->step.row.phase++;
-        set_deadline(c, &c->step.row);
-        status = wh_store_step_put(c->store, &c->step.row);
-    }
-    if (status == WHIST_OK) status = wh_store_commit(c->store);
+    bool refused;
+    WH_TRY(wh_store_begin(c->store));
+    whist_status status = step_machine(c, send_message, &refused);
+    if (status == WHIST_OK) status = move_on(c);
     if (status != WHIST_OK) {
         wh_store_rollback(c->store);
         c->step.row.phase = phase;
-        return status;
+        return refused ? refuse_step(c) : status;
     }
     wh_step_recount(&c->step, c->plan);
     return WHIST_OK;
@@ -195,78 +254,60 @@ static whist_status compute(wh_coordinator *c, wh_sums *pooled, uint64_t *next_v
     WH_FAIL(WHIST_E_STATE, "a step without purpose");
 }
 
-static whist_status record_step(wh_coordinator *c, const wh_sums *pooled, uint64_t next_version)
+/* What closes with the step, all of it in one transaction. */
+typedef struct closing {
+    wh_sums pooled;
+    uint64_t next_version, stop_round;
+} closing;
+
+static whist_status record_step(wh_coordinator *c, closing *end)
 {
     c->step.row.state = WH_STEP_CLOSED;
     for (size_t i = 0; i < c->step.n; i++)
         if (c->step.uploads[i] && c->step.uploads[i]->complete) c->step.row.cohort[c->step.members[i]] |= 2;
     WH_TRY(wh_store_step_put(c->store, &c->step.row));
-    if (c->step.row.purpose != WHIST_PURPOSE_MOMENTS) WH_TRY(wh_coordinator_record_metrics(c, pooled));
+    if (c->step.row.purpose != WHIST_PURPOSE_MOMENTS) WH_TRY(wh_coordinator_record_metrics(c, &end->pooled));
+    if (c->step.row.purpose == WHIST_PURPOSE_TRAIN) WH_TRY(wh_coordinator_check_stop(c, &end->stop_round));
     WH_TRY(wh_coordinator_set_u64(c, "position", c->position + 1));
-    WH_TRY(wh_coordinator_set_u64(c, "version", next_version));
+    WH_TRY(wh_coordinator_set_u64(c, "version", end->next_version));
     return wh_store_forget_before(c->store, c->step.row.step);
 }
 
-static whist_status commit_step(wh_coordinator *c, const wh_sums *pooled, uint64_t next_version)
+static whist_status commit_step(wh_coordinator *c, closing *end)
 {
     WH_TRY(wh_store_begin(c->store));
-    whist_status status = step_machine(c);
-    if (status == WHIST_OK) status = record_step(c, pooled, next_version);
+    whist_status status = record_step(c, end);
     if (status == WHIST_OK) status = wh_store_commit(c->store);
     if (status != WHIST_OK) wh_store_rollback(c->store);
     return status;
 }
 
-static void leave_step(wh_coordinator *c)
-{
-    c->counts.step = c->step.row.step + 1;
-    wh_step_clear(&c->step);
-    c->step_open = false;
-}
-
-static whist_status clean_files(wh_coordinator *c, uint64_t old_version)
-{
-    if (old_version != c->version) WH_TRY(wh_model_forget(c->store, old_version));
-    return wh_store_dir(c->store) ? wh_spool_clean(c->store, "none") : WHIST_OK;
-}
-
 static whist_status close_step(wh_coordinator *c)
 {
-    wh_sums pooled = {0};
-    uint64_t next_version, old_version = c->version;
+    closing end = {.next_version = c->version, .stop_round = c->stop_round};
+    uint64_t old_version = c->version;
+    /* What was revealed opens the sum. The machine is not stored any more: after a crash it sees the phase again. */
+    bool refused;
+    whist_status status = step_machine(c, send_nothing, &refused);
+    if (refused) return refuse_step(c);
+    WH_TRY(status);
     pthread_mutex_unlock(&c->lock);
-    whist_status status = compute(c, &pooled, &next_version);
+    status = compute(c, &end.pooled, &end.next_version);
     pthread_mutex_lock(&c->lock);
     WH_TRY(status);
-    WH_TRY(commit_step(c, &pooled, next_version));
+    WH_TRY(commit_step(c, &end));
     for (size_t i = 0; c->last_arrived && c->step.row.purpose == WHIST_PURPOSE_TRAIN && i < c->step.n; i++)
         if (c->step.uploads[i] && c->step.uploads[i]->complete)
             c->last_arrived[c->step.members[i]] = c->step.row.step + 1;
     wh_log(WHIST_LOG_INFO, "step.closed", "step %llu, round %llu, %zu of %zu sites",
            (unsigned long long)c->step.row.step, (unsigned long long)c->step.row.round, c->step.n_complete, c->step.n);
-    bool trained = c->step.row.purpose == WHIST_PURPOSE_TRAIN;
     leave_step(c);
     c->position++;
-    c->version = next_version;
+    c->version = end.next_version;
+    c->stop_round = end.stop_round;
     c->attempts = 0;
-    WH_TRY(clean_files(c, old_version));
-    return trained && c->plan->stop_early ? wh_coordinator_check_stop(c) : WHIST_OK;
-}
-
-/* A step that cannot be completed: recorded, and tried again with another draw, up to a limit. */
-static whist_status fail_step(wh_coordinator *c, const char *why)
-{
-    c->step.row.state = WH_STEP_FAILED;
-    WH_TRY(store_row(c, &c->step.row));
-    wh_log(WHIST_LOG_WARNING, "step.failed", "step %llu, round %llu: %s", (unsigned long long)c->step.row.step,
-           (unsigned long long)c->step.row.round, why);
-    uint64_t round = c->step.row.round;
-    leave_step(c);
-    if (++c->attempts < WH_MAX_ATTEMPTS) return WHIST_OK;
-    c->state = WH_RUN_FAILED;
-    snprintf(c->failure, sizeof c->failure, "round %llu failed %u times: %s", (unsigned long long)round, c->attempts,
-             why);
-    return WHIST_OK;
+    if (old_version != c->version) WH_TRY(wh_model_forget(c->store, old_version));
+    return clean_spool(c);
 }
 
 static bool in_flight(const wh_coordinator *c)

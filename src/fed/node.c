@@ -22,9 +22,25 @@ static const char *own_name(const wh_node *node)
     return node->env.role == WHIST_ROLE_PARTY ? plan->parties[node->env.index].name : plan->sites[node->env.index].name;
 }
 
+/* The machine outlives the task, so it looks at names of the node's own. */
+static whist_status keep_names(wh_node *node, const wh_task *task)
+{
+    wh_arena_reset(&node->names);
+    node->site_names = NULL;
+    if (!task->sites) return WHIST_OK;
+    WH_TRY(WH_ARENA_NEW(&node->site_names, &node->names, task->n_sites));
+    for (size_t i = 0; i < task->n_sites; i++) {
+        char *name;
+        WH_TRY(wh_arena_strdup(&name, &node->names, task->sites[i]));
+        node->site_names[i] = name;
+    }
+    return WHIST_OK;
+}
+
 static whist_status make_machine(wh_node *node, const wh_task *task)
 {
     const whist_fed_plan *plan = node->env.plan;
+    WH_TRY(keep_names(node, task));
     WH_TRY(wh_layout_vectors(&node->layout, plan, task->purpose, task->n_sites));
     const whist_protection_env env = {
         .role = node->env.role,
@@ -32,7 +48,7 @@ static whist_status make_machine(wh_node *node, const wh_task *task)
         .study = plan->study,
         .step = task->step,
         .n_sites = task->n_sites,
-        .sites = task->sites,
+        .sites = node->site_names,
         .n_parties = plan->n_parties,
         .parties = node->party_names,
         .n_vectors = node->layout.n_vectors,
@@ -201,7 +217,7 @@ static whist_status stream_upload(wh_node *node, const wh_task *task)
                           &sink);
 }
 
-static whist_status answer_directly(wh_node *node, const wh_task *task)
+static whist_status answer_and_send(wh_node *node, const wh_task *task)
 {
     WH_TRY(ready_machine(node, task));
     WH_TRY(run_phase(node, task));
@@ -211,6 +227,13 @@ static whist_status answer_directly(wh_node *node, const wh_task *task)
     size_t n;
     WH_TRY(unpack_outbox(&node->outbox, &arena, &messages, &n));
     return node->env.link->submit(node->env.link, task, messages, n);
+}
+
+static whist_status answer_directly(wh_node *node, const wh_task *task)
+{
+    whist_status status = answer_and_send(node, task);
+    if (status != WHIST_OK) drop_machine(node); /* it may have moved on */
+    return status;
 }
 
 /* ---- Answering with a store: made once, kept, sent ---- */
@@ -268,7 +291,7 @@ static whist_status keep_answer(wh_node *node, const wh_task *task, const wh_man
     return node->env.release(node->env.user, task, manifest, count_messages(&node->outbox));
 }
 
-static whist_status make_answer(wh_node *node, const wh_task *task, wh_manifest *manifest)
+static whist_status make_and_keep(wh_node *node, const wh_task *task, wh_manifest *manifest)
 {
     WH_TRY(ready_machine(node, task));
     WH_TRY(run_phase(node, task));
@@ -277,6 +300,13 @@ static whist_status make_answer(wh_node *node, const wh_task *task, wh_manifest 
     whist_status status = keep_answer(node, task, manifest);
     if (status == WHIST_OK) status = wh_store_commit(node->env.store);
     if (status != WHIST_OK) wh_store_rollback(node->env.store);
+    return status;
+}
+
+static whist_status make_answer(wh_node *node, const wh_task *task, wh_manifest *manifest)
+{
+    whist_status status = make_and_keep(node, task, manifest);
+    if (status != WHIST_OK) drop_machine(node); /* it may have moved on; the stored one has not */
     return status;
 }
 
@@ -295,6 +325,7 @@ static whist_status send_chunks(wh_node *node, const wh_task *task, const wh_man
         uint64_t offset = (uint64_t)i * manifest->chunk_bytes;
         size_t len = wh_manifest_chunk_len(manifest, i);
         status = wh_vecfile_read(file, chunk, len, offset);
+        if (status == WHIST_OK) status = wh_manifest_check(manifest, i, (whist_bytes){chunk, len});
         if (status == WHIST_OK) status = node->env.link->put(node->env.link, task, offset, (whist_bytes){chunk, len});
         if (status == WHIST_OK)
             status = wh_progress(node->env.progress, node->env.progress_user, "upload", i + 1, manifest->n_chunks, "");
@@ -313,11 +344,10 @@ static whist_status send_answer(wh_node *node, const wh_task *task, const wh_man
     return node->env.link->submit(node->env.link, task, messages, n);
 }
 
-/* After the answer was taken, or came too late: its bytes are needed no more. */
+/* After the answer was taken, or came too late: its bytes are needed no more, nor those of older answers that were
+ * overtaken by the next step. */
 static whist_status forget_answer(wh_node *node, const wh_task *task)
 {
-    char name[64];
-    upload_name(name, task);
     WH_TRY(wh_store_begin(node->env.store));
     whist_status status = wh_store_answer_sent(node->env.store, task->step, task->phase);
     if (status == WHIST_OK) status = wh_store_forget_before(node->env.store, task->step);
@@ -326,7 +356,7 @@ static whist_status forget_answer(wh_node *node, const wh_task *task)
         wh_store_rollback(node->env.store);
         return status;
     }
-    return wh_vecfile_remove(node->env.store, name);
+    return wh_spool_clean(node->env.store, NULL);
 }
 
 static whist_status answer_durably(wh_node *node, const wh_task *task)
@@ -358,7 +388,9 @@ static whist_status work(wh_node *node, const wh_task *task, wh_node_state *stat
     if (is_own_failure(status)) {
         /* The coordinator need not wait for what will never come; the failure itself goes to the caller. */
         whist_detail why = *whist_detail_get();
-        if (node->env.link->decline(node->env.link, task, status, why.text) != WHIST_OK)
+        if (node->env.link->decline(node->env.link, task, status, why.text) == WHIST_OK)
+            *state = WH_NODE_DECLINED;
+        else
             wh_log(WHIST_LOG_WARNING, "site.decline", "could not tell the coordinator: %s", whist_detail_get()->text);
         wh_detail_put(&why);
     }
@@ -381,7 +413,7 @@ whist_status wh_node_step(wh_node *node, wh_node_state *state, uint32_t *wait_ms
     case WH_TASK_REFUSED:
         *state = task.kind == WH_TASK_FINISHED ? WH_NODE_FINISHED : WH_NODE_REFUSED;
         memcpy(node->text, task.text, sizeof node->text);
-        return WHIST_OK;
+        return node->env.store ? wh_spool_clean(node->env.store, NULL) : WHIST_OK; /* nobody waits for it */
     }
     WH_FAIL(WHIST_E_FORMAT, "the coordinator gave a task of an unknown kind");
 }
@@ -433,6 +465,7 @@ void wh_node_free(wh_node *node)
     if (node->learner) node->env.plan->learner->free_(node->learner);
     wh_node_drop_state(node);
     wh_buf_clear(&node->outbox);
+    wh_arena_clear(&node->names);
     wh_free(node->party_names);
     wh_free(node);
 }

@@ -33,7 +33,13 @@ typedef struct wh_node_env {
 WH_MUST_CHECK whist_status wh_node_new(wh_node **out, const wh_node_env *env);
 void wh_node_free(wh_node *node);
 
-typedef enum wh_node_state { WH_NODE_WAITING, WH_NODE_ANSWERED, WH_NODE_FINISHED, WH_NODE_REFUSED } wh_node_state;
+typedef enum wh_node_state {
+    WH_NODE_WAITING,
+    WH_NODE_ANSWERED,
+    WH_NODE_FINISHED,
+    WH_NODE_REFUSED,
+    WH_NODE_DECLINED, /* with a failure: the coordinator knows that this site does not answer the step */
+} wh_node_state;
 /* One poll and what follows from it. *wait_ms: how long to wait before the next call. A failure leaves the
  * node as it was: WHIST_E_IO and WHIST_E_TIMEOUT ask for another try, WHIST_E_STATE means too late. */
 WH_MUST_CHECK whist_status wh_node_step(wh_node *node, wh_node_state *state, uint32_t *wait_ms);

@@ -19,6 +19,8 @@ struct wh_node {
 
     whist_protection *machine;
     uint64_t machine_step;
+    wh_arena names;
+    const char **site_names; /* of the machine's cohort, in `names`; NULL where it does not look at them */
     wh_layout layout;
     wh_buf outbox;
 

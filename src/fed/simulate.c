@@ -65,15 +65,15 @@ static whist_status run_actor(void *user, size_t piece, unsigned worker)
     while (state == WH_NODE_ANSWERED) {
         uint32_t wait_ms;
         whist_status status = wh_node_step(s->actors[actor]->node, &state, &wait_ms);
-        if (status != WHIST_OK && state != WH_NODE_WAITING) return status;
-        if (status != WHIST_OK) break;
+        if (status != WHIST_OK && state != WH_NODE_DECLINED) return status;
     }
     return WHIST_OK;
 }
 
 static void forget_stateless(sim *s)
 {
-    if (s->plan->learner->n_states || s->plan->pooled_moments || s->n_actors <= 64) return;
+    bool remembers = s->plan->learner->n_states || s->plan->pooled_moments || s->plan->protection->n_phases > 1;
+    if (remembers || s->n_actors <= 64) return;
     for (size_t i = 0; i < s->n_active; i++) {
         sim_site *site = s->actors[s->active[i]];
         if (!site) continue;

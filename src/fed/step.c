@@ -86,6 +86,15 @@ size_t wh_step_slot(const wh_step *step, size_t site)
     return low < step->n && step->members[low] == site ? low : SIZE_MAX;
 }
 
+void wh_step_pass(wh_step *step, const whist_fed_plan *plan, unsigned phase)
+{
+    const whist_phase *acts = &plan->protection->phases[phase];
+    for (size_t i = 0; !acts->sites && i < step->n; i++)
+        if (step->done[i] == phase) step->done[i]++;
+    for (size_t i = 0; !acts->parties && i < plan->n_parties; i++)
+        if (step->party_done[i] == phase) step->party_done[i]++;
+}
+
 void wh_step_recount(wh_step *step, const whist_fed_plan *plan)
 {
     const whist_phase *phase = &plan->protection->phases[step->row.phase];

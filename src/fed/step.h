@@ -59,6 +59,8 @@ static inline bool wh_step_has_completed(const wh_step *step, size_t slot)
 
 /* Slot of a plan site in the cohort, or SIZE_MAX. */
 size_t wh_step_slot(const wh_step *step, size_t site);
+/* At the end of a phase: whoever does not act in it has completed it by being alive. */
+void wh_step_pass(wh_step *step, const whist_fed_plan *plan, unsigned phase);
 /* Counts who may answer the open phase and who has. */
 void wh_step_recount(wh_step *step, const whist_fed_plan *plan);
 

@@ -126,6 +126,7 @@ static whist_status lay_out(whist_model *model, const int64_t *hidden, size_t n_
 static whist_status configure(whist_model *model, const whist_settings *settings)
 {
     static const char *const inits[] = {"uniform", "glorot", "he", "zero"};
+    static const char *const ties[] = {"breslow", "efron"};
     static const char *const activations[] = {"relu", "tanh", "sigmoid"};
     const int64_t *hidden = NULL;
     size_t n_hidden = 0;
@@ -135,8 +136,7 @@ static whist_status configure(whist_model *model, const whist_settings *settings
         model->activation = (wh_activation)choice(settings, "activation", activations, WH_COUNT(activations));
         hidden = whist_settings_ints(settings, "hidden", &n_hidden);
     }
-    if (model->class_->options == options_cox)
-        model->efron = strcmp(whist_settings_text(settings, "ties"), "efron") == 0;
+    if (model->class_->options == options_cox) model->efron = choice(settings, "ties", ties, WH_COUNT(ties)) == 1;
     WH_ENSURE(n_hidden < WH_NN_MAX_LAYERS, WHIST_E_RANGE);
     return lay_out(model, hidden, n_hidden);
 }
