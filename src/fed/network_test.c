@@ -65,9 +65,11 @@ static void assert_record(world *w)
     assert_int_equal(counts.declined + counts.refused, 0);
     assert_int_equal(counts.step, 4);
     for (size_t i = 0; i < w->n_actors; i++) {
-        uint64_t left;
+        uint64_t left, released;
         assert_ok(wh_spool_bytes(w->actors[i].store, &left));
         assert_int_equal(left, 0);
+        assert_ok(world_releases(w, i, &released));
+        assert_int_equal(released, 4);
     }
 }
 

@@ -271,9 +271,9 @@ static void every_byte_of_a_record_counts(void **state)
     run_sql(h, "PRAGMA synchronous = OFF", NULL, 0);
     for (size_t i = 0; i < record.len; i++) {
         uint64_t n = 99;
-        record.data[i] ^= 1u << i % 8;
+        record.data[i] ^= (uint8_t)(1u << i % 8);
         run_sql(h, "UPDATE log SET record = ?1 WHERE seq = 1", record.data, (int)record.len);
-        record.data[i] ^= 1u << i % 8;
+        record.data[i] ^= (uint8_t)(1u << i % 8);
         if (verify(h, &h->site, &n) != WHIST_E_AUTH) fail_msg("byte %zu of the record can be changed", i);
         assert_int_equal(n, 1);
         assert_says("entry 1 of the release log");

@@ -126,6 +126,20 @@ whist_status world_data(whist_dataset **out, const world_plan *plan, size_t site
 
 /* ---- Objects ---- */
 
+static whist_status count_line(void *user, uint64_t seq, whist_bytes record)
+{
+    (void)seq;
+    (void)record;
+    ++*(uint64_t *)user;
+    return WHIST_OK;
+}
+
+whist_status world_releases(world *w, size_t actor, uint64_t *n)
+{
+    *n = 0;
+    return wh_store_log_each(w->actors[actor].store, 0, count_line, n);
+}
+
 static whist_status open_store(wh_store **out, const world *w, const char *name)
 {
     if (!w->dir) return wh_store_open(out, NULL, w->plan->plan.study);
@@ -170,6 +184,14 @@ static whist_status make_loopback(world *w, size_t actor)
     return wh_loopback_new(&w->actors[actor].loopback, handle, w, &peer, &plan);
 }
 
+/* One line a release in the site's log, by step and phase: a second one for the same is refused by the store. */
+static whist_status note_release(void *user, const wh_task *task, const wh_manifest *upload, size_t n_messages)
+{
+    world_actor *a = user;
+    uint8_t line[2] = {upload->n_chunks > 0, (uint8_t)n_messages};
+    return wh_store_log_put(a->store, task->step * 8 + task->phase, (whist_bytes){line, sizeof line});
+}
+
 static whist_status make_actor(world *w, size_t actor)
 {
     world_actor *a = &w->actors[actor];
@@ -185,6 +207,8 @@ static whist_status make_actor(world *w, size_t actor)
         .data = a->data,
         .store = a->store,
         .link = &a->link.link,
+        .release = note_release,
+        .user = a,
     };
     return wh_node_new(&a->node, &env);
 }

@@ -76,6 +76,9 @@ WH_MUST_CHECK whist_status world_run(world *w, uint64_t max_passes);
 /* The newest model, (whist_model_size); freed by wh_free. */
 WH_MUST_CHECK whist_status world_model(world *w, float **out);
 
+/* Answers that the actor's log says it made: one for each step and phase that it answered. */
+WH_MUST_CHECK whist_status world_releases(world *w, size_t actor, uint64_t *n);
+
 /* The final model of an undisturbed run in memory, or of whist_fed_simulate over `threads` threads. */
 WH_MUST_CHECK whist_status world_undisturbed(float **out, const world_plan *plan);
 WH_MUST_CHECK whist_status world_simulate(whist_fed_result *out, const world_plan *plan, unsigned threads,
