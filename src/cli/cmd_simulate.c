@@ -54,7 +54,7 @@ static int finish(const cli_args *args, const whist_study *study, const cli_runs
     const char *model = cli_text(args, "model"), *metrics = cli_text(args, "metrics");
     if (model && !runs->runs[0].model)
         return cli_fail_text(CLI_FAILED, "unsupported", "the local baseline has a model at each site, none to write");
-    if (model) return cli_fail_text(CLI_FAILED, "unsupported", "no model files yet");
+    if (model) CLI_LIB(whist_model_save(model, results.plan, runs->runs[0].model, NULL));
     if (metrics) CLI_TRY(cli_results_csv(metrics, &results));
     return cli_flag(args, "json") ? print_json(study, &results, seconds) : print_text(study, &results, seconds);
 }

@@ -37,7 +37,7 @@ static int demo(const cli_args *args)
         .host = host ? host : "127.0.0.1",
         .port = (unsigned)cli_count(args, "port", 8443),
         .data = cli_text(args, "data"),
-        .days = (unsigned)cli_count(args, "days", 30),
+        .days = (unsigned)cli_count(args, "days", 90),
     };
     CLI_TRY(cli_world_make(&world, study));
     return show(args, &world, study);
@@ -48,7 +48,7 @@ static const cli_option options[] = {
     {"data", 'd', CLI_TEXT, "DIR", "Folder with the data of all sites; else each site has its own, sites/NAME/data."},
     {"host", 0, CLI_TEXT, "NAME", "Name or address of the coordinator (127.0.0.1)."},
     {"port", 'p', CLI_COUNT, "N", "Port of the coordinator (8443).", .min = 1, .max = 65535},
-    {"days", 0, CLI_COUNT, "N", "Days that the certificates hold (30).", .min = 1, .max = 3650},
+    {"days", 0, CLI_COUNT, "N", "Days that the certificates hold (90).", .min = 1, .max = 3650},
     {0},
 };
 
