@@ -282,6 +282,51 @@ static void test_out_of_range_upload(void **state)
     }
 }
 
+/* Negative counts would take from those of others. */
+static void test_negative_counts(void **state)
+{
+    (void)state;
+    desk d;
+    desk_plan(&d);
+    desk_start(&d, false);
+    tick(&d);
+    WH_AUTO(wh_buf) upload = WH_BUF_EMPTY;
+    make_upload(&d, &upload, 1, WHIST_PURPOSE_TRAIN, SITES);
+    static const size_t at[] = {0, 1, 2, 2 + WHIST_MAX_VECTORS + 2}; /* rows, rows·steps, a weight, a metric's rows */
+    for (size_t i = 0; i < WH_COUNT(at); i++) {
+        WH_AUTO(wh_buf) bad = WH_BUF_EMPTY;
+        assert_ok(wh_buf_add(&bad, upload.data, upload.len));
+        const int64_t minus = -(1 << 20);
+        memcpy(bad.data + 8 * (P + at[i]), &minus, 8);
+        assert_int_equal(answer_with(&d, i, &bad), WHIST_E_RANGE);
+    }
+    desk_end(&d);
+}
+
+/* Nobody has rows: the strategy cannot step, and that ends the step and not the coordinator. */
+static void test_no_rows_at_all(void **state)
+{
+    (void)state;
+    desk d;
+    desk_plan(&d);
+    desk_start(&d, false);
+    WH_AUTO(wh_buf) upload = WH_BUF_EMPTY;
+    make_upload(&d, &upload, 0, WHIST_PURPOSE_TRAIN, SITES);
+    memset(upload.data + 8 * P, 0, 8 * (2 + WHIST_MAX_VECTORS));
+    wh_run_state run = WH_RUN_GOING;
+    whist_status status = WHIST_OK;
+    for (int attempt = 0; attempt < WH_MAX_ATTEMPTS; attempt++) {
+        uint32_t wait_ms;
+        tick(&d);
+        for (size_t i = 0; i < SITES; i++) assert_ok(answer_with(&d, i, &upload));
+        status = wh_coordinator_tick(d.c, &run, &wait_ms);
+    }
+    assert_int_equal(status, WHIST_E_TIMEOUT);
+    assert_int_equal(run, WH_RUN_FAILED);
+    assert_non_null(strstr(whist_detail_get()->text, "no site of round 0 has training rows"));
+    desk_end(&d);
+}
+
 static void test_messages_have_bounds(void **state)
 {
     (void)state;
@@ -610,6 +655,8 @@ int main(void)
         cmocka_unit_test(test_duplicate_uploads),
         cmocka_unit_test(test_wrong_sizes),
         cmocka_unit_test(test_out_of_range_upload),
+        cmocka_unit_test(test_negative_counts),
+        cmocka_unit_test(test_no_rows_at_all),
         cmocka_unit_test(test_messages_have_bounds),
         cmocka_unit_test(test_who_is_not_of_the_step),
         cmocka_unit_test(test_a_decline_ends_the_waiting),
