@@ -256,7 +256,8 @@ typedef struct whist_fed_result {
     size_t n;
     uint32_t rounds;          /* done */
     whist_fed_metrics pooled; /* final model, Σ over sites */
-    whist_fed_metrics *sites; /* final model at each site of the plan; NULL where the protection hides them */
+    whist_fed_metrics *sites; /* final model at each site of the plan; NULL where there are no metrics or the
+                                 protection hides them */
     size_t n_sites;
     whist_fed_metrics *history; /* pooled, one an evaluation */
     size_t n_history;

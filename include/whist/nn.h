@@ -127,13 +127,14 @@ typedef struct whist_step_terms {
  *
  * The same bits as whist_model_loss_grad followed, in float32 with every operation rounded, by
  *   g = grad;  g = g + mu · (params − reference);  g = g + correction;  params = params + (−lr) · g
- * but in one pass over the parameters where model and terms allow it. loss is taken before the step; may be NULL. Fails
- * like whist_model_loss_grad, with params untouched. */
+ * but in one pass over the parameters where model and terms allow it (finite parameters, lr >= 0). loss is
+ * taken before the step; may be NULL. Fails like whist_model_loss_grad, with params untouched. */
 WHIST_API WHIST_MUST_CHECK whist_status whist_model_sgd_step(const whist_model *model, whist_model_work *work,
                                                              float *params, const whist_batch *batch, double lr,
                                                              const whist_step_terms *terms, double *loss);
 
-/* out (n,K) for x (n,D): value, probability of 1, K probabilities, or log hazard ratio. */
+/* out (n,K) for x (n,D): value, probability of 1, K probabilities, or log hazard ratio. Rows go through in
+ * pieces of max_batch; for the same bits of a layer with more than 2^19 weights, keep max_batch the same. */
 WHIST_API WHIST_MUST_CHECK whist_status whist_model_predict(const whist_model *model, whist_model_work *work,
                                                             const float *params, const float *x, size_t n, float *out);
 

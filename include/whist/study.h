@@ -33,6 +33,7 @@ WHIST_API WHIST_MUST_CHECK whist_status whist_study_load(whist_study **out, cons
 WHIST_API WHIST_MUST_CHECK whist_status whist_study_parse(whist_study **out, whist_bytes text, const char *name);
 WHIST_API void whist_study_free(whist_study *study);
 
+/* Owned by the study, as is everything that the readers below return. */
 WHIST_API const char *whist_study_name(const whist_study *study);
 WHIST_API const uint8_t *whist_study_digest(const whist_study *study); /* 32 bytes */
 WHIST_API whist_bytes whist_study_text(const whist_study *study);      /* the file as read */
@@ -98,8 +99,18 @@ typedef struct whist_coordinator_config {
     unsigned threads;
 } whist_coordinator_config;
 
+/* WHIST_E_IO, WHIST_E_FORMAT with place and remedy; out is untouched then. No file that it names is opened. */
+/* Who looks and steers, and where. */
+typedef struct whist_operator_config {
+    char coordinator[256], proxy[256];
+    char coordinator_key[80]; /* "sha256:…": the pin of the coordinator, as the study names it */
+    char ca[512], certificate[512], key[512], crl[512], passphrase_file[512];
+} whist_operator_config;
+
 WHIST_API WHIST_MUST_CHECK whist_status whist_site_config_load(whist_site_config *out, const char *path);
+/* The same for a coordinator. */
 WHIST_API WHIST_MUST_CHECK whist_status whist_coordinator_config_load(whist_coordinator_config *out, const char *path);
+WHIST_API WHIST_MUST_CHECK whist_status whist_operator_config_load(whist_operator_config *out, const char *path);
 
 /* WHIST_E_BUDGET … WHIST_E_AUTH: WHIST_E_AUTH with the rule that the study breaks. */
 WHIST_API WHIST_MUST_CHECK whist_status whist_policy_check(const whist_policy *policy, const whist_study *study);

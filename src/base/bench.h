@@ -19,9 +19,10 @@ static inline int wh_bench_order_(const void *a, const void *b)
 }
 
 /* Repeats `work` for 50 ms, nine times after a warm-up. With per_second the result is `amount` per
- * second, else seconds per `amount`. */
-static inline whist_status wh_bench_measure(const whist_bench_env *env, const char *name, const char *unit,
-                                            bool per_second, double amount, wh_bench_work *work, void *user)
+ * second, else seconds per `amount`. threads: how many the work uses. */
+static inline whist_status wh_bench_measure_on(unsigned threads, const whist_bench_env *env, const char *name,
+                                               const char *unit, bool per_second, double amount, wh_bench_work *work,
+                                               void *user)
 {
     double value[WH_BENCH_REPS];
     WH_TRY(work(user));
@@ -38,10 +39,17 @@ static inline whist_status wh_bench_measure(const whist_bench_env *env, const ch
                                  .min = value[0],
                                  .max = value[WH_BENCH_REPS - 1],
                                  .reps = WH_BENCH_REPS,
-                                 .threads = 1};
+                                 .threads = threads};
     snprintf(result.name, sizeof result.name, "%s", name);
     env->emit(env->user, &result);
     return WHIST_OK;
+}
+
+/* The same on one thread. */
+static inline whist_status wh_bench_measure(const whist_bench_env *env, const char *name, const char *unit,
+                                            bool per_second, double amount, wh_bench_work *work, void *user)
+{
+    return wh_bench_measure_on(1, env, name, unit, per_second, amount, work, user);
 }
 
 #endif

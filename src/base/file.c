@@ -189,21 +189,27 @@ static whist_status write_and_sync(const char *path, whist_bytes content, unsign
     return status == WHIST_OK ? WHIST_OK : wh_fail_context(status, "%s: ", path);
 }
 
+whist_status wh_file_put_in_place(const char *temporary, const char *path)
+{
+    char folder[PATH_MAX];
+    folder_of(folder, path);
+    if (rename(temporary, path) != 0) return wh_fail_errno(errno, path, "put in place");
+    WH_TRY(wh_dir_sync(folder));
+    wh_durable_point("renamed");
+    return WHIST_OK;
+}
+
 whist_status wh_file_write(const char *path, whist_bytes content, unsigned mode)
 {
-    char temporary[PATH_MAX], folder[PATH_MAX];
+    char temporary[PATH_MAX];
     if (snprintf(temporary, sizeof temporary, "%s.part", path) >= (int)sizeof temporary)
         WH_FAIL(WHIST_E_RANGE, "path too long: %s", path);
-    folder_of(folder, path);
     whist_status status = write_and_sync(temporary, content, mode);
     if (status != WHIST_OK) {
         unlink(temporary);
         return status;
     }
-    if (rename(temporary, path) != 0) return wh_fail_errno(errno, path, "put in place");
-    WH_TRY(wh_dir_sync(folder));
-    wh_durable_point("renamed");
-    return WHIST_OK;
+    return wh_file_put_in_place(temporary, path);
 }
 
 whist_status wh_file_remove(const char *path)

@@ -27,6 +27,10 @@ WH_MUST_CHECK whist_status wh_file_read(wh_buf *out, const char *path, size_t ma
  * file, fsync, rename, fsync of the folder. mode as for open(2). */
 WH_MUST_CHECK whist_status wh_file_write(const char *path, whist_bytes content, unsigned mode);
 
+/* The last two steps of that for who writes the temporary file itself: rename, fsync of the folder. The file is
+ * synced before (wh_sync). */
+WH_MUST_CHECK whist_status wh_file_put_in_place(const char *temporary, const char *path);
+
 /* fsync of a folder, after a rename or unlink in it. */
 WH_MUST_CHECK whist_status wh_dir_sync(const char *path);
 /* Removes a file; a missing one is fine. */

@@ -55,7 +55,7 @@ whist_status wh_fail_context(whist_status code, const char *format, ...) WHIST_P
 
 /* WH_AUTO(type) x = …; calls type##_end_(&x) on every way out. A type opts in by WH_AUTO_CLEAR
  * (values with a clear function) or WH_AUTO_FREE (pointers with a free function: WH_AUTO(T_ptr)). */
-#define WH_AUTO(type) __attribute__((cleanup(type##_end_))) type
+#define WH_AUTO(type) __attribute__((cleanup(type##_end_), unused)) type
 #define WH_AUTO_CLEAR(type, clear)                                                                                     \
     static inline void type##_end_(type *value)                                                                        \
     {                                                                                                                  \

@@ -23,7 +23,7 @@
 enum {
     WH_LOG_KIND_MAX = 32,
     WH_LOG_BODY_MAX = 65536,
-    WH_LOG_PURPOSE_MAX = 128,
+    WH_LOG_PURPOSE_MAX = 160,
     WH_LOG_RECORD_MAX = 4 + 96 + WH_LOG_KIND_MAX + WH_LOG_BODY_MAX + WH_SIGN_SIZE
 };
 
@@ -47,7 +47,7 @@ typedef struct wh_log_entry {
 } wh_log_entry;
 
 /* A new, empty log of the owner of `key`. purpose tells the owner's logs apart ("release STUDY
- * SITE"), at most 128 bytes. WHIST_E_RANGE, WHIST_E_NOMEM. */
+ * SITE"), at most 160 bytes. WHIST_E_RANGE, WHIST_E_NOMEM. */
 WH_MUST_CHECK whist_status wh_log_begin(wh_log_state *out, const char *purpose, const uint8_t key[WH_SIGN_PUBLIC]);
 
 /* Makes the next record, appends it to `record` and moves `state` on. The caller stores the record

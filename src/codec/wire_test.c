@@ -109,9 +109,9 @@ static void test_text_must_be_utf8(void **state)
     static const struct {
         const char *bytes;
         size_t len;
-    } bad[] = {{"\x62\x01\xFF", 3} /* text */,
+    } bad[] = {{"\x8A\x01\x01\xFF", 4} /* text */,
                {"\x72\x01\xFF", 3} /* sites */,
-               {"\x52\x03\x0A\x01\xFF", 5} /* inbox.from */};
+               {"\x82\x01\x03\x0A\x01\xFF", 6} /* inbox.from */};
     for (size_t i = 0; i < WH_COUNT(bad); i++) {
         WH_AUTO(wh_wire) wire = WH_WIRE_EMPTY;
         bytes.len = head;
@@ -121,7 +121,7 @@ static void test_text_must_be_utf8(void **state)
     }
 }
 
-/* 500,000 empty envelopes of two bytes each would take some 100 MB. */
+/* 500,000 empty envelopes of three bytes each would take some 100 MB. */
 static void test_a_message_made_to_grow_stops_at_the_ceiling(void **state)
 {
     (void)state;
@@ -129,8 +129,8 @@ static void test_a_message_made_to_grow_stops_at_the_ceiling(void **state)
     WH_AUTO(wh_wire) wire = WH_WIRE_EMPTY;
     uint8_t *at;
     encode_poll(&bytes, 0);
-    assert_ok(wh_buf_grow(&bytes, &at, 1000000));
-    for (size_t i = 0; i < 1000000; i += 2) memcpy(at + i, "\x52\x00", 2);
+    assert_ok(wh_buf_grow(&bytes, &at, 1500000));
+    for (size_t i = 0; i < 1500000; i += 3) memcpy(at + i, "\x82\x01\x00", 3);
     const ProtobufCMessageDescriptor *type = &whist__v1__task__descriptor;
     assert_int_equal(wh_wire_decode(&wire, type, wh_buf_view(&bytes), 2000000, study), WHIST_E_RANGE);
     assert_null(wire.message);
@@ -178,9 +178,9 @@ static void test_every_failed_allocation_is_survived(void **state)
     encode_poll(&bytes, 0);
     for (int i = 0; i < 600; i++)
         assert_ok(wh_buf_add(&bytes,
-                             "\x52\x07\x0A\x05"
+                             "\x82\x01\x07\x0A\x05"
                              "abcde",
-                             9));
+                             10));
     whist_status status = WHIST_E_FORMAT;
     for (uint64_t n = 1; status != WHIST_OK; n++) {
         WH_AUTO(wh_wire) wire = WH_WIRE_EMPTY;

@@ -1,6 +1,7 @@
 /* fed/aggregate.c: the one place where a sum becomes a model. Memory: a few blocks, whatever the model. */
 #include "fed/aggregate.h"
 
+#include "nn/model.h"
 #include "zq/fixed.h"
 
 #include <math.h>
@@ -248,15 +249,14 @@ whist_status wh_model_begin(wh_store *store, const whist_fed_plan *plan)
     WH_AUTO(version_files) to = {0};
     WH_TRY(create_files(&to, store, plan, 0));
     WH_AUTO(wh_arena) arena = WH_ARENA_EMPTY;
-    float *params, *tail;
+    float *tail;
     whist_strategy_block block;
-    WH_TRY(WH_ARENA_NEW(&params, &arena, p));
     WH_TRY(WH_ARENA_NEW(&tail, &arena, tail_floats(plan)));
     WH_TRY(block_buffers(&arena, plan, &block, NULL));
-    whist_model_init(plan->model, params, plan->seed);
     for (block.offset = 0; block.offset < p; block.offset += WH_BLOCK) {
         block.n = p - block.offset < WH_BLOCK ? p - block.offset : WH_BLOCK;
-        memcpy(block.model, params + block.offset, block.n * sizeof(float));
+        wh_model_init_range(plan->model, block.model, block.offset, block.n, plan->seed);
+        for (size_t s = 0; s < plan->strategy->n_states; s++) memset(block.state[s], 0, block.n * sizeof(float));
         if (plan->strategy->begin) WH_TRY(plan->strategy->begin(plan->strategy_settings, &block));
         WH_TRY(write_block(&block, &to, plan));
     }

@@ -1,6 +1,7 @@
 /* fed/plan.c: which parts go together. Each refusal says why and what to change. */
 #include "base/status.h"
 #include "fed/layout.h"
+#include "fed/schedule.h"
 
 #include <whist/fed.h>
 
@@ -52,13 +53,14 @@ static whist_status check_fixed(const whist_fed_plan *plan)
                 "fixed point of %u bits with %u behind the point: bits must be 8 … 64 and "
                 "fraction at most bits - 2",
                 plan->bits, plan->fraction);
-    double limit = ldexp(1, (int)plan->bits - 1 - (int)plan->fraction) / (double)plan->n_sites;
+    size_t cohort = wh_schedule_sample(plan);
+    double limit = ldexp(1, (int)plan->bits - 1 - (int)plan->fraction) / (double)cohort;
     if (limit < 1)
-        WH_FAIL(
-            WHIST_E_UNSUPPORTED,
-            "with %u bits, %u behind the point and %zu sites a site could not even send the number 1: raise bits or "
-            "lower fraction",
-            plan->bits, plan->fraction, plan->n_sites);
+        WH_FAIL(WHIST_E_UNSUPPORTED,
+                "with %u bits, %u behind the point and %zu sites in a round a site could not even send the number 1: "
+                "raise bits or "
+                "lower fraction",
+                plan->bits, plan->fraction, plan->n_sites);
     return WHIST_OK;
 }
 

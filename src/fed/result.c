@@ -108,7 +108,7 @@ whist_status wh_result_from(whist_fed_result *out, const whist_fed_plan *plan, w
     out->n = whist_model_size(plan->model);
     whist_status status = WH_NEW(&out->model, out->n);
     if (status == WHIST_OK) status = wh_coordinator_model_copy(c, out->model);
-    if (status == WHIST_OK && plan->protection->shows_updates) status = wh_result_sites(out, plan);
+    if (status == WHIST_OK && plan->protection->shows_updates && plan->n_metrics) status = wh_result_sites(out, plan);
     gather g = {out, plan, 0};
     if (status == WHIST_OK) status = wh_store_metrics(store, take_metric, &g);
     if (status != WHIST_OK) whist_fed_result_clear(out);

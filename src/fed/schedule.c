@@ -17,10 +17,12 @@ wh_schedule_entry wh_schedule_at(const whist_fed_plan *plan, uint64_t position, 
     if (position < rounds * turns)
         return (wh_schedule_entry){
             .purpose = WHIST_PURPOSE_TRAIN, .round = position / turns, .turn = (size_t)(position % turns)};
-    return (wh_schedule_entry){.purpose = WHIST_PURPOSE_EVALUATE, .round = rounds, .over = position > rounds * turns};
+    /* Without metrics there is nothing to evaluate. */
+    bool over = position > rounds * turns || plan->n_metrics == 0;
+    return (wh_schedule_entry){.purpose = WHIST_PURPOSE_EVALUATE, .round = rounds, .over = over};
 }
 
-static size_t sample_size(const whist_fed_plan *plan)
+size_t wh_schedule_sample(const whist_fed_plan *plan)
 {
     size_t n = (size_t)ceil(plan->sample_fraction * (double)plan->n_sites - 1e-9);
     if (n < plan->min_sites) n = plan->min_sites;
@@ -32,7 +34,7 @@ whist_status wh_schedule_cohort(uint8_t *cohort, const whist_fed_plan *plan, con
                                 uint64_t step)
 {
     bool train = entry->purpose == WHIST_PURPOSE_TRAIN, sequential = plan->strategy->sequential;
-    if (!train || (!sequential && sample_size(plan) == plan->n_sites)) {
+    if (!train || (!sequential && wh_schedule_sample(plan) == plan->n_sites)) {
         memset(cohort, 1, plan->n_sites);
         return WHIST_OK;
     }
@@ -45,7 +47,7 @@ whist_status wh_schedule_cohort(uint8_t *cohort, const whist_fed_plan *plan, con
     if (sequential)
         cohort[order[entry->turn]] = 1;
     else
-        for (size_t i = 0; i < sample_size(plan); i++) cohort[order[i]] = 1;
+        for (size_t i = 0; i < wh_schedule_sample(plan); i++) cohort[order[i]] = 1;
     wh_free(order);
     return WHIST_OK;
 }

@@ -19,6 +19,9 @@ typedef struct wh_schedule_entry {
 /* stop_round: rounds after which training stops early, UINT64_MAX for none. */
 wh_schedule_entry wh_schedule_at(const whist_fed_plan *plan, uint64_t position, uint64_t stop_round);
 
+/* Sites in the cohort of a training step (of a strategy that is not sequential). */
+size_t wh_schedule_sample(const whist_fed_plan *plan);
+
 /* Marks the cohort: cohort[i] = 1 for sites that take part. step names the draw, so that a failed step is
  * followed by another draw. */
 WH_MUST_CHECK whist_status wh_schedule_cohort(uint8_t *cohort, const whist_fed_plan *plan,

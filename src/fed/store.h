@@ -112,6 +112,9 @@ WH_MUST_CHECK whist_status wh_store_metric_put(wh_store *store, uint64_t round, 
 typedef whist_status wh_metric_fn(void *user, uint64_t round, const char *site, whist_fold fold, const char *name,
                                   const whist_metric_value *sum);
 WH_MUST_CHECK whist_status wh_store_metrics(wh_store *store, wh_metric_fn *fn, void *user);
+/* The newest round with metrics and how many rows it has; 0 rows: there are none at all. However long the list, a
+ * look at its end: for those who ask often whether something came. */
+WH_MUST_CHECK whist_status wh_store_metrics_end(wh_store *store, uint64_t *round, uint64_t *rows);
 
 /* ---- Answers of a site or party ----
  * An answer is made once: the protected bytes are a synced file, the rest is stored in the transaction

@@ -65,6 +65,8 @@ static const char *const texts[WH_SQL_COUNT] = {
     [WH_SQL_MACHINE_GET] = "SELECT state FROM machines WHERE step = ?1 AND actor = ?2",
     [WH_SQL_METRIC_PUT] = "INSERT OR REPLACE INTO metrics VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)",
     [WH_SQL_METRICS] = "SELECT * FROM metrics ORDER BY round, site, fold, name",
+    [WH_SQL_METRICS_END] = ("SELECT COALESCE(MAX(round), 0), COUNT(*) FROM metrics"
+                            " WHERE round = (SELECT MAX(round) FROM metrics)"),
     [WH_SQL_ANSWER_PUT] = "INSERT INTO answers VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
     [WH_SQL_ANSWER_GET] = "SELECT sent, has_upload, manifest, messages FROM answers WHERE step = ?1 AND phase = ?2",
     [WH_SQL_ANSWER_SENT] = "UPDATE answers SET sent = 1 WHERE step = ?1 AND phase = ?2",

@@ -253,3 +253,17 @@ whist_status wh_store_metrics(wh_store *store, wh_metric_fn *fn, void *user)
         WH_TRY(fn(user, round, wh_column_text(&stmt, 1), (whist_fold)fold, wh_column_text(&stmt, 3), &sum));
     }
 }
+
+whist_status wh_store_metrics_end(wh_store *store, uint64_t *round, uint64_t *rows)
+{
+    WH_AUTO(wh_stmt) stmt = WH_STMT_EMPTY;
+    WH_TRY(wh_stmt_take(&stmt, store, WH_SQL_METRICS_END));
+    bool row;
+    uint64_t last, n;
+    WH_TRY(wh_stmt_next(&stmt, &row));
+    WH_TRY(wh_column_u64(&stmt, 0, INT64_MAX, &last));
+    WH_TRY(wh_column_u64(&stmt, 1, INT64_MAX, &n));
+    *round = last;
+    *rows = n;
+    return WHIST_OK;
+}

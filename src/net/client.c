@@ -7,15 +7,12 @@
 
 #include "base/clock.h"
 #include "crypt/ct.h"
-#include "net/http.h"
-#include "net/wire.h"
+#include "net/answer.h"
 
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <stdio.h>
 #include <string.h>
-
-enum { IN_SIZE = 16384 };
 
 struct wh_client {
     wh_address address, proxy;
@@ -29,9 +26,7 @@ struct wh_client {
     whist_status refused; /* what the certificate check of this handshake said */
     atomic_bool stop;
     wh_wire wire;
-    uint8_t in[IN_SIZE]; /* read and not yet used: [at, end) */
-    size_t at, end;
-    bool heard; /* a byte of this answer has come */
+    wh_answer answer;
     bool has_skew;
     int64_t skew_ms;
 };
@@ -133,6 +128,8 @@ whist_status wh_client_new(wh_client **out, const wh_client_options *options)
     client->wire.stall_ms = options->stall_ms;
     client->wire.stop = &client->stop;
     client->wire.who = client->who;
+    client->wire.role = "coordinator";
+    client->answer.wire = &client->wire;
     memcpy(client->pin, options->server_pin, sizeof client->pin);
     WH_TRY(whist_crypt_trust_new(&client->trust, options->identity->ca_pem, options->identity->crl_pem));
     WH_TRY(prepare_tls(client, options->identity));
@@ -148,14 +145,14 @@ void wh_client_free(wh_client *client)
     SSL_CTX_free(client->tls);
     BIO_meth_free(client->method);
     whist_crypt_trust_free(client->trust);
-    wh_wipe(client->in, sizeof client->in);
+    wh_wipe(&client->answer, sizeof client->answer);
     wh_free(client);
 }
 
 void wh_client_close(wh_client *client)
 {
     wh_wire_close(&client->wire);
-    client->at = client->end = 0;
+    client->answer.at = client->answer.end = 0;
 }
 
 void wh_client_interrupt(wh_client *client)
@@ -184,55 +181,19 @@ whist_status wh_client_connect(wh_client *client)
 
 /* ---- One exchange ---- */
 
-/* More bytes behind those not yet used; *got 0 at the end of the connection. */
-static whist_status fill(wh_client *client, size_t *got)
+static whist_status add_piece(void *user, whist_bytes piece)
 {
-    if (client->at > 0) memmove(client->in, client->in + client->at, client->end - client->at);
-    client->end -= client->at;
-    client->at = 0;
-    WH_TRY(wh_wire_read(&client->wire, got, client->in + client->end, IN_SIZE - client->end));
-    client->end += *got;
-    client->heard = client->heard || *got > 0;
-    return WHIST_OK;
-}
-
-/* The head of the final answer; 100 Continue and its like are passed over. */
-static whist_status read_head(wh_client *client, wh_http_head *head)
-{
-    for (;;) {
-        size_t used = 0, got;
-        WH_TRY(wh_http_head_parse(head, &used, (whist_bytes){client->in + client->at, client->end - client->at}));
-        client->at += used;
-        if (used && head->code >= 200) return WHIST_OK;
-        if (used) continue;
-        WH_TRY(fill(client, &got));
-        if (got == 0)
-            WH_FAIL(WHIST_E_IO, "%s: the connection was closed without an answer: is the server stopping?",
-                    client->who);
-    }
+    return wh_buf_add(user, piece.data, piece.len);
 }
 
 static whist_status read_body(wh_client *client, wh_buf *out, const wh_http_head *head, size_t max)
 {
-    wh_http_body body;
-    WH_TRY(wh_http_body_init(&body, head, max));
-    if (head->has_length && !body.done) { /* one piece of memory for all of it */
+    if (head->has_length && head->length <= max) { /* one piece of memory for all of it */
         uint8_t *room;
         WH_TRY(wh_buf_grow(out, &room, (size_t)head->length));
         out->len = 0;
     }
-    while (!body.done) {
-        whist_bytes content;
-        size_t used, got;
-        WH_TRY(wh_http_body_take(&body, &content, &used,
-                                 (whist_bytes){client->in + client->at, client->end - client->at}));
-        WH_TRY(wh_buf_add(out, content.data, content.len));
-        client->at += used;
-        if (used || body.done) continue;
-        WH_TRY(fill(client, &got));
-        if (got == 0) WH_TRY(wh_http_body_close(&body));
-    }
-    return WHIST_OK;
+    return wh_answer_body(&client->answer, head, max, add_piece, out);
 }
 
 static whist_status send_request(wh_client *client, const char *method, const char *path, whist_bytes body)
@@ -253,7 +214,7 @@ static whist_status receive(wh_client *client, wh_response *out, const char *pat
 {
     wh_http_head head;
     WH_AUTO(wh_response) response = WH_RESPONSE_EMPTY;
-    WH_TRY(read_head(client, &head));
+    WH_TRY(wh_answer_head(&client->answer, &head));
     WH_TRY(read_body(client, &response.body, &head, wh_net_body_max(path)));
     response.code = head.code;
     response.retry_after_ms = head.retry_after_ms;
@@ -271,7 +232,7 @@ static whist_status receive(wh_client *client, wh_response *out, const char *pat
 static whist_status exchange(wh_client *client, wh_response *out, const char *method, const char *path,
                              whist_bytes body)
 {
-    client->heard = false;
+    client->answer.heard = false;
     whist_status status = send_request(client, method, path, body);
     if (status == WHIST_OK) return receive(client, out, path);
     if (status != WHIST_E_IO && status != WHIST_E_AUTH) return status;
@@ -299,7 +260,7 @@ whist_status wh_client_call(wh_client *client, wh_response *out, const char *met
     bool reused = client->wire.fd >= 0;
     if (!reused) WH_TRY(wh_client_connect(client));
     whist_status status = exchange(client, out, method, path, body);
-    if (status == WHIST_E_IO && reused && !client->heard) { /* closed while we were quiet */
+    if (status == WHIST_E_IO && reused && !client->answer.heard) { /* closed while we were quiet */
         WH_TRY(wh_client_connect(client));
         status = exchange(client, out, method, path, body);
     }

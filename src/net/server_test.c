@@ -1,7 +1,6 @@
 /* The server with real sockets and real certificates: who gets in, what is bounded, what survives a reload. */
 #include "base/buf.h"
 #include "base/clock.h"
-#include "base/file.h"
 #include "net/client.h"
 #include "net/net_testing.h"
 #include "net/server.h"
@@ -10,6 +9,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <openssl/pem.h>
+#include <openssl/ssl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/socket.h>
@@ -397,6 +397,49 @@ static void test_slow_peers_are_cut_off(void **state)
     strike_stage(&s);
 }
 
+/* A site that sends the head of an upload and then sleeps. */
+static void test_a_body_that_does_not_come_is_given_up(void **state)
+{
+    (void)state;
+    stage s;
+    wh_server_options options = WH_SERVER_OPTIONS_DEFAULT;
+    options.body_ms = 300;
+    raise_stage(&s, options);
+    SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+    BIO *bio = BIO_new_mem_buf(s.site.cert, -1);
+    X509 *cert = PEM_read_bio_X509(bio, NULL, NULL, NULL);
+    EVP_PKEY *key = EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, NULL, s.site.key->secret.data, WH_SIGN_SEED);
+    SSL_CTX_use_certificate(ctx, cert);
+    SSL_CTX_use_PrivateKey(ctx, key);
+    SSL *ssl = SSL_new(ctx);
+    int fd = raw_connect(&s);
+    SSL_set_fd(ssl, fd);
+    assert_int_equal(SSL_connect(ssl), 1);
+    const char *head = "PUT /v1/chunk/x HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\nthe beginning";
+    assert_int_equal(SSL_write(ssl, head, (int)strlen(head)), (int)strlen(head));
+    char byte;
+    double begin = wh_clock_seconds();
+    assert_true(SSL_read(ssl, &byte, 1) <= 0);
+    assert_true(wh_clock_seconds() - begin < 10);
+    SSL_free(ssl);
+    close(fd);
+    EVP_PKEY_free(key);
+    X509_free(cert);
+    BIO_free(bio);
+    SSL_CTX_free(ctx);
+    wh_server_stats stats;
+    for (int i = 0; i < 100; i++) {
+        wh_server_stats_get(&stats, s.server);
+        if (stats.connections == 0) break;
+        usleep(20000);
+    }
+    assert_int_equal(stats.late, 1);
+    assert_int_equal(stats.body_bytes, 0);
+    assert_int_equal(stats.connections, 0);
+    assert_int_equal(atomic_load(&s.handled), 0);
+    strike_stage(&s);
+}
+
 static void test_connections_per_address_are_limited(void **state)
 {
     (void)state;
@@ -413,6 +456,40 @@ static void test_connections_per_address_are_limited(void **state)
     for (int i = 0; i < 6; i++) cut += recv(fds[i], &byte, 1, MSG_DONTWAIT) >= 0 || (errno != EAGAIN);
     assert_int_equal(cut, 2);
     for (int i = 0; i < 6; i++) close(fds[i]);
+    strike_stage(&s);
+}
+
+/* The n-th allocation fails, for every n: an error or a whole object, never a leak or a crash. */
+static void test_start_survives_each_failing_allocation(void **state)
+{
+    (void)state;
+    stage s;
+    raise_stage(&s, (wh_server_options)WH_SERVER_OPTIONS_DEFAULT);
+    wh_identity identity = wh_identity_of(&s.town, &s.coordinator), site = wh_identity_of(&s.town, &s.site);
+    wh_server_options options = WH_SERVER_OPTIONS_DEFAULT;
+    options.identity = &identity;
+    options.handler = echo;
+    wh_client_options client_options = WH_CLIENT_OPTIONS_DEFAULT;
+    client_options.address = s.address;
+    client_options.identity = &site;
+    client_options.server_pin = s.coordinator.pin;
+    bool started = false, connected = false;
+    for (uint64_t n = 1; n < 200 && !(started && connected); n++) {
+        wh_server *server = NULL;
+        wh_client *client = NULL;
+        wh_alloc_fail_after(n);
+        started = wh_server_start(&server, &options) == WHIST_OK;
+        assert_true(started == (server != NULL));
+        wh_alloc_fail_after(n);
+        connected = wh_client_new(&client, &client_options) == WHIST_OK;
+        WH_AUTO(wh_response) response = WH_RESPONSE_EMPTY;
+        if (connected) connected = wh_client_call(client, &response, "GET", "/v1/who", (whist_bytes){0}) == WHIST_OK;
+        assert_int_equal(response.code, connected ? 200 : 0);
+        wh_alloc_fail_after(0);
+        wh_client_free(client);
+        wh_server_stop(server, 0);
+    }
+    assert_true(started && connected);
     strike_stage(&s);
 }
 
@@ -483,6 +560,40 @@ static void test_stop_does_not_wait_for_ever(void **state)
     strike_stage(&s);
 }
 
+static void *call_slowly(void *arg)
+{
+    wh_client *client = arg;
+    WH_AUTO(wh_response) response = WH_RESPONSE_EMPTY;
+    (void)!wh_client_call(client, &response, "POST", "/v1/slow", (whist_bytes){0}); /* any outcome but a crash */
+    return NULL;
+}
+
+/* One request runs and two wait when the time is up: the handler is waited for, the others never start. */
+static void test_stop_past_its_grace(void **state)
+{
+    (void)state;
+    stage s;
+    wh_server_options options = WH_SERVER_OPTIONS_DEFAULT;
+    options.workers = 1;
+    raise_stage(&s, options);
+    atomic_store(&s.slow_ms, 800);
+    pthread_t threads[3];
+    wh_client *clients[3];
+    for (int i = 0; i < 3; i++) {
+        clients[i] = site_client(&s);
+        assert_int_equal(pthread_create(&threads[i], NULL, call_slowly, clients[i]), 0);
+    }
+    usleep(300000);
+    wh_server_stop(s.server, 50);
+    s.server = NULL;
+    assert_int_equal(atomic_load(&s.handled), 1);
+    for (int i = 0; i < 3; i++) {
+        pthread_join(threads[i], NULL);
+        wh_client_free(clients[i]);
+    }
+    strike_stage(&s);
+}
+
 static void exchange_plain(char *out, size_t room, uint16_t port, const char *request)
 {
     struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port)};
@@ -519,10 +630,18 @@ static void test_operations_listener_is_plain_and_local(void **state)
     wh_server_stop(s.server, 100);
 }
 
+typedef struct kept {
+    pthread_mutex_t lock;
+    char text[256];
+} kept;
+
 static void keep_log(void *user, whist_log_level level, const char *event, const char *text)
 {
     (void)level;
-    if (strcmp(event, "peer.refused") == 0) snprintf(user, 256, "%s", text);
+    kept *last = user;
+    pthread_mutex_lock(&last->lock);
+    if (strcmp(event, "peer.refused") == 0) snprintf(last->text, sizeof last->text, "%s", text);
+    pthread_mutex_unlock(&last->lock);
 }
 
 /* A foreign program as the peer: TLS 1.2 does not get through the handshake. */
@@ -530,10 +649,10 @@ static void test_tls12_is_refused_in_the_handshake(void **state)
 {
     (void)state;
     if (system("openssl version >/dev/null 2>&1") != 0) skip();
+    kept last = {.lock = PTHREAD_MUTEX_INITIALIZER};
+    whist_log_set(keep_log, &last);
     stage s;
     raise_stage(&s, (wh_server_options)WH_SERVER_OPTIONS_DEFAULT);
-    char logged[256] = "";
-    whist_log_set(keep_log, logged);
     char command[256];
     snprintf(command, sizeof command,
              "openssl s_client -connect %s -tls1_2 </dev/null 2>&1 | grep -q 'alert number 70'", s.address);
@@ -542,8 +661,8 @@ static void test_tls12_is_refused_in_the_handshake(void **state)
              s.address);
     assert_int_equal(system(command), 0);
     assert_int_equal(atomic_load(&s.handled), 0);
-    whist_log_set(NULL, NULL);
     strike_stage(&s);
+    whist_log_set(NULL, NULL);
 }
 
 int main(void)
@@ -556,10 +675,13 @@ int main(void)
         cmocka_unit_test(test_a_thousand_requests_on_one_connection),
         cmocka_unit_test(test_many_uploads_stay_under_the_ceiling),
         cmocka_unit_test(test_slow_peers_are_cut_off),
+        cmocka_unit_test(test_a_body_that_does_not_come_is_given_up),
+        cmocka_unit_test(test_start_survives_each_failing_allocation),
         cmocka_unit_test(test_connections_per_address_are_limited),
         cmocka_unit_test(test_port_in_use_says_so),
         cmocka_unit_test(test_stop_lets_a_request_end),
         cmocka_unit_test(test_stop_does_not_wait_for_ever),
+        cmocka_unit_test(test_stop_past_its_grace),
         cmocka_unit_test(test_operations_listener_is_plain_and_local),
         cmocka_unit_test(test_tls12_is_refused_in_the_handshake),
     };

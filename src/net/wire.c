@@ -51,8 +51,8 @@ static whist_status connect_failed(const wh_wire *wire, int err, bool to_proxy)
     if (err == ECONNREFUSED && to_proxy)
         WH_FAIL(WHIST_E_IO, "%s: connection refused by the proxy's machine: is the proxy address right?", wire->who);
     if (err == ECONNREFUSED)
-        WH_FAIL(WHIST_E_IO, "%s: connection refused: is the coordinator running there, and is the port right?",
-                wire->who);
+        WH_FAIL(WHIST_E_IO, "%s: connection refused: is the %s running there, and is the port right?", wire->who,
+                wire->role ? wire->role : "server");
     if (err == ENETUNREACH || err == EHOSTUNREACH)
         WH_FAIL(WHIST_E_IO,
                 "%s: %sunreachable: check the network; where only a proxy leads outside, set `proxy: http://HOST:PORT`",
@@ -236,7 +236,9 @@ static SSL *new_session(const wh_wire *wire, SSL_CTX *ctx, BIO_METHOD *method, c
     BIO_set_data(bio, (void *)(intptr_t)wire->fd);
     BIO_set_init(bio, 1);
     SSL_set_bio(ssl, bio, bio);
-    if (host && SSL_set_tlsext_host_name(ssl, host) != 1) {
+    char name[256]; /* a copy, because the macro takes its const away */
+    snprintf(name, sizeof name, "%s", host ? host : "");
+    if (host && SSL_set_tlsext_host_name(ssl, name) != 1) {
         SSL_free(ssl);
         return NULL;
     }

@@ -17,6 +17,7 @@ typedef struct wh_wire {
     unsigned stall_ms;       /* longest wait for a byte to move */
     double deadline;         /* wh_clock_seconds; 0: none */
     const char *who;         /* "HOST:PORT", begins every text */
+    const char *role;        /* who should be running there; NULL: "server" */
 } wh_wire;
 #define WH_WIRE_CLOSED                                                                                                 \
     {                                                                                                                  \

@@ -16,19 +16,41 @@ static void activate(const whist_model *model, float *value, size_t n)
     }
 }
 
+/* Images and one-hot columns are mostly zeros: in a small batch many features are zero in every row. Their
+ * rows of the first W take no part, which changes no bit. */
+static void pick_columns(const whist_model *model, whist_model_work *work, const float *x, size_t ldx, size_t n)
+{
+    const size_t d = model->shape.n_features;
+    work->picks = false;
+    if (n > 32 || d < 64 || model->layers[0].out == 1) return;
+    work->n_columns = model->kernels->used_columns(work->columns, x, ldx, n, d);
+    work->picks = work->n_columns <= d - d / 8;
+}
+
+static void multiply(const whist_model *model, const whist_model_work *work, size_t l, const float *weight,
+                     float *value, const float *x, size_t ldx, size_t n)
+{
+    const wh_num_kernels *k = model->kernels;
+    const wh_layer *layer = &model->layers[l];
+    const size_t ld = wh_nn_stride(layer->out);
+    if (layer->out == 1) /* a column is a row: dot products along the features */
+        wh_num_gemm(k, WH_GEMM_NT, value, ld, x, ldx, weight, layer->in, n, 1, layer->in);
+    else if (l == 0 && work->picks)
+        k->gemm_pick_k(value, ld, x, ldx, weight, layer->out, n, layer->out, work->columns, work->n_columns);
+    else
+        wh_num_gemm(k, WH_GEMM_NN, value, ld, x, ldx, weight, layer->out, n, layer->out, layer->in);
+}
+
 void wh_nn_forward(const whist_model *model, whist_model_work *work, const float *params, const float *x, size_t ldx,
                    size_t n)
 {
     const wh_num_kernels *k = model->kernels;
+    pick_columns(model, work, x, ldx, n);
     for (size_t l = 0; l < model->n_layers; l++) {
         const wh_layer *layer = &model->layers[l];
-        const float *weight = params + layer->weight;
         float *value = work->value[l];
         size_t ld = wh_nn_stride(layer->out);
-        if (layer->out == 1) /* a column is a row: dot products along the features */
-            wh_num_gemm(k, WH_GEMM_NT, value, ld, x, ldx, weight, layer->in, n, 1, layer->in);
-        else
-            wh_num_gemm(k, WH_GEMM_NN, value, ld, x, ldx, weight, layer->out, n, layer->out, layer->in);
+        multiply(model, work, l, params + layer->weight, value, x, ldx, n);
         if (layer->has_bias) k->add_rows(value, ld, params + layer->bias, n, layer->out);
         if (l + 1 < model->n_layers) activate(model, value, n * ld); /* the gaps between rows too: harmless */
         x = value;

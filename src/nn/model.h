@@ -33,6 +33,10 @@ struct whist_model {
     size_t size;
 };
 
+/* Parameters [at, at + n) of whist_model_init into params (n): a model that does not fit into memory begins
+ * piece by piece. at + n <= whist_model_size. */
+void wh_model_init_range(const whist_model *model, float *params, size_t at, size_t n, uint64_t seed);
+
 /* Rows lie in buffers whose stride is a multiple of a cache line of floats. */
 static inline size_t wh_nn_stride(size_t width)
 {
@@ -43,12 +47,15 @@ struct whist_model_work {
     const whist_model *model;
     size_t max_batch;
     wh_arena memory;
-    float *x;                        /* (B, stride D) gathered rows */
-    float *y, *weight, *event;       /* (B) gathered */
-    uint32_t *strata;                /* (B) */
-    float *value[WH_NN_MAX_LAYERS];  /* (B, stride out) of each layer, after its activation */
-    float *delta[2];                 /* (B, stride of the widest layer): ∂loss/∂ output of a layer */
-    float *bias_grad;                /* (widest) */
+    float *x;                       /* (B, stride D) gathered rows */
+    float *y, *weight, *event;      /* (B) gathered */
+    uint32_t *strata;               /* (B) */
+    float *value[WH_NN_MAX_LAYERS]; /* (B, stride out) of each layer, after its activation */
+    float *delta[2];                /* (B, stride of the widest layer): ∂loss/∂ output of a layer */
+    float *bias_grad;               /* (widest) */
+    uint32_t *columns; /* (D) features that are not zero in all rows of the batch; n_columns of them, … */
+    size_t n_columns;
+    bool picks;                      /* … where the first layer makes use of that */
     float *grad;                     /* (P), for steps that cannot be fused */
     uint32_t *order, *order_scratch; /* (B) Cox: rows by stratum, then time */
     double *log_risk;                /* (B) Cox */

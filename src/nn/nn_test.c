@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/settings.h"
+#include "nn/model.h"
 #include "nn/optim.h"
 #include "test.h"
 
@@ -280,6 +281,80 @@ static void test_steps_have_the_bits_of_gradient_and_axpy(void **state)
     }
 }
 
+/* A layer that is large enough for OpenBLAS, where there is one: still the same bits. */
+static void test_large_steps_have_them_too(void **state)
+{
+    (void)state;
+    enum { D = 64, WIDTH = 1024, N = 512 };
+    const whist_model_shape shape = {D, WIDTH, WHIST_TARGET_CLASS};
+    WH_AUTO(whist_model_ptr) model = NULL;
+    WH_AUTO(whist_model_work_ptr) work = NULL;
+    assert_ok(whist_model_new(&model, "softmax", NULL, &shape));
+    assert_ok(whist_model_work_new(&work, model, N));
+    static float fused[(D + 1) * WIDTH], plain[(D + 1) * WIDTH], grad[(D + 1) * WIDTH], x[N * D], y[N];
+    for (size_t i = 0; i < N * D; i++) x[i] = (float)uniform();
+    for (size_t i = 0; i < N; i++) y[i] = (float)i;
+    whist_model_init(model, fused, 3);
+    memcpy(plain, fused, sizeof plain);
+    whist_batch b = {.rows = x, .target = y, .n_rows = N, .n = N};
+    assert_ok(whist_model_sgd_step(model, work, fused, &b, 0.05, NULL, NULL));
+    assert_ok(whist_model_loss_grad(model, work, plain, &b, grad, NULL));
+    for (size_t i = 0; i < WH_COUNT(plain); i++) plain[i] = plain[i] + -0.05f * grad[i];
+    assert_memory_equal(fused, plain, sizeof plain);
+}
+
+/* Mostly zero rows go another way through the first layer: the same bits again, in the steps and in what a
+ * larger batch, which does not look for zeros, predicts. */
+static void test_sparse_steps_have_them_too(void **state)
+{
+    (void)state;
+    enum { D = 120, N = 60 };
+    const sample s = {"mlp", "hidden=[30]", {{D, 30, 4}, 2, 0, true, false, 0, WHIST_TARGET_CLASS}};
+    WH_AUTO(whist_model_ptr) model = NULL;
+    WH_AUTO(whist_model_work_ptr) small = NULL;
+    WH_AUTO(whist_model_work_ptr) large = NULL;
+    new_model(&model, &s);
+    assert_ok(whist_model_work_new(&small, model, 10));
+    assert_ok(whist_model_work_new(&large, model, N));
+    static float fused[MAX_P], plain[MAX_P], grad[MAX_P], x[N * D], y[N], a[N * 4], b[N * 4];
+    for (size_t i = 0; i < N * D; i++) x[i] = i % D % 4 == 2 || i % 97 == 0 ? (float)uniform() : 0.0f;
+    for (size_t i = 0; i < N; i++) y[i] = (float)(i % 4);
+    whist_model_init(model, fused, 3);
+    memcpy(plain, fused, sizeof plain);
+    for (size_t at = 0; at < N; at += 10) {
+        whist_batch batch = {.rows = x + at * D, .target = y + at, .n_rows = 10, .index = index_, .n = 10};
+        for (uint32_t i = 0; i < 10; i++) index_[i] = 9 - i;
+        assert_ok(whist_model_sgd_step(model, small, fused, &batch, 0.05, NULL, NULL));
+        assert_ok(whist_model_loss_grad(model, small, plain, &batch, grad, NULL));
+        for (size_t i = 0; i < whist_model_size(model); i++) plain[i] = plain[i] + -0.05f * grad[i];
+    }
+    assert_memory_equal(fused, plain, sizeof plain);
+    assert_ok(whist_model_predict(model, small, fused, x, N, a));
+    assert_ok(whist_model_predict(model, large, fused, x, N, b));
+    assert_memory_equal(a, b, sizeof a);
+}
+
+/* The n-th request for memory fails: a clean error, and success once there are enough. */
+static void test_lack_of_memory_is_an_error(void **state)
+{
+    (void)state;
+    const whist_model_shape shape = {4, 1, WHIST_TARGET_SURVIVAL};
+    bool done = false;
+    for (uint64_t n = 1; !done; n++) {
+        whist_model *model = NULL;
+        whist_model_work *work = NULL;
+        wh_alloc_fail_after(n);
+        whist_status status = whist_model_new(&model, "cox", NULL, &shape);
+        if (status == WHIST_OK) status = whist_model_work_new(&work, model, 8);
+        wh_alloc_fail_after(0);
+        done = status == WHIST_OK;
+        assert_true(done || status == WHIST_E_NOMEM);
+        assert_true(done == (work != NULL));
+        whist_model_work_free(work);
+        whist_model_free(model);
+    }
+}
+
 static void test_mlp_learns_xor(void **state)
 {
     (void)state;
@@ -372,6 +447,32 @@ static void test_start_values(void **state)
     assert_true(least >= -bound && least < -0.98f * bound && most < bound && most > 0.98f * bound);
 }
 
+/* Any cut of the parameters holds what the whole holds there, and nothing is left unset. */
+static void test_start_in_pieces(void **state)
+{
+    (void)state;
+    whist_model_shape shape = {7, 3, WHIST_TARGET_CLASS};
+    WH_AUTO(whist_settings_ptr) settings = NULL;
+    assert_ok(whist_settings_new(&settings, whist_model_class_find("mlp")->options));
+    assert_ok(whist_settings_set(settings, "hidden", "[5, 4]"));
+    static const char *const inits[] = {"uniform", "glorot", "zero"};
+    for (size_t k = 0; k < WH_COUNT(inits); k++) {
+        WH_AUTO(whist_model_ptr) model = NULL;
+        assert_ok(whist_settings_set(settings, "init", inits[k]));
+        assert_ok(whist_model_new(&model, "mlp", settings, &shape));
+        float whole[79], piece[79];
+        size_t n = whist_model_size(model);
+        assert_int_equal(n, WH_COUNT(whole));
+        whist_model_init(model, whole, 5);
+        for (size_t from = 0; from < n; from++)
+            for (size_t len = 1; from + len <= n; len++) {
+                memset(piece, 0xff, sizeof piece);
+                wh_model_init_range(model, piece, from, len, 5);
+                assert_memory_equal(piece, whole + from, len * sizeof *piece);
+            }
+    }
+}
+
 static void test_refusals(void **state)
 {
     (void)state;
@@ -440,10 +541,14 @@ int main(void)
         cmocka_unit_test(test_gradients_are_the_slopes_of_the_loss),
         cmocka_unit_test(test_cox_is_stable_and_silent_without_events),
         cmocka_unit_test(test_steps_have_the_bits_of_gradient_and_axpy),
+        cmocka_unit_test(test_large_steps_have_them_too),
+        cmocka_unit_test(test_sparse_steps_have_them_too),
+        cmocka_unit_test(test_lack_of_memory_is_an_error),
         cmocka_unit_test(test_mlp_learns_xor),
         cmocka_unit_test(test_optimisers_follow_their_formulas),
         cmocka_unit_test(test_tensors_cover_the_parameters),
         cmocka_unit_test(test_start_values),
+        cmocka_unit_test(test_start_in_pieces),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_predictions_come_in_any_number),
     };

@@ -62,7 +62,12 @@ static void walk_back(const whist_model *model, whist_model_work *work, const wh
         const size_t ldv = l ? wh_nn_stride(layer->in) : rows->ldx;
         if (l) back_delta(model, l, params, delta, spare, v, n);
         float *target = grad ? grad : stepped;
-        weight_gradient(model, layer, target + layer->weight, v, ldv, delta, n, grad ? WH_GEMM_PUT : WH_GEMM_AXPY, -lr);
+        if (!grad && l == 0 && work->picks)
+            k->gemm_pick_m(stepped + layer->weight, layer->out, v, ldv, delta, delta_stride(layer), work->columns,
+                           work->n_columns, layer->out, n, -lr);
+        else
+            weight_gradient(model, layer, target + layer->weight, v, ldv, delta, n, grad ? WH_GEMM_PUT : WH_GEMM_AXPY,
+                            -lr);
         if (layer->has_bias) {
             float *sums = grad ? grad + layer->bias : work->bias_grad;
             k->sum_rows(sums, delta, delta_stride(layer), n, layer->out);
@@ -122,7 +127,7 @@ static bool can_fuse(const whist_model *model, const whist_step_terms *terms, si
 {
     if (model->l2 != 0 || (terms && (terms->mu != 0 || terms->correction))) return false;
     for (size_t l = 0; l < model->n_layers; l++)
-        if (wh_num_is_large(model->kernels, model->layers[l].in, model->layers[l].out, n)) return false;
+        if (wh_num_is_large(model->kernels, WH_GEMM_TN, model->layers[l].in, model->layers[l].out, n)) return false;
     return true;
 }
 

@@ -20,6 +20,7 @@ static whist_status reserve(whist_model_work *work, const whist_model *model, si
     for (int i = 0; i < 2; i++)
         WH_TRY(wh_arena_alloc((void **)&work->delta[i], memory, max_batch, widest * sizeof(float)));
     WH_TRY(WH_ARENA_NEW(&work->bias_grad, memory, widest));
+    WH_TRY(WH_ARENA_NEW(&work->columns, memory, model->shape.n_features));
     if (model->shape.target == WHIST_TARGET_SURVIVAL) {
         WH_TRY(WH_ARENA_NEW(&work->event, memory, max_batch));
         WH_TRY(WH_ARENA_NEW(&work->strata, memory, max_batch));

@@ -57,7 +57,7 @@ static whist_status backward(const whist_bench_env *env)
 
 static whist_status square(const whist_bench_env *env)
 {
-    return measure(env, "num.gemm.square", (shape){WH_GEMM_NN, 512, 512, 512});
+    return measure(env, "num.gemm.square", (shape){WH_GEMM_NN, 1024, 1024, 1024});
 }
 
 enum { N = 1 << 14 };
@@ -81,7 +81,7 @@ const whist_bench wh_num_benches[] = {
     {"num.gemm.forward", "(10,784) x (784,200), own kernel", false, forward},
     {"num.gemm.weights", "(784,10) x (10,200), own kernel", false, weights},
     {"num.gemm.backward", "(10,200) x (200,200) transposed, own kernel", false, backward},
-    {"num.gemm.square", "(512,512) x (512,512), OpenBLAS where there is one", false, square},
+    {"num.gemm.square", "(1024,1024) x (1024,1024), OpenBLAS where there is one", false, square},
     {"num.exp", "exponentials", false, bench_exp},
     {NULL, NULL, false, NULL},
 };

@@ -41,17 +41,19 @@ const char *wh_num_kernels_name(void)
     return name_.text;
 }
 
-bool wh_num_is_large(const wh_num_kernels *kernels, size_t m, size_t n, size_t k)
+/* Measured (docs/num.md): tiles in registers beat packing until B (K,N) leaves the second cache; dot
+ * products, which cannot reuse a vector of B as often, only while C has few rows. */
+bool wh_num_is_large(const wh_num_kernels *kernels, wh_gemm_form form, size_t m, size_t n, size_t k)
 {
-    /* Where OpenBLAS begins to win (docs/num.md); below, its packing costs more than it saves. */
-    return kernels->level != WH_CPU_GENERIC && m >= 32 && n >= 32 && k >= 32 &&
-           (double)m * (double)n * (double)k >= 0x1p22;
+    if (kernels->level == WH_CPU_GENERIC || m < 64 || n < 16) return false;
+    if (form == WH_GEMM_NT) return (double)m * (double)n * (double)k >= 0x1p18;
+    return (double)n * (double)k >= 0x1p19;
 }
 
 void wh_num_gemm(const wh_num_kernels *kernels, wh_gemm_form form, float *restrict c, size_t ldc,
                  const float *restrict a, size_t lda, const float *restrict b, size_t ldb, size_t m, size_t n, size_t k)
 {
-    if (wh_num_is_large(kernels, m, n, k) &&
+    if (wh_num_is_large(kernels, form, m, n, k) &&
         wh_blas_gemm(c, ldc, a, lda, form == WH_GEMM_TN, b, ldb, form == WH_GEMM_NT, m, n, k, 1, 0))
         return;
     if (form == WH_GEMM_NT)

@@ -36,6 +36,17 @@ typedef struct wh_num_kernels {
     void (*gemm_nt)(float *restrict c, size_t ldc, const float *restrict a, size_t lda, const float *restrict b,
                     size_t ldb, size_t m, size_t n, size_t k);
 
+    /* The same products where columns of A are zero: as gemm_bn, with k, or the rows of C, running over a
+     * rising list of indices. With finite B and the list of used_columns the bits are those of gemm_bn.
+     *   pick_k: C[i,j] = Σ_l A[i,list[l]] · B[list[l],j]                     A (M,·), B (·,N), list (K)
+     *   pick_m: C[r,j] += alpha · Σ_k A[k,r] · B[k,j] for r = list[i]        A (K,·), B (K,N), C (·,N), list (M) */
+    void (*gemm_pick_k)(float *restrict c, size_t ldc, const float *restrict a, size_t lda, const float *restrict b,
+                        size_t ldb, size_t m, size_t n, const uint32_t *restrict list, size_t k);
+    void (*gemm_pick_m)(float *restrict c, size_t ldc, const float *restrict a, size_t lda, const float *restrict b,
+                        size_t ldb, const uint32_t *restrict list, size_t m, size_t n, size_t k, float alpha);
+    /* The columns of x (M,N) that hold anything but zeros, rising; returns how many. list has room for N. */
+    size_t (*used_columns)(uint32_t *restrict list, const float *restrict x, size_t ldx, size_t m, size_t n);
+
     /* y[i] = y[i] + alpha · x[i] */
     void (*axpy)(float *restrict y, const float *restrict x, size_t n, float alpha);
     void (*scale)(float *x, size_t n, float alpha);
@@ -86,6 +97,6 @@ void wh_num_gemm(const wh_num_kernels *kernels, wh_gemm_form form, float *restri
                  const float *restrict a, size_t lda, const float *restrict b, size_t ldb, size_t m, size_t n,
                  size_t k);
 /* Would wh_num_gemm ask OpenBLAS for this shape? */
-bool wh_num_is_large(const wh_num_kernels *kernels, size_t m, size_t n, size_t k);
+bool wh_num_is_large(const wh_num_kernels *kernels, wh_gemm_form form, size_t m, size_t n, size_t k);
 
 #endif

@@ -91,6 +91,30 @@ static void test_products_of_every_set(void **state)
         }
 }
 
+/* Picking the columns of A that are not zero gives the bits of the whole product. */
+static void test_picks_have_the_bits_of_the_whole(void **state)
+{
+    (void)state;
+    enum { M = 13, N = 75, K = 149, LD = N + 3 };
+    fill(a_, CELLS), fill(b_, CELLS), fill(old_, CELLS);
+    for (size_t l = 0; l < K; l++)
+        for (size_t i = 0; i < M && l % 3 != 1; i++) a_[i * K + l] = l % 2 ? 0.0f : -0.0f;
+    uint32_t list[K];
+    for (int level = 0; level <= (int)wh_cpu_machine(); level++) {
+        const wh_num_kernels *kernels = wh_num_kernels_at((wh_cpu_level)level);
+        size_t count = kernels->used_columns(list, a_, K, M, K);
+        assert_int_equal(count, (K + 1) / 3);
+        for (size_t l = 0; l < count; l++) assert_int_equal(list[l], 3 * l + 1);
+        memcpy(c_, old_, sizeof c_), memcpy(kept_, old_, sizeof c_);
+        kernels->gemm_bn(c_, LD, a_, K, 1, b_, LD, M, N, K, WH_GEMM_PUT, 0);
+        kernels->gemm_pick_k(kept_, LD, a_, K, b_, LD, M, N, list, count);
+        assert_memory_equal(c_, kept_, sizeof c_);
+        kernels->gemm_bn(c_, LD, a_, 1, K, b_, LD, K, N, M, WH_GEMM_AXPY, -0.1f);
+        kernels->gemm_pick_m(kept_, LD, a_, K, b_, LD, list, count, N, M, -0.1f);
+        assert_memory_equal(c_, kept_, sizeof c_);
+    }
+}
+
 /* Every elementwise kernel of every set gives the bits of the generic one. */
 static void check_vectors(const wh_num_kernels *kernels, size_t n)
 {
@@ -187,14 +211,18 @@ static void test_openblas_is_settled_and_agrees(void **state)
     (void)state;
     assert_null(wh_blas_core_name()); /* nothing was large so far */
     const wh_num_kernels *kernels = wh_num_kernels_get();
-    enum { M = 192, N = 160, K = 144 };
-    fill(a_, CELLS), fill(b_, CELLS);
-    memset(c_, 0, sizeof c_);
-    wh_num_gemm(kernels, WH_GEMM_NN, c_, N, a_, K, b_, N, M, N, K);
-    for (size_t i = 0; i < M; i += 17)
+    enum { M = 64, N = 512, K = 1024 };
+    static float a[M * K], b[K * N], c[M * N];
+    fill(a, M * K), fill(b, K * N);
+    wh_num_gemm(kernels, WH_GEMM_NN, c, N, a, K, b, N, M, N, K);
+    for (size_t i = 0; i < M; i += 7)
         for (size_t j = 0; j < N; j++) {
-            double size, want = exact(WH_GEMM_NN, K, N, i, j, K, &size);
-            assert_true(fabs(c_[i * N + j] - want) <= (K + 1) * 0x1p-24 * size);
+            double size = 0, want = 0;
+            for (size_t l = 0; l < K; l++) {
+                double p = (double)a[i * K + l] * (double)b[l * N + j];
+                want += p, size += fabs(p);
+            }
+            assert_true(fabs(c[i * N + j] - want) <= (K + 1) * 0x1p-24 * size);
         }
     const char *core = wh_blas_core_name();
     if (kernels->level == WH_CPU_GENERIC) assert_null(core);
@@ -212,9 +240,8 @@ int main(void)
 {
     (void)setenv("OPENBLAS_CORETYPE", "Prescott", 1); /* inherited by mistake: must not matter */
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_products_of_every_set),
-        cmocka_unit_test(test_vectors_have_the_same_bits),
-        cmocka_unit_test(test_error_bounds),
+        cmocka_unit_test(test_products_of_every_set),          cmocka_unit_test(test_picks_have_the_bits_of_the_whole),
+        cmocka_unit_test(test_vectors_have_the_same_bits),     cmocka_unit_test(test_error_bounds),
         cmocka_unit_test(test_openblas_is_settled_and_agrees),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -25,7 +25,8 @@ static const char *split_port(const char *text, char host[256])
         strtoul(colon + 1, NULL, 10) > 65535)
         return "must end in a port from 1 to 65535, like :8443";
     bool v6 = host[0] == '[';
-    if (v6 ? host[len - 1] != ']' : strchr(host, ':') != NULL) return "must have an IPv6 address in brackets: [::1]:8443";
+    if (v6 ? host[len - 1] != ']' : strchr(host, ':') != NULL)
+        return "must have an IPv6 address in brackets: [::1]:8443";
     return strpbrk(host, " /@?#") ? "must be a host and a port without path or user, like example.org:8443" : NULL;
 }
 
@@ -112,8 +113,7 @@ static whist_status read_columns(void *object, const wh_key *key, const wh_yaml 
     if (node->kind != WH_YAML_MAP)
         WH_READER_FAIL(WHIST_E_FORMAT, reader, node, "%s: lines like 'age: Alter' are wanted", key->name);
     if (node->n > WH_COUNT(config->columns))
-        WH_READER_FAIL(WHIST_E_FORMAT, reader, node, "%s: more than %zu entries", key->name,
-                       WH_COUNT(config->columns));
+        WH_READER_FAIL(WHIST_E_FORMAT, reader, node, "%s: more than %zu entries", key->name, WH_COUNT(config->columns));
     for (const wh_yaml *item = node->first; item; item = item->next) {
         size_t i = config->n_columns;
         WH_TRY(wh_key_scalar(key, item, reader));
@@ -182,13 +182,29 @@ const wh_key wh_coordinator_config_table[] = {
     {"certificate", WH_KEY_PATH, COORDINATOR(certificate), NULL, .doc = "PEM file of the coordinator's certificate."},
     {"key", WH_KEY_PATH, COORDINATOR(key), NULL, .doc = "PEM file of its private key, readable by its owner only."},
     {"crl", WH_KEY_PATH, COORDINATOR(crl), "", .doc = "PEM file of revoked certificates."},
-    {"passphrase_file", WH_KEY_PATH, COORDINATOR(passphrase_file), "",
-     .doc = "File with the passphrase of the key."},
+    {"passphrase_file", WH_KEY_PATH, COORDINATOR(passphrase_file), "", .doc = "File with the passphrase of the key."},
     {"state", WH_KEY_PATH, COORDINATOR(state), NULL, .doc = "Folder for studies, models and rounds."},
     {"metrics", WH_KEY_PATH, COORDINATOR(metrics), "", .doc = "Folder for CSV and TensorBoard files; left out: none."},
     {"max_spool_bytes", WH_KEY_BYTES, COORDINATOR(max_spool_bytes), "64GiB", 0x1p20, 0x1p50, .type = "1MiB … 1024TiB",
      .doc = "Ceiling on uploads that wait on disk."},
     {"threads", WH_KEY_INT, COORDINATOR(threads), "1", 1, 256, .doc = "Threads for sums and strategies."},
+    {0},
+};
+
+#define OPERATOR(field) AT(whist_operator_config, field)
+
+const wh_key wh_operator_config_table[] = {
+    {"coordinator", WH_KEY_TEXT, OPERATOR(coordinator), NULL, .rule = rule_coordinator,
+     .doc = "Where to connect: https://host:port."},
+    {"coordinator_key", WH_KEY_TEXT, OPERATOR(coordinator_key), NULL,
+     .doc = "Pin of the coordinator, as the study names it: sha256:…"},
+    {"proxy", WH_KEY_TEXT, OPERATOR(proxy), "", .rule = rule_proxy,
+     .doc = "HTTP proxy to go through: http://host:port."},
+    {"ca", WH_KEY_PATH, OPERATOR(ca), NULL, .doc = "PEM file of the authority that both sides trust."},
+    {"certificate", WH_KEY_PATH, OPERATOR(certificate), NULL, .doc = "PEM file of the operator's certificate."},
+    {"key", WH_KEY_PATH, OPERATOR(key), NULL, .doc = "PEM file of its private key, readable by its owner only."},
+    {"crl", WH_KEY_PATH, OPERATOR(crl), "", .doc = "PEM file of revoked certificates."},
+    {"passphrase_file", WH_KEY_PATH, OPERATOR(passphrase_file), "", .doc = "File with the passphrase of the key."},
     {0},
 };
 
@@ -213,9 +229,9 @@ static whist_status load(void *object, const wh_key *table, const char *path)
 whist_status whist_site_config_load(whist_site_config *out, const char *path)
 {
     WH_ENSURE(out && path, WHIST_E_ARG);
-    whist_site_config *config;
-    WH_TRY(WH_NEW(&config, 1));
-    WH_AUTO(wh_owned) owned = config;
+    WH_AUTO(wh_owned) owned = NULL;
+    WH_TRY(wh_alloc(&owned, 1, sizeof(whist_site_config)));
+    whist_site_config *config = owned;
     WH_TRY(load(config, wh_site_config_table, path));
     *out = *config;
     return WHIST_OK;
@@ -226,6 +242,15 @@ whist_status whist_coordinator_config_load(whist_coordinator_config *out, const 
     WH_ENSURE(out && path, WHIST_E_ARG);
     whist_coordinator_config config = {0};
     WH_TRY(load(&config, wh_coordinator_config_table, path));
+    *out = config;
+    return WHIST_OK;
+}
+
+whist_status whist_operator_config_load(whist_operator_config *out, const char *path)
+{
+    WH_ENSURE(out && path, WHIST_E_ARG);
+    whist_operator_config config = {0};
+    WH_TRY(load(&config, wh_operator_config_table, path));
     *out = config;
     return WHIST_OK;
 }

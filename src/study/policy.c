@@ -21,8 +21,8 @@ whist_status whist_policy_check(const whist_policy *policy, const whist_study *s
     WH_ENSURE(policy && study, WHIST_E_ARG);
     const whist_fed_plan *plan = whist_study_plan(study);
     if (plan->n_sites < policy->min_sites)
-        WH_FAIL(WHIST_E_AUTH, "policy: min_sites is %u here, but study %s has %zu sites", policy->min_sites,
-                plan->name, plan->n_sites);
+        WH_FAIL(WHIST_E_AUTH, "policy: min_sites is %u here, but study %s has %zu sites", policy->min_sites, plan->name,
+                plan->n_sites);
     /* Where the coordinator sees single updates anyway, the size of a sum protects nobody. */
     if (!plan->protection->shows_updates && plan->min_sites < policy->min_sites)
         WH_FAIL(WHIST_E_AUTH, "policy: min_sites is %u here, but study %s opens sums of %zu sites", policy->min_sites,

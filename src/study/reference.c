@@ -9,13 +9,29 @@
 
 static const char opening[] =
     "# Studies and configurations\n\n"
-    "<!-- Generated from the tables that read these files. Do not edit: `whist study reference > docs/study.md`. -->\n\n"
+    "<!-- Generated from the tables that read these files. Do not edit: src/study/table_test.c compares it and writes "
+    "it anew. "
+    "-->\n\n"
     "A study is what the partners agreed. It is one YAML file without local paths; the SHA-256 of its bytes\n"
     "names it, and every message carries that name. Sites and coordinators have configurations of their own, which\n"
     "stay where they are.\n\n"
     "Read strictly: an unknown key, a key that stands twice, an anchor, an alias, a tag and a second document\n"
     "are errors that name file, line and column. A file has at most 1 MiB, 16 levels and 100,000 values, in UTF-8.\n"
     "Times are written `500ms`, `30s`, `10m`, `2h`, `1d`; sizes `4096`, `64KiB`, `512MiB`, `10GiB`.\n\n";
+
+static const char closing[] =
+    "## How it is made\n\n"
+    "The room `study` hides how text becomes checked values. A row of a table (src/study/table.h) says what a key is\n"
+    "called, what may stand there, what it means when it is left out, where the value goes and why it exists; the\n"
+    "same rows read files, refuse mistakes, complete words and write this page.\n\n"
+    "| file | what it does |\n| --- | --- |\n"
+    "| yaml | libyaml's events as a small bounded tree that knows lines and columns |\n"
+    "| table, table_value, table_doc | the reader by tables, single values, Markdown |\n"
+    "| study_table, study_read | the keys of a study, and those with a form of their own |\n"
+    "| study_check | keys that do not fit together; `whist_fed_plan_check` and `whist_schema_features` do the rest |\n"
+    "| study, pins, policy | the study as an object, keys of its actors, a site's demands |\n"
+    "| config | configurations of sites and coordinators |\n"
+    "| registry, machine, selftest | all names, benches and self-tests of the library |\n";
 
 static whist_status metrics_section(whist_text_fn *emit, void *user)
 {
@@ -44,9 +60,11 @@ static whist_status reference(whist_text_fn *emit, void *user)
     WH_TRY(wh_table_reference("Site configuration",
                               "Local to a site; relative paths begin at the folder of the configuration file.",
                               wh_site_config_table, emit, user));
-    return wh_table_reference("Coordinator configuration",
+    WH_TRY(wh_table_reference("Coordinator configuration",
                               "Local to the coordinator; relative paths begin at the folder of the configuration file.",
-                              wh_coordinator_config_table, emit, user);
+                              wh_coordinator_config_table, emit, user));
+    emit(user, closing);
+    return WHIST_OK;
 }
 
 void whist_study_reference(whist_text_fn *emit, void *user)

@@ -81,6 +81,9 @@ static whist_status make_plan(whist_study *study)
     plan->pooled_moments = file->data.schema.standardize == WHIST_STANDARDIZE_POOLED;
     plan->stop_early = file->early_stopping.patience > 0;
     plan->stop_patience = file->early_stopping.patience;
+    memcpy(plan->coordinator.name, file->coordinator.name, sizeof plan->coordinator.name);
+    memcpy(plan->coordinator.pin, file->coordinator.key.pin, sizeof plan->coordinator.pin);
+    plan->coordinator.pinned = file->coordinator.key.pinned;
     plan->sites = file->sites.sites;
     plan->n_sites = file->sites.n;
     plan->parties = file->parties.sites;
@@ -213,9 +216,9 @@ whist_status whist_study_open_data(const whist_study *study, const char *folder,
 {
     WH_ENSURE(study && folder && out, WHIST_E_ARG);
     const whist_fed_plan *plan = &study->plan;
-    const char **names;
-    WH_TRY(wh_alloc((void **)(uintptr_t)&names, plan->n_sites, 2 * sizeof *names));
-    WH_AUTO(wh_owned) owned = (void *)(uintptr_t)names;
+    WH_AUTO(wh_owned) owned = NULL;
+    WH_TRY(wh_alloc(&owned, plan->n_sites, 2 * sizeof(char *)));
+    const char **names = owned;
     const char **files = names + plan->n_sites;
     for (size_t i = 0; i < plan->n_sites; i++) {
         names[i] = plan->sites[i].name;

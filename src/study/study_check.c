@@ -106,13 +106,15 @@ static whist_status check_data(const wh_study_file *file, const place *p)
     const whist_schema *schema = &file->data.schema;
     WH_TRY(check_columns(file, p));
     if (schema->standardize == WHIST_STANDARDIZE_POOLED && !can_standardize(&file->data))
-        REFUSE(p, "data.standardize", "pooled standardisation needs a column of type real: take none, or a real column");
+        REFUSE(p, "data.standardize",
+               "pooled standardisation needs a column of type real: take none, or a real column");
     if (schema->format == WHIST_DATA_CSV && file->data.columns.n == 0)
         REFUSE(p, "data", "a CSV table needs columns: name and type of each");
     if (*schema->split_file && schema->test_fraction > 0)
         REFUSE(p, "data.split.test_fraction", "the split file names the test rows already: leave out test_fraction");
     if (schema->partition == WHIST_PARTITION_SPLIT && !*schema->split_file)
-        REFUSE(p, "data.partition.kind", "partition split takes the sites from a split file: name it in data.split.file");
+        REFUSE(p, "data.partition.kind",
+               "partition split takes the sites from a split file: name it in data.split.file");
     if (file->data.schema.n_class_weights && schema->task != WHIST_TASK_BINARY && schema->task != WHIST_TASK_CLASSES)
         REFUSE(p, "data.class_weights", "class weights need classes; the task is %s", task_name(schema->task));
     if (schema->class_weights_balanced && schema->task != WHIST_TASK_BINARY && schema->task != WHIST_TASK_CLASSES)
@@ -127,8 +129,10 @@ static whist_status check_site_files(const wh_study_file *file, const place *p)
     for (size_t i = 0; i < file->sites.n; i++) {
         (void)snprintf(path, sizeof path, "sites.%zu", i);
         if (file->sites.files[i] && schema->partition != WHIST_PARTITION_FILE)
-            REFUSE(p, path, "site %s names a file, but data.partition says how one shared file is dealt out: leave "
-                   "out file, or take partition kind file", file->sites.sites[i].name);
+            REFUSE(p, path,
+                   "site %s names a file, but data.partition says how one shared file is dealt out: leave "
+                   "out file, or take partition kind file",
+                   file->sites.sites[i].name);
         bool needs = schema->partition == WHIST_PARTITION_FILE && schema->format == WHIST_DATA_CSV && !*schema->file;
         if (needs && !file->sites.files[i])
             REFUSE(p, path, "site %s has no file: name it here, or one name for all sites in data.file",

@@ -33,6 +33,20 @@ typedef struct wh_site_list {
     size_t n;
 } wh_site_list;
 
+/* What the site tables fill. */
+typedef struct wh_site_file {
+    char name[WHIST_NAME_SIZE];
+    char file[128];
+    struct {
+        uint8_t pin[32];
+        bool pinned;
+    } key;
+} wh_site_file;
+typedef struct wh_site_count {
+    uint32_t count;
+    char prefix[32];
+} wh_site_count;
+
 typedef struct wh_study_file {
     uint32_t version;
     char name[WHIST_NAME_SIZE];
@@ -54,6 +68,7 @@ typedef struct wh_study_file {
     struct {
         uint32_t patience; /* 0: off */
     } early_stopping;
+    wh_site_file coordinator; /* no file */
     wh_site_list sites, parties;
 } wh_study_file;
 
@@ -61,28 +76,13 @@ extern const wh_key wh_study_table[];
 extern const wh_key wh_study_site_table[];  /* one entry of `sites` */
 extern const wh_key wh_study_count_table[]; /* sites: {count, prefix} */
 
-/* What the site tables fill. */
-typedef struct wh_site_file {
-    char name[WHIST_NAME_SIZE];
-    char file[128];
-    struct {
-        uint8_t pin[32];
-        bool pinned;
-    } key;
-} wh_site_file;
-typedef struct wh_site_count {
-    uint32_t count;
-    char prefix[32];
-} wh_site_count;
-
 /* Readers of OTHER rows. */
 wh_key_read_fn wh_read_version, wh_read_optional_real, wh_read_class_weights, wh_read_sites, wh_read_parties,
     wh_read_pin;
 
 /* WHIST_E_UNSUPPORTED or WHIST_E_FORMAT with place, reason and the change to make, where keys that are good
  * alone do not fit together. */
-WH_MUST_CHECK whist_status wh_study_check_file(const wh_study_file *file, const wh_yaml *root,
-                                               const wh_reader *reader);
+WH_MUST_CHECK whist_status wh_study_check_file(const wh_study_file *file, const wh_yaml *root, const wh_reader *reader);
 
 /* Moves what the columns hold into file->data.schema. */
 WH_MUST_CHECK whist_status wh_study_schema_finish(wh_data_file *data, wh_arena *arena);

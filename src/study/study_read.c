@@ -54,8 +54,8 @@ whist_status wh_read_pin(void *field, const wh_key *key, const wh_yaml *node, co
     WH_TRY(wh_key_scalar(key, node, reader));
     bool good = strncmp(node->text, "sha256:", 7) == 0 && strlen(node->text) == 7 + 64;
     if (!good || wh_unhex(out.pin, node->text + 7, 32) != WHIST_OK)
-        WH_READER_FAIL(WHIST_E_FORMAT, reader, node, "%s: sha256: and 64 hex digits are wanted, not '%.80s'",
-                       key->name, node->text);
+        WH_READER_FAIL(WHIST_E_FORMAT, reader, node, "%s: sha256: and 64 hex digits are wanted, not '%.80s'", key->name,
+                       node->text);
     memcpy(field, &out, sizeof out);
     return WHIST_OK;
 }
@@ -72,7 +72,7 @@ static int by_pin(const void *a, const void *b)
 {
     const whist_fed_site *const *x = a, *const *y = b;
     if ((*x)->pinned != (*y)->pinned) return (*x)->pinned ? -1 : 1;
-    return memcmp((*x)->pin, (*y)->pin, sizeof (*x)->pin);
+    return memcmp((*x)->pin, (*y)->pin, sizeof(*x)->pin);
 }
 
 /* A name or a key that two sites share would let one of them speak for the other. */

@@ -74,7 +74,7 @@ static const wh_key synthetic_table[] = {
 };
 
 static const wh_key data_table[] = {
-    {"set", WH_KEY_TEXT, SCHEMA(set), "", .rule = wh_rule_word,
+    {"set", WH_KEY_TEXT, SCHEMA(set), "", .rule = wh_rule_set,
      .doc = "Name of the data set, for `whist data get` and for people."},
     {"format", WH_KEY_CHOICE, SCHEMA(format), "csv", .choices = "csv|idx|synthetic",
      .doc = "CSV tables, IDX images, or a seeded made-up cohort with the same columns."},
@@ -86,8 +86,8 @@ static const wh_key data_table[] = {
     {"skip_lines", WH_KEY_INT, DATA(skip_lines), "0", 0, 1000, .doc = "Lines before the header or the first row."},
     {"header", WH_KEY_BOOL, SCHEMA(header), "true",
      .doc = "The first line names the columns; they are then found by name, in any order."},
-    {"missing", WH_KEY_TEXTS, .offset = offsetof(wh_data_file, missing), .size = 64, "", 0, 64,
-     .type = "list of texts", .doc = "Texts that mean \"no value\"; an empty field always does."},
+    {"missing", WH_KEY_TEXTS, .offset = offsetof(wh_data_file, missing), .size = 64, "", 0, 64, .type = "list of texts",
+     .doc = "Texts that mean \"no value\"; an empty field always does."},
     {"rows_with_missing", WH_KEY_CHOICE, SCHEMA(rows_with_missing), "refuse", .choices = "drop|refuse|mean",
      .doc = "A row with a missing value is left out, stops the site with an error, or gets the mean of the site's "
             "training rows. A column's own `fill` comes first."},
@@ -146,6 +146,14 @@ const wh_key wh_study_site_table[] = {
     {0},
 };
 
+static const wh_key coordinator_table[] = {
+    {"name", WH_KEY_TEXT, AT(wh_site_file, name), "coordinator", .rule = wh_rule_actor,
+     .doc = "Name in its certificate."},
+    {"key", WH_KEY_OTHER, AT(wh_site_file, key), "", .read = wh_read_pin, .type = "`sha256:` and 64 hex digits",
+     .doc = "SHA-256 of its public key. Put in by `whist provision`."},
+    {0},
+};
+
 const wh_key wh_study_count_table[] = {
     {"count", WH_KEY_INT, AT(wh_site_count, count), NULL, 1, 1e6, .doc = "Number of sites of a simulation."},
     {"prefix", WH_KEY_TEXT, AT(wh_site_count, prefix), "site-", .rule = wh_rule_word,
@@ -166,10 +174,11 @@ const wh_key wh_study_table[] = {
      .doc = "What is trained."},
     {"learner", WH_KEY_PART, .offset = offsetof(wh_study_file, learner), .fallback = NULL, .parts = &wh_learner_parts,
      .doc = "How a site makes an update from the model and its rows."},
-    {"strategy", WH_KEY_PART, .offset = offsetof(wh_study_file, strategy), .fallback = NULL, .parts = &wh_strategy_parts,
-     .doc = "How the sum of updates becomes the next model."},
-    {"protection", WH_KEY_PART, .offset = offsetof(wh_study_file, protection), .fallback = "none", .parts = &wh_protection_parts,
-     .sub = fixed_table, .doc = "How updates are kept secret on their way into the sum."},
+    {"strategy", WH_KEY_PART, .offset = offsetof(wh_study_file, strategy), .fallback = NULL,
+     .parts = &wh_strategy_parts, .doc = "How the sum of updates becomes the next model."},
+    {"protection", WH_KEY_PART, .offset = offsetof(wh_study_file, protection), .fallback = "none",
+     .parts = &wh_protection_parts, .sub = fixed_table,
+     .doc = "How updates are kept secret on their way into the sum."},
     {"rounds", WH_KEY_INT, STUDY(rounds), NULL, 1, 1e6, .doc = "Number of rounds."},
     {"sampling", WH_KEY_MAP, .fallback = "", .sub = sampling_table, .doc = "Which sites take part in a round."},
     {"timeouts", WH_KEY_MAP, .fallback = "", .sub = timeouts_table, .doc = "How long to wait."},
@@ -180,10 +189,13 @@ const wh_key wh_study_table[] = {
     {"evaluate_every", WH_KEY_INT, STUDY(evaluate_every), "1", 0, 1e6,
      .doc = "Rounds from one evaluation to the next; the last model is always evaluated; 0: only the last."},
     {"early_stopping", WH_KEY_MAP, .fallback = "", .sub = stopping_table, .doc = "End before the last round."},
-    {"sites", WH_KEY_OTHER, .offset = offsetof(wh_study_file, sites), .fallback = NULL, 1, 100000, .sub = wh_study_site_table,
-     .read = wh_read_sites, .type = "list of sites, or {count, prefix}", .doc = "Who takes part."},
-    {"parties", WH_KEY_OTHER, .offset = offsetof(wh_study_file, parties), .fallback = "", 0, 64, .sub = wh_study_site_table,
-     .read = wh_read_parties, .type = "list of {name, key}",
+    {"coordinator", WH_KEY_MAP, .offset = offsetof(wh_study_file, coordinator), .fallback = "",
+     .sub = coordinator_table, .doc = "Whom the sites connect to."},
+    {"sites", WH_KEY_OTHER, .offset = offsetof(wh_study_file, sites), .fallback = NULL, 1, 100000,
+     .sub = wh_study_site_table, .read = wh_read_sites, .type = "list of sites, or {count, prefix}",
+     .doc = "Who takes part."},
+    {"parties", WH_KEY_OTHER, .offset = offsetof(wh_study_file, parties), .fallback = "", 0, 64,
+     .sub = wh_study_site_table, .read = wh_read_parties, .type = "list of {name, key}",
      .doc = "Third parties that hold no data, for a protection that needs them."},
     {0},
 };

@@ -106,8 +106,7 @@ static whist_status find_part(wh_part_info *out, const wh_key *key, const char *
 }
 
 /* [64, 64] as the text that settings take. */
-static whist_status option_list(char *out, size_t size, const wh_yaml *node, const char *name,
-                                const wh_reader *reader)
+static whist_status option_list(char *out, size_t size, const wh_yaml *node, const char *name, const wh_reader *reader)
 {
     size_t at = (size_t)snprintf(out, size, "[");
     for (const wh_yaml *item = node->first; item; item = item->next) {
@@ -133,8 +132,7 @@ static whist_status read_option(whist_settings *settings, const whist_option *op
         WH_TRY(wh_key_scalar(&(wh_key){.name = option->name}, node, reader));
     }
     whist_status status = whist_settings_set(settings, option->name, text);
-    return status == WHIST_OK ? status
-                              : wh_fail_context(status, "%s:%u:%u: ", reader->name, node->line, node->column);
+    return status == WHIST_OK ? status : wh_fail_context(status, "%s:%u:%u: ", reader->name, node->line, node->column);
 }
 
 static whist_status read_options(whist_settings *settings, const whist_option *options, const wh_yaml *map,
@@ -179,7 +177,8 @@ static whist_status read_part(void *object, const wh_key *key, const wh_yaml *no
 static whist_status read_maps(void *field, const wh_key *key, const wh_yaml *node, const wh_reader *reader)
 {
     if (node->kind != WH_YAML_LIST)
-        WH_READER_FAIL(WHIST_E_FORMAT, reader, node, "%s: a list is wanted here: lines that begin with '- '", key->name);
+        WH_READER_FAIL(WHIST_E_FORMAT, reader, node, "%s: a list is wanted here: lines that begin with '- '",
+                       key->name);
     if ((double)node->n < key->min || (double)node->n > key->max)
         WH_READER_FAIL(WHIST_E_FORMAT, reader, node, "%s: %zu entries are outside %g … %g", key->name, node->n,
                        key->min, key->max);
@@ -196,9 +195,7 @@ static whist_status read_key(void *object, const wh_key *key, const wh_yaml *nod
 {
     void *field = field_of(object, key);
     switch (key->kind) {
-    case WH_KEY_MAP:
-        WH_TRY(want_map(key, node, reader));
-        return wh_table_read(field, key->sub, node, reader);
+    case WH_KEY_MAP: WH_TRY(want_map(key, node, reader)); return wh_table_read(field, key->sub, node, reader);
     case WH_KEY_MAPS: return read_maps(field, key, node, reader);
     case WH_KEY_PART: return read_part(object, key, node, reader);
     case WH_KEY_OTHER: return key->read(field, key, node, reader);
@@ -209,8 +206,7 @@ static whist_status read_key(void *object, const wh_key *key, const wh_yaml *nod
 /* A key that is left out: its fallback is read as if it stood there. */
 static whist_status fall_back(void *object, const wh_key *key, const wh_yaml *map, const wh_reader *reader)
 {
-    if (!key->fallback)
-        WH_READER_FAIL(WHIST_E_FORMAT, reader, map, "the key '%s' is missing: %s", key->name, key->doc);
+    if (!key->fallback) WH_READER_FAIL(WHIST_E_FORMAT, reader, map, "the key '%s' is missing: %s", key->name, key->doc);
     wh_yaml node = {.line = map->line, .column = map->column, .text = key->fallback};
     if (key->kind == WH_KEY_MAP) {
         node.kind = WH_YAML_MAP;

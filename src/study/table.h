@@ -59,8 +59,8 @@ typedef struct wh_part_kind {
 } wh_part_kind;
 
 typedef struct wh_reader {
-    const char *name;     /* of the file, for error texts */
-    const char *folder;   /* where relative paths begin; NULL: paths stay as they are */
+    const char *name;   /* of the file, for error texts */
+    const char *folder; /* where relative paths begin; NULL: paths stay as they are */
     wh_arena *arena;
 } wh_reader;
 
@@ -100,8 +100,7 @@ whist_status wh_reader_fail(whist_status code, const wh_reader *reader, const wh
 
 /* For readers of their own: one value, checked like a row of a table. */
 WH_MUST_CHECK whist_status wh_key_real(double *out, const wh_key *key, const wh_yaml *node, const wh_reader *reader);
-WH_MUST_CHECK whist_status wh_key_texts(wh_texts *out, const wh_key *key, const wh_yaml *node,
-                                        const wh_reader *reader);
+WH_MUST_CHECK whist_status wh_key_texts(wh_texts *out, const wh_key *key, const wh_yaml *node, const wh_reader *reader);
 /* WHIST_E_FORMAT unless node is a scalar with something in it. */
 WH_MUST_CHECK whist_status wh_key_scalar(const wh_key *key, const wh_yaml *node, const wh_reader *reader);
 
@@ -111,6 +110,7 @@ const char *wh_nearest_choice(char out[64], const char *choices, const char *nam
 
 /* ---- Rules ---- */
 wh_key_rule wh_rule_word;      /* [a-z0-9-] */
+wh_key_rule wh_rule_set;       /* [a-z0-9_-] */
 wh_key_rule wh_rule_actor;     /* a name that a certificate can carry */
 wh_key_rule wh_rule_file;      /* a bare file name */
 wh_key_rule wh_rule_line;      /* no control characters */

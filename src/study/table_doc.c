@@ -125,7 +125,8 @@ static whist_status emit_subs(writer *w, const char *path, const wh_key *table)
     for (const wh_key *key = table; key->name; key++) {
         if (!key->sub && key->kind != WH_KEY_PART) continue;
         char below[128];
-        (void)snprintf(below, sizeof below, "%s%s%s", path, *path ? "." : "", key->name);
+        int len = snprintf(below, sizeof below, "%s%s%s", path, *path ? "." : "", key->name);
+        if (len < 0 || (size_t)len >= sizeof below) return WHIST_E_RANGE;
         bool list = key->kind == WH_KEY_MAPS || key->kind == WH_KEY_OTHER;
         SAY(w, "### `%s`%s\n\n%s\n\n", below, list ? " (each entry)" : "", key->doc);
         if (key->sub) WH_TRY(emit_rows(w, key->sub));
@@ -135,8 +136,7 @@ static whist_status emit_subs(writer *w, const char *path, const wh_key *table)
     return WHIST_OK;
 }
 
-whist_status wh_table_reference(const char *title, const char *intro, const wh_key *table, wh_emit_fn *emit,
-                                void *user)
+whist_status wh_table_reference(const char *title, const char *intro, const wh_key *table, wh_emit_fn *emit, void *user)
 {
     WH_AUTO(writer) w = {emit, user, WH_BUF_EMPTY};
     SAY(&w, "## %s\n\n%s\n\n", title, intro);
@@ -148,7 +148,8 @@ static whist_status emit_names(writer *w, const char *path, const wh_key *table)
 {
     for (const wh_key *key = table; key->name; key++) {
         char name[128];
-        (void)snprintf(name, sizeof name, "%s%s%s", path, *path ? "." : "", key->name);
+        int len = snprintf(name, sizeof name, "%s%s%s", path, *path ? "." : "", key->name);
+        if (len < 0 || (size_t)len >= sizeof name) return WHIST_E_RANGE;
         w->emit(w->user, name);
         if (key->sub) WH_TRY(emit_names(w, name, key->sub));
     }

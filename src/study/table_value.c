@@ -1,7 +1,6 @@
 /* study/table_value.c: single values and lists of values, each refused in words that say what is allowed. */
 #include "study/table_value.h"
 
-#include "base/file.h"
 #include "codec/real.h"
 
 #include <math.h>
@@ -49,8 +48,8 @@ static whist_status read_path(char *out, const wh_key *key, const wh_yaml *node,
     int len = snprintf(out, key->size, "%s%s%s", beside ? reader->folder : "", beside ? "/" : "", node->text);
     if (len < 0 || (size_t)len >= key->size) {
         out[0] = 0;
-        WH_READER_FAIL(WHIST_E_FORMAT, reader, node, "%s: the path with its folder is longer than %zu bytes",
-                       key->name, key->size - 1);
+        WH_READER_FAIL(WHIST_E_FORMAT, reader, node, "%s: the path with its folder is longer than %zu bytes", key->name,
+                       key->size - 1);
     }
     return WHIST_OK;
 }
@@ -85,12 +84,12 @@ static whist_status read_int(void *out, const wh_key *key, const wh_yaml *node, 
         WH_READER_FAIL(WHIST_E_FORMAT, reader, node, "%s: a whole number is wanted, not '%.40s'", key->name,
                        node->text);
     if ((double)number < key->min || (double)number > key->max)
-        WH_READER_FAIL(WHIST_E_FORMAT, reader, node, "%s: %lld is outside %.17g … %.17g", key->name,
-                       (long long)number, key->min, key->max);
+        WH_READER_FAIL(WHIST_E_FORMAT, reader, node, "%s: %lld is outside %.17g … %.17g", key->name, (long long)number,
+                       key->min, key->max);
     switch (key->size) {
     case 4: *(uint32_t *)out = (uint32_t)number; break;
     case 8: *(uint64_t *)out = (uint64_t)number; break;
-    default: WH_CHECK(!"size of an integer field");
+    default: WH_CHECK(key->size == 4 || key->size == 8);
     }
     return WHIST_OK;
 }
@@ -113,8 +112,7 @@ static whist_status read_bool(bool *out, const wh_key *key, const wh_yaml *node,
 {
     WH_TRY(wh_key_scalar(key, node, reader));
     if (strcmp(node->text, "true") != 0 && strcmp(node->text, "false") != 0)
-        WH_READER_FAIL(WHIST_E_FORMAT, reader, node, "%s: true or false is wanted, not '%.40s'", key->name,
-                       node->text);
+        WH_READER_FAIL(WHIST_E_FORMAT, reader, node, "%s: true or false is wanted, not '%.40s'", key->name, node->text);
     *out = node->text[0] == 't';
     return WHIST_OK;
 }
@@ -183,8 +181,7 @@ static whist_status read_unit(uint64_t *out, const wh_key *key, const wh_yaml *n
         WH_READER_FAIL(WHIST_E_FORMAT, reader, node, "%s: %s is wanted, not '%.40s'", key->name, wanted, node->text);
     number *= u->factor;
     if (number < key->min || number > key->max)
-        WH_READER_FAIL(WHIST_E_FORMAT, reader, node, "%s: '%.40s' is outside %s", key->name, node->text,
-                       key->type);
+        WH_READER_FAIL(WHIST_E_FORMAT, reader, node, "%s: '%.40s' is outside %s", key->name, node->text, key->type);
     *out = (uint64_t)llround(number);
     return WHIST_OK;
 }
@@ -197,8 +194,8 @@ static whist_status read_duration(uint64_t *out, const wh_key *key, const wh_yam
 
 static whist_status read_bytes(uint64_t *out, const wh_key *key, const wh_yaml *node, const wh_reader *reader)
 {
-    static const unit units[] = {
-        {"", 1}, {"B", 1}, {"KiB", 1024}, {"MiB", 0x1p20}, {"GiB", 0x1p30}, {"TiB", 0x1p40}, {NULL, 0}};
+    static const unit units[] = {{"", 1},         {"B", 1},        {"KiB", 1024}, {"MiB", 0x1p20},
+                                 {"GiB", 0x1p30}, {"TiB", 0x1p40}, {NULL, 0}};
     return read_unit(out, key, node, reader, units, "a size like 4096, 64KiB, 512MiB or 10GiB");
 }
 
@@ -214,7 +211,7 @@ whist_status wh_value_read(void *field, const wh_key *key, const wh_yaml *node, 
     case WH_KEY_DURATION: return read_duration(field, key, node, reader);
     case WH_KEY_BYTES: return read_bytes(field, key, node, reader);
     case WH_KEY_TEXTS: return wh_key_texts(field, key, node, reader);
-    default: WH_CHECK(!"kind of a single value"); return WHIST_E_ARG;
+    default: WH_CHECK(key->kind < WH_KEY_MAP); return WHIST_E_ARG;
     }
 }
 
@@ -229,8 +226,12 @@ static bool all_of(const char *text, const char *more)
 
 const char *wh_rule_word(const char *text)
 {
-    return *text && *text != '-' && all_of(text, "-") ? NULL
-                                                             : "must consist of lower-case letters, digits and '-'";
+    return *text && *text != '-' && all_of(text, "-") ? NULL : "must consist of lower-case letters, digits and '-'";
+}
+
+const char *wh_rule_set(const char *text)
+{
+    return *text && all_of(text, "-_") ? NULL : "must consist of lower-case letters, digits, '-' and '_'";
 }
 
 /* As in certificates: the name is what a site's certificate carries. */

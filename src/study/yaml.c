@@ -90,9 +90,9 @@ static whist_status refuse_twins(const builder *b, const wh_yaml *map)
 {
     size_t slots = 8;
     while (slots < 2 * map->n) slots *= 2;
-    const wh_yaml **seen;
-    WH_TRY(WH_NEW(&seen, slots));
-    WH_AUTO(wh_owned) owned = (void *)(uintptr_t)seen;
+    WH_AUTO(wh_owned) owned = NULL;
+    WH_TRY(wh_alloc(&owned, slots, sizeof(wh_yaml *)));
+    const wh_yaml **seen = owned;
     for (const wh_yaml *child = map->first; child; child = child->next) {
         size_t at = (size_t)hash_text(child->key) & (slots - 1);
         for (; seen[at]; at = (at + 1) & (slots - 1))
@@ -192,8 +192,7 @@ static whist_status document(wh_yaml **out, builder *b)
 
 whist_status wh_yaml_read(wh_yaml **out, wh_arena *arena, whist_bytes text, const char *name)
 {
-    if (text.len > WH_YAML_MAX_BYTES)
-        WH_FAIL(WHIST_E_RANGE, "%s: longer than %d bytes", name, WH_YAML_MAX_BYTES);
+    if (text.len > WH_YAML_MAX_BYTES) WH_FAIL(WHIST_E_RANGE, "%s: longer than %d bytes", name, WH_YAML_MAX_BYTES);
     if (text.len >= 3 && memcmp(text.data, "\xEF\xBB\xBF", 3) == 0) { /* some editors begin UTF-8 so */
         text.data += 3;
         text.len -= 3;

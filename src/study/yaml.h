@@ -19,15 +19,15 @@ typedef enum wh_yaml_kind { WH_YAML_SCALAR, WH_YAML_LIST, WH_YAML_MAP } wh_yaml_
 typedef struct wh_yaml wh_yaml;
 struct wh_yaml {
     wh_yaml_kind kind;
-    bool plain;                   /* a scalar without quotes, where ~ and null mean "no value" */
-    bool flow;                    /* a list or map written as [..] or {..} */
-    const char *key;              /* in a map, else NULL */
+    bool plain;      /* a scalar without quotes, where ~ and null mean "no value" */
+    bool flow;       /* a list or map written as [..] or {..} */
+    const char *key; /* in a map, else NULL */
     unsigned key_line, key_column;
-    unsigned line, column;        /* where the value begins */
-    unsigned last_line;           /* the last line that holds a part of it */
-    const char *text;             /* of a scalar, without zero bytes inside; "" for others */
-    wh_yaml *first, *next;        /* children, siblings */
-    size_t n;                     /* children */
+    unsigned line, column; /* where the value begins */
+    unsigned last_line;    /* the last line that holds a part of it */
+    const char *text;      /* of a scalar, without zero bytes inside; "" for others */
+    wh_yaml *first, *next; /* children, siblings */
+    size_t n;              /* children */
 };
 
 /* Reads one document whose root is a map. All nodes live in the arena. `name` stands in error texts

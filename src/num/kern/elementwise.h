@@ -198,11 +198,28 @@ static float ew_sum(const float *x, size_t n)
     return ew_tree(part);
 }
 
+static size_t ew_used_columns(uint32_t *restrict list, const float *restrict x, size_t ldx, size_t m, size_t n)
+{
+    enum { WIDTH = 64 };
+    size_t count = 0;
+    for (size_t from = 0; from < n; from += WIDTH) {
+        size_t width = n - from < WIDTH ? n - from : WIDTH;
+        uint32_t seen[WIDTH] = {0};
+        for (size_t i = 0; i < m; i++)
+            for (size_t j = 0; j < width; j++) seen[j] |= bits_of(x[i * ldx + from + j]);
+        for (size_t j = 0; j < width; j++) {
+            list[count] = (uint32_t)(from + j); /* count <= from + j: there is room */
+            count += (seen[j] << 1) != 0;       /* the sign of a zero does not count */
+        }
+    }
+    return count;
+}
+
 /* The rows of the table that every instruction set fills from this file. */
 #define EW_TABLE                                                                                                       \
     .axpy = ew_axpy, .scale = ew_scale, .add = ew_add, .add_difference = ew_add_difference, .dot = ew_dot,             \
     .sum = ew_sum, .exp = ew_exp, .log = ew_log, .sigmoid = ew_sigmoid, .tanh = ew_tanh, .relu = ew_relu,              \
     .relu_back = ew_relu_back, .sigmoid_back = ew_sigmoid_back, .tanh_back = ew_tanh_back, .add_rows = ew_add_rows,    \
-    .sum_rows = ew_sum_rows
+    .sum_rows = ew_sum_rows, .used_columns = ew_used_columns
 
 #endif

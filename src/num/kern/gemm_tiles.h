@@ -3,7 +3,8 @@
  * The file that includes this defines, for its vectors of V_LANES floats:
  *   vec, mask, v_zero, v_set1(x), v_load(p), v_load_mask(mask, p), v_store(p, v), v_store_mask(p, mask, v),
  *   v_fma(a, b, c) = a b + c, v_mul, v_add, v_mask(n) (the first n lanes), and
- *   BN_ROWS (rows of a gemm_bn tile), NT_ROWS, NT_COLS (of a gemm_nt tile), v_tree(part) (see v_tree there).
+ *   BN_ROWS (rows of a gemm_bn tile), NT_ROWS, NT_COLS (of a gemm_nt tile), v_tree(part) (sixteen partial sums
+ *   become one), and maybe V_TREE_TILE(c, ldc, sums) (the same for a whole gemm_nt tile at once).
  *
  * gemm_bn: a tile of C, BN_ROWS x 2 vectors, is kept in registers while k runs; each step loads two vectors
  * of B and broadcasts BN_ROWS elements of A. Everything that is not a full tile runs with the same
@@ -25,41 +26,48 @@ TILE void finish(float *c, vec sum, mask part, bool full, wh_gemm_mode mode, vec
         v_store_mask(c, part, sum);
 }
 
-/* rows and vecs are constants where this is called: the loops over them disappear. */
-TILE void bn_tile(size_t rows, size_t vecs, bool full, mask part, float *restrict c, size_t ldc,
-                  const float *restrict a, size_t row_a, size_t col_a, const float *restrict b, size_t ldb, size_t k,
-                  wh_gemm_mode mode, vec alpha)
+/* What a list of indices picks: nothing, the k of the product, or the rows of C. */
+enum { PICK_NONE, PICK_K, PICK_M };
+
+/* rows, vecs, full and pick are constants where this is called: the loops and choices over them disappear. */
+TILE void bn_tile(size_t rows, size_t vecs, bool full, int pick, mask part, const uint32_t *restrict list,
+                  float *restrict c, size_t ldc, const float *restrict a, size_t row_a, size_t col_a,
+                  const float *restrict b, size_t ldb, size_t k, wh_gemm_mode mode, vec alpha)
 {
     vec sum[BN_ROWS][2];
+    size_t row[BN_ROWS];
 #pragma GCC unroll 16
-    for (size_t i = 0; i < rows; i++)
+    for (size_t i = 0; i < rows; i++) {
+        row[i] = pick == PICK_M ? list[i] : i;
 #pragma GCC unroll 2
         for (size_t j = 0; j < vecs; j++) sum[i][j] = v_zero();
+    }
     for (size_t l = 0; l < k; l++) {
-        vec b0 = full ? v_load(b) : v_load_mask(part, b);
-        vec b1 = vecs > 1 ? v_load(b + V_LANES) : v_zero();
+        const size_t at = pick == PICK_K ? list[l] : l;
+        const float *al = a + at * col_a, *bl = b + at * ldb;
+        vec b0 = full ? v_load(bl) : v_load_mask(part, bl);
+        vec b1 = vecs > 1 ? v_load(bl + V_LANES) : v_zero();
 #pragma GCC unroll 16
         for (size_t i = 0; i < rows; i++) {
-            vec x = v_set1(a[i * row_a]);
+            vec x = v_set1(al[row[i] * row_a]);
             sum[i][0] = v_fma(x, b0, sum[i][0]);
             if (vecs > 1) sum[i][1] = v_fma(x, b1, sum[i][1]);
         }
-        a += col_a;
-        b += ldb;
     }
 #pragma GCC unroll 16
     for (size_t i = 0; i < rows; i++)
 #pragma GCC unroll 2
-        for (size_t j = 0; j < vecs; j++) finish(c + i * ldc + j * V_LANES, sum[i][j], part, full, mode, alpha);
+        for (size_t j = 0; j < vecs; j++) finish(c + row[i] * ldc + j * V_LANES, sum[i][j], part, full, mode, alpha);
 }
 
-#define BN_ARGS c, ldc, a, row_a, col_a, b, ldb, k, mode, alpha
+#define BN_PARAMS                                                                                                      \
+    const uint32_t *restrict list, float *restrict c, size_t ldc, const float *restrict a, size_t row_a, size_t col_a, \
+        const float *restrict b, size_t ldb, size_t k, wh_gemm_mode mode, vec alpha
+#define BN_ARGS list, c, ldc, a, row_a, col_a, b, ldb, k, mode, alpha
 #define BN_CASE(rows)                                                                                                  \
-    case rows: bn_tile(rows, vecs, full, part, BN_ARGS); break
+    case rows: bn_tile(rows, vecs, full, pick, part, BN_ARGS); break
 
-TILE void bn_rows(size_t rows, size_t vecs, bool full, mask part, float *restrict c, size_t ldc,
-                  const float *restrict a, size_t row_a, size_t col_a, const float *restrict b, size_t ldb, size_t k,
-                  wh_gemm_mode mode, vec alpha)
+TILE void bn_rows(size_t rows, size_t vecs, bool full, int pick, mask part, BN_PARAMS)
 {
     switch (rows) {
         BN_CASE(1);
@@ -78,27 +86,26 @@ TILE void bn_rows(size_t rows, size_t vecs, bool full, mask part, float *restric
     }
 }
 
-static void bn_wide(size_t rows, float *restrict c, size_t ldc, const float *restrict a, size_t row_a, size_t col_a,
-                    const float *restrict b, size_t ldb, size_t k, wh_gemm_mode mode, vec alpha)
-{
-    bn_rows(rows, 2, true, v_mask(V_LANES), BN_ARGS);
-}
+/* One block of rows times one strip of columns; the six functions keep the code of the tiles apart. */
+#define BN_BLOCK(name, pick)                                                                                           \
+    static void name##_wide(size_t rows, BN_PARAMS)                                                                    \
+    {                                                                                                                  \
+        bn_rows(rows, 2, true, pick, v_mask(V_LANES), BN_ARGS);                                                        \
+    }                                                                                                                  \
+    static void name##_narrow(size_t rows, mask part, BN_PARAMS)                                                       \
+    {                                                                                                                  \
+        bn_rows(rows, 1, false, pick, part, BN_ARGS);                                                                  \
+    }
+BN_BLOCK(bn_none, PICK_NONE)
+BN_BLOCK(bn_k, PICK_K)
+BN_BLOCK(bn_m, PICK_M)
 
-static void bn_narrow(size_t rows, mask part, float *restrict c, size_t ldc, const float *restrict a, size_t row_a,
-                      size_t col_a, const float *restrict b, size_t ldb, size_t k, wh_gemm_mode mode, vec alpha)
+TILE void bn_block(int pick, size_t rows, size_t cols, BN_PARAMS)
 {
-    bn_rows(rows, 1, false, part, BN_ARGS);
-}
-
-/* One block of rows times one strip of columns. */
-TILE void bn_block(float *restrict c, size_t ldc, const float *restrict a, size_t row_a, size_t col_a,
-                   const float *restrict b, size_t ldb, size_t rows, size_t cols, size_t k, wh_gemm_mode mode,
-                   vec alpha)
-{
-    if (cols >= 2 * V_LANES)
-        bn_wide(rows, BN_ARGS);
-    else
-        bn_narrow(rows, v_mask(cols), BN_ARGS);
+    bool wide = cols >= 2 * V_LANES;
+    if (pick == PICK_NONE) wide ? bn_none_wide(rows, BN_ARGS) : bn_none_narrow(rows, v_mask(cols), BN_ARGS);
+    if (pick == PICK_K) wide ? bn_k_wide(rows, BN_ARGS) : bn_k_narrow(rows, v_mask(cols), BN_ARGS);
+    if (pick == PICK_M) wide ? bn_m_wide(rows, BN_ARGS) : bn_m_narrow(rows, v_mask(cols), BN_ARGS);
 }
 
 /* What the strip that starts at column j covers. */
@@ -108,26 +115,49 @@ TILE size_t bn_cols(size_t n, size_t j)
     return left >= 2 * V_LANES ? 2 * V_LANES : left >= V_LANES ? V_LANES : left;
 }
 
-/* With few k, B fits the first cache and C is walked row by row; else a strip of B is kept. */
-static void gemm_bn(float *restrict c, size_t ldc, const float *restrict a, size_t row_a, size_t col_a,
-                    const float *restrict b, size_t ldb, size_t m, size_t n, size_t k, wh_gemm_mode mode, float scale)
+/* The block of rows from i on, over the strip from column j on. */
+TILE void bn_at(int pick, size_t i, size_t j, size_t m, size_t n, BN_PARAMS)
 {
-    const vec alpha = v_set1(scale);
+    size_t rows = m - i < BN_ROWS ? m - i : BN_ROWS;
+    if (pick == PICK_M) {
+        list += i;
+    } else {
+        a += i * row_a;
+        c += i * ldc;
+    }
+    c += j;
+    b += j;
+    bn_block(pick, rows, bn_cols(n, j), BN_ARGS);
+}
+
+/* With few k, B fits the first cache and C is walked row by row; else a strip of B is kept. */
+TILE void bn_all(int pick, size_t m, size_t n, BN_PARAMS)
+{
     if (k * n <= 4096) {
-        for (size_t i = 0; i < m; i += BN_ROWS) {
-            size_t rows = m - i < BN_ROWS ? m - i : BN_ROWS;
-            for (size_t j = 0; j < n; j += bn_cols(n, j))
-                bn_block(c + i * ldc + j, ldc, a + i * row_a, row_a, col_a, b + j, ldb, rows, bn_cols(n, j), k, mode,
-                         alpha);
-        }
+        for (size_t i = 0; i < m; i += BN_ROWS)
+            for (size_t j = 0; j < n; j += bn_cols(n, j)) bn_at(pick, i, j, m, n, BN_ARGS);
         return;
     }
     for (size_t j = 0; j < n; j += bn_cols(n, j))
-        for (size_t i = 0; i < m; i += BN_ROWS) {
-            size_t rows = m - i < BN_ROWS ? m - i : BN_ROWS;
-            bn_block(c + i * ldc + j, ldc, a + i * row_a, row_a, col_a, b + j, ldb, rows, bn_cols(n, j), k, mode,
-                     alpha);
-        }
+        for (size_t i = 0; i < m; i += BN_ROWS) bn_at(pick, i, j, m, n, BN_ARGS);
+}
+
+static void gemm_bn(float *restrict c, size_t ldc, const float *restrict a, size_t row_a, size_t col_a,
+                    const float *restrict b, size_t ldb, size_t m, size_t n, size_t k, wh_gemm_mode mode, float scale)
+{
+    bn_all(PICK_NONE, m, n, NULL, c, ldc, a, row_a, col_a, b, ldb, k, mode, v_set1(scale));
+}
+
+static void gemm_pick_k(float *restrict c, size_t ldc, const float *restrict a, size_t lda, const float *restrict b,
+                        size_t ldb, size_t m, size_t n, const uint32_t *restrict list, size_t k)
+{
+    bn_all(PICK_K, m, n, list, c, ldc, a, lda, 1, b, ldb, k, WH_GEMM_PUT, v_zero());
+}
+
+static void gemm_pick_m(float *restrict c, size_t ldc, const float *restrict a, size_t lda, const float *restrict b,
+                        size_t ldb, const uint32_t *restrict list, size_t m, size_t n, size_t k, float alpha)
+{
+    bn_all(PICK_M, m, n, list, c, ldc, a, 1, lda, b, ldb, k, WH_GEMM_AXPY, v_set1(alpha));
 }
 
 /* ---- Dot products --------------------------------------------------------------------------- */
@@ -169,6 +199,12 @@ TILE void nt_tile(size_t rows, size_t cols, float *restrict c, size_t ldc, const
                     sum[i * cols + j][p] = v_fma(x, v_load_mask(part, b + j * ldb + l + skip), sum[i * cols + j][p]);
             }
         }
+#ifdef V_TREE_TILE
+    if (rows == NT_ROWS && cols == NT_COLS) {
+        V_TREE_TILE(c, ldc, sum);
+        return;
+    }
+#endif
 #pragma GCC unroll 8
     for (size_t i = 0; i < rows; i++)
 #pragma GCC unroll 8

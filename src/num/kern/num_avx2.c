@@ -42,5 +42,7 @@ const wh_num_kernels wh_num_kernels_avx2 = {
     .level = WH_CPU_AVX2,
     .gemm_bn = gemm_bn,
     .gemm_nt = gemm_nt,
+    .gemm_pick_k = gemm_pick_k,
+    .gemm_pick_m = gemm_pick_m,
     EW_TABLE,
 };

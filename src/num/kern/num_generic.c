@@ -30,10 +30,28 @@ static void gemm_nt(float *restrict c, size_t ldc, const float *restrict a, size
         for (size_t j = 0; j < n; j++) c[i * ldc + j] = ew_dot(a + i * lda, b + j * ldb, k);
 }
 
+static void gemm_pick_k(float *restrict c, size_t ldc, const float *restrict a, size_t lda, const float *restrict b,
+                        size_t ldb, size_t m, size_t n, const uint32_t *restrict list, size_t k)
+{
+    for (size_t i = 0; i < m; i++) {
+        memset(c + i * ldc, 0, n * sizeof *c);
+        for (size_t l = 0; l < k; l++) ew_axpy(c + i * ldc, b + list[l] * ldb, n, a[i * lda + list[l]]);
+    }
+}
+
+static void gemm_pick_m(float *restrict c, size_t ldc, const float *restrict a, size_t lda, const float *restrict b,
+                        size_t ldb, const uint32_t *restrict list, size_t m, size_t n, size_t k, float alpha)
+{
+    for (size_t i = 0; i < m; i++)
+        gemm_bn(c + list[i] * ldc, ldc, a + list[i], 1, lda, b, ldb, 1, n, k, WH_GEMM_AXPY, alpha);
+}
+
 const wh_num_kernels wh_num_kernels_generic = {
     .name = "generic",
     .level = WH_CPU_GENERIC,
     .gemm_bn = gemm_bn,
     .gemm_nt = gemm_nt,
+    .gemm_pick_k = gemm_pick_k,
+    .gemm_pick_m = gemm_pick_m,
     EW_TABLE,
 };

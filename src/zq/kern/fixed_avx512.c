@@ -6,10 +6,14 @@
 
 #include "zq/kern/fixed_words.h"
 
+/* Unoptimised, GCC makes a macro of the rounding, whose mask of ones changes its sign on the way. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wsign-conversion"
 static inline __m512d product(__m256 x, __m512d scale)
 {
     return _mm512_roundscale_pd(_mm512_mul_pd(_mm512_cvtps_pd(x), scale), 0); /* 0: to integer, half to even */
 }
+#pragma GCC diagnostic pop
 
 static inline __m512i larger(__m512i worst, __m512d v)
 {

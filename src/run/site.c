@@ -1,13 +1,13 @@
-/* fed/run_site.c: the loop of a site's (or third party's) process: asks, works, answers, waits, and tries again
+/* run/site.c: the loop of a site's (or third party's) process: asks, works, answers, waits, and tries again
  * when the coordinator cannot be reached. It connects outward only. */
 #include "base/clock.h"
 #include "base/log.h"
 #include "crypt/random.h"
-#include "fed/identity_files.h"
 #include "fed/link_http.h"
 #include "fed/node.h"
-#include "fed/release.h"
 #include "net/client.h"
+#include "run/identity_files.h"
+#include "run/release.h"
 
 #include <whist/run.h>
 
@@ -22,7 +22,7 @@ typedef struct connection {
     wh_identity_loaded identity;
     wh_client *client;
     wh_link_http link;
-    char address[300];
+    char address[WH_COORDINATOR_ADDRESS];
     int64_t reloaded_ms;
 } connection;
 
@@ -33,18 +33,6 @@ static void connection_clear(connection *c)
     wh_identity_clear(&c->identity);
 }
 WH_AUTO_CLEAR(connection, connection_clear)
-
-/* "https://host:port" → "host:port". */
-static whist_status read_address(char out[300], const char *url)
-{
-    static const char scheme[] = "https://";
-    if (!url || strncmp(url, scheme, strlen(scheme)) != 0)
-        WH_FAIL(WHIST_E_ARG, "the coordinator must be given as https://host:port, not '%s'", url ? url : "");
-    snprintf(out, 300, "%s", url + strlen(scheme));
-    size_t len = strlen(out);
-    if (len && out[len - 1] == '/') out[len - 1] = 0;
-    return WHIST_OK;
-}
 
 static whist_status make_client(wh_client **out, const connection *c, const wh_identity *identity)
 {
@@ -61,7 +49,7 @@ static whist_status connection_init(connection *c, const whist_site_run *run)
     *c = (connection){.run = run};
     if (!run->plan->coordinator.pinned)
         WH_FAIL(WHIST_E_UNSUPPORTED, "the study names no key for its coordinator: `whist provision` puts it there");
-    WH_TRY(read_address(c->address, run->coordinator));
+    WH_TRY(wh_coordinator_address(c->address, run->coordinator));
     WH_TRY(wh_identity_load(&c->identity, &run->identity));
     WH_TRY(make_client(&c->client, c, &c->identity.identity));
     char who[128];

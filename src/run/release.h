@@ -1,9 +1,9 @@
-/* fed/release.h: the log of what a site let out, and who allowed it.
+/* run/release.h: the log of what a site let out, and who allowed it.
  *
  * One signed, hash-chained log (codec/log.h) for each study, kept in the study's store. An entry is written in
  * the transaction that keeps the answer, before its first byte leaves. */
-#ifndef WH_FED_RELEASE_H
-#define WH_FED_RELEASE_H
+#ifndef WH_RUN_RELEASE_H
+#define WH_RUN_RELEASE_H
 
 #include "codec/log.h"
 #include "fed/link.h"
@@ -11,15 +11,18 @@
 
 #include <whist/run.h>
 
+/* How far the log has come is read from the store for every entry, so a transaction that rolls back takes its
+ * entry with it, whether or not anybody tells this object. */
 typedef struct wh_release {
     wh_store *store;
     const whist_crypt_key *key;
-    wh_log_state log;
+    wh_log_state empty; /* the log before its first entry: id and key */
     const whist_fed_plan *plan;
-    const char *site;
+    const char *site; /* name of the site or party in the study */
 } wh_release;
 
-/* Goes on with the log in the store, or begins it. WHIST_E_AUTH where it was begun with another key. */
+/* Goes on with the log in the store, or begins it. WHIST_E_AUTH where it was begun with another key, or where the
+ * study names another key for this site. run, plan and key outlive *out. */
 WH_MUST_CHECK whist_status wh_release_init(wh_release *out, wh_store *store, const whist_site_run *run,
                                            const whist_crypt_key *key);
 /* A wh_release_fn (node.h); user is a wh_release. Inside the caller's transaction. */

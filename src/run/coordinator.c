@@ -1,12 +1,12 @@
-/* fed/run_coordinator.c: the loop of the coordinator's process: ticks the machine, keeps the server going,
+/* run/coordinator.c: the loop of the coordinator's process: ticks the machine, keeps the server going,
  * reads certificates again, writes metrics, and lingers until the sites know that it is over. */
 #include "base/clock.h"
 #include "base/log.h"
-#include "fed/identity_files.h"
-#include "fed/metrics_out.h"
 #include "fed/result.h"
 #include "fed/serve.h"
 #include "net/server.h"
+#include "run/identity_files.h"
+#include "run/metrics_out.h"
 
 #include <whist/run.h>
 

@@ -1,6 +1,6 @@
-/* fed/metrics_out.h: the metrics of a run as files: DIR/metrics.csv and a TensorBoard event file. */
-#ifndef WH_FED_METRICS_OUT_H
-#define WH_FED_METRICS_OUT_H
+/* run/metrics_out.h: the metrics of a run as files: DIR/metrics.csv and a TensorBoard event file. */
+#ifndef WH_RUN_METRICS_OUT_H
+#define WH_RUN_METRICS_OUT_H
 
 #include "fed/store.h"
 

@@ -1,10 +1,11 @@
-/* fed/identity_files.c: files become a wh_identity. */
-#include "fed/identity_files.h"
+/* run/identity_files.c: files become a wh_identity. */
+#include "run/identity_files.h"
 
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -85,4 +86,15 @@ void wh_identity_clear(wh_identity_loaded *loaded)
     wh_buf_clear(&loaded->ca);
     wh_buf_clear(&loaded->crl);
     *loaded = (wh_identity_loaded){.certificate = WH_BUF_EMPTY};
+}
+
+whist_status wh_coordinator_address(char out[WH_COORDINATOR_ADDRESS], const char *url)
+{
+    static const char scheme[] = "https://";
+    if (!url || strncmp(url, scheme, strlen(scheme)) != 0 || strlen(url) - strlen(scheme) >= WH_COORDINATOR_ADDRESS)
+        WH_FAIL(WHIST_E_ARG, "the coordinator must be given as https://host:port, not '%.300s'", url ? url : "");
+    snprintf(out, WH_COORDINATOR_ADDRESS, "%s", url + strlen(scheme));
+    size_t len = strlen(out);
+    if (len && out[len - 1] == '/') out[len - 1] = 0;
+    return WHIST_OK;
 }

@@ -1,0 +1,180 @@
+/* cli/results.c: statistics over runs. A run's value is exact (sums over rows); only means and deviations over
+ * seeds are taken here. */
+#include "cli/results.h"
+
+#include "cli/file.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+static double value_of(const whist_metric_value *v)
+{
+    return v->den > 0 ? v->num / v->den : NAN;
+}
+
+static double mean_of_run(const whist_fed_result *run, size_t m)
+{
+    if (!run->sites) return value_of(&run->pooled.test[m]);
+    double sum = 0, n = 0;
+    for (size_t i = 0; i < run->n_sites; i++) {
+        double value = value_of(&run->sites[i].test[m]);
+        if (!isnan(value)) sum += value, n++;
+    }
+    return n > 0 ? sum / n : NAN;
+}
+
+typedef enum what { SITE, POOLED, MEAN } what;
+
+static double value_in(const whist_fed_result *run, what which, size_t m, size_t site)
+{
+    switch (which) {
+    case SITE: return run->sites && site < run->n_sites ? value_of(&run->sites[site].test[m]) : NAN;
+    case POOLED: return value_of(&run->pooled.test[m]);
+    default: return mean_of_run(run, m);
+    }
+}
+
+static cli_stat over_runs(const cli_results *r, what which, size_t m, size_t site)
+{
+    double sum = 0, squares = 0, n = 0;
+    for (size_t k = 0; k < r->n; k++) {
+        double value = value_in(&r->runs[k], which, m, site);
+        if (!isnan(value)) sum += value, n++;
+    }
+    cli_stat stat = {.mean = n > 0 ? sum / n : NAN, .sd = NAN};
+    for (size_t k = 0; k < r->n; k++) {
+        double d = value_in(&r->runs[k], which, m, site) - stat.mean;
+        if (!isnan(d)) squares += d * d;
+    }
+    if (n > 1) stat.sd = sqrt(squares / (n - 1));
+    const whist_fed_result *last = &r->runs[r->n - 1];
+    if (which == SITE && last->sites && site < last->n_sites) stat.rows = last->sites[site].test[m].n;
+    if (which == POOLED) stat.rows = last->pooled.test[m].n;
+    return stat;
+}
+
+cli_stat cli_stat_site(const cli_results *results, size_t m, size_t site)
+{
+    return over_runs(results, SITE, m, site);
+}
+
+cli_stat cli_stat_pooled(const cli_results *results, size_t m)
+{
+    return over_runs(results, POOLED, m, 0);
+}
+
+cli_stat cli_stat_mean(const cli_results *results, size_t m)
+{
+    return over_runs(results, MEAN, m, 0);
+}
+
+/* ---- Table ---- */
+
+static void add_stat(cli_table *table, cli_stat stat)
+{
+    if (isnan(stat.mean))
+        cli_table_add(table, "–");
+    else if (isnan(stat.sd))
+        cli_table_add(table, "%.4f", stat.mean);
+    else
+        cli_table_add(table, "%.4f ± %.4f", stat.mean, stat.sd);
+}
+
+int cli_results_table(const cli_results *results, FILE *to)
+{
+    const whist_fed_plan *plan = results->plan;
+    CLI_AUTO(cli_table_end) cli_table *table = cli_table_new(plan->n_metrics + 2);
+    bool sites = results->runs[0].sites && plan->n_sites <= 64;
+    cli_table_add(table, "site");
+    for (size_t m = 0; m < plan->n_metrics; m++) cli_table_add(table, "%s", plan->metrics[m]);
+    cli_table_add(table, "rows");
+    for (size_t i = 0; sites && i < plan->n_sites; i++) {
+        cli_table_add(table, "%s", plan->sites[i].name);
+        for (size_t m = 0; m < plan->n_metrics; m++) add_stat(table, cli_stat_site(results, m, i));
+        cli_table_add(table, "%.0f", cli_stat_site(results, 0, i).rows);
+    }
+    if (results->runs[0].sites) {
+        cli_table_add(table, "mean over %zu sites", plan->n_sites);
+        for (size_t m = 0; m < plan->n_metrics; m++) add_stat(table, cli_stat_mean(results, m));
+        cli_table_add(table, "%s", "");
+    }
+    cli_table_add(table, "all rows");
+    for (size_t m = 0; m < plan->n_metrics; m++) add_stat(table, cli_stat_pooled(results, m));
+    cli_table_add(table, "%.0f", cli_stat_pooled(results, 0).rows);
+    return cli_table_print(table, to);
+}
+
+/* ---- JSON ---- */
+
+static void put_stat(whist_json *json, cli_stat stat)
+{
+    whist_json_key(json, "mean"), whist_json_real(json, stat.mean);
+    whist_json_key(json, "sd"), whist_json_real(json, stat.sd);
+}
+
+static void put_metric(whist_json *json, const cli_results *r, size_t m)
+{
+    whist_json_begin_object(json);
+    put_stat(json, cli_stat_mean(r, m));
+    whist_json_key(json, "sites");
+    whist_json_begin_object(json);
+    for (size_t i = 0; r->runs[0].sites && i < r->plan->n_sites; i++) {
+        cli_stat stat = cli_stat_site(r, m, i);
+        whist_json_key(json, r->plan->sites[i].name);
+        whist_json_begin_object(json);
+        put_stat(json, stat);
+        whist_json_key(json, "n"), whist_json_real(json, stat.rows);
+        whist_json_end_object(json);
+    }
+    whist_json_end_object(json);
+    cli_stat pooled = cli_stat_pooled(r, m);
+    whist_json_key(json, "pooled");
+    whist_json_begin_object(json);
+    put_stat(json, pooled);
+    whist_json_key(json, "n"), whist_json_real(json, pooled.rows);
+    whist_json_end_object(json);
+    whist_json_end_object(json);
+}
+
+void cli_results_json(whist_json *json, const cli_results *results)
+{
+    whist_json_key(json, "metrics");
+    whist_json_begin_object(json);
+    for (size_t m = 0; m < results->plan->n_metrics; m++) {
+        whist_json_key(json, results->plan->metrics[m]);
+        put_metric(json, results, m);
+    }
+    whist_json_end_object(json);
+}
+
+/* ---- CSV ---- */
+
+static void put_rows(FILE *out, const cli_results *r, size_t run, const whist_fed_metrics *at)
+{
+    for (int fold = 0; fold < 2; fold++)
+        for (size_t m = 0; m < r->plan->n_metrics; m++) {
+            const whist_metric_value *v = fold ? &at->validation[m] : &at->test[m];
+            if (v->den > 0)
+                fprintf(out, "%zu,%llu,%s,%s,%.17g,%.17g,%.0f,%.17g\n", run, (unsigned long long)at->round,
+                        fold ? "validation" : "test", r->plan->metrics[m], v->num, v->den, v->n, v->num / v->den);
+        }
+}
+
+int cli_results_csv(const char *folder, const cli_results *results)
+{
+    char path[CLI_PATH], *text = NULL;
+    size_t len = 0;
+    CLI_TRY(cli_make_dirs(folder, 0755));
+    CLI_TRY(cli_path(path, "%s/metrics.csv", folder));
+    FILE *out = open_memstream(&text, &len);
+    if (!out) return cli_no_memory();
+    fputs("run,round,fold,metric,num,den,n,value\n", out);
+    for (size_t k = 0; k < results->n; k++) {
+        const whist_fed_result *run = &results->runs[k];
+        for (size_t h = 0; h < run->n_history; h++) put_rows(out, results, k, &run->history[h]);
+        if (!run->n_history) put_rows(out, results, k, &run->pooled);
+    }
+    int code = fclose(out) == 0 ? cli_write(path, text, len, 0644, CLI_WRITE_REPLACE) : cli_no_memory();
+    free(text);
+    return code;
+}

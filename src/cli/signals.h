@@ -1,0 +1,8 @@
+/* cli/signals.h: SIGINT and SIGTERM become a flag that long work looks at. */
+#ifndef CLI_SIGNALS_H
+#define CLI_SIGNALS_H
+
+/* Installs the handlers; the flag becomes 1 at the first signal. A second SIGINT ends the process at once. */
+const volatile int *cli_signals_catch(void);
+
+#endif
