@@ -294,6 +294,8 @@ static whist_status close_step(wh_coordinator *c)
     pthread_mutex_unlock(&c->lock);
     status = compute(c, &end.pooled, &end.next_version);
     pthread_mutex_lock(&c->lock);
+    /* The sum is not one that the strategy can step by: another draw may give a better one. */
+    if (status == WHIST_E_RANGE || status == WHIST_E_AUTH) return refuse_step(c);
     WH_TRY(status);
     WH_TRY(commit_step(c, &end));
     for (size_t i = 0; c->last_arrived && c->step.row.purpose == WHIST_PURPOSE_TRAIN && i < c->step.n; i++)
