@@ -16,7 +16,7 @@
 typedef struct wh_release {
     wh_store *store;
     whist_crypt_key *key; /* a copy: certificates are read again while a run goes on */
-    wh_log_state empty; /* the log before its first entry: id and key */
+    wh_log_state empty;   /* the log before its first entry: id and key */
     const whist_fed_plan *plan;
     const char *site; /* name of the site or party in the study */
 } wh_release;
