@@ -35,7 +35,8 @@ int main(int argc, char **argv)
         return CLI_USAGE;
     }
     if (asks_for_help(argv[1])) return cli_help_overview(NULL);
-    if (strcmp(argv[1], "--version") == 0) argv[1] = (char[]){"version"};
+    static char version[] = "version";
+    if (strcmp(argv[1], "--version") == 0) argv[1] = version;
     int words = 0;
     const cli_command *command = cli_command_find(argc - 1, argv + 1, &words);
     if (!command && cli_is_group(argv[1]) && (argc == 2 || asks_for_help(argv[2]))) {
