@@ -1,6 +1,7 @@
 /* cli/main.c: the program `whist`: finds the subcommand, reads its options, runs it. */
 #include "cli/commands.h"
 #include "cli/log.h"
+#include "cli/signals.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -28,6 +29,7 @@ static bool asks_for_help(const char *word)
 
 int main(int argc, char **argv)
 {
+    cli_signals_tame();
     if (argc < 2) {
         cli_help_overview(NULL);
         return CLI_USAGE;

@@ -2,7 +2,7 @@
  * number of writes, goes on and ends with the bits of one that was never disturbed.
  *
  *   fed_crash            every point (suite crash)
- *   fed_crash --short    some twenty of them, spread over the run
+ *   fed_crash --short    some ten of them, spread over the run
  *
  * The federation lives in one child process: coordinator and three sites with stores on disk, stateful
  * learners, two vectors, pooled moments, early stopping. A second child goes on from what the first left. */
@@ -17,7 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { SITES = 3, FEATURES = 6, ROUNDS = 3, STEPS = ROUNDS + 2, MAX_PASSES = 400, SHORT = 20 };
+enum { SITES = 3, FEATURES = 6, ROUNDS = 3, STEPS = ROUNDS + 2, MAX_PASSES = 400, SHORT = 10 };
 enum { CHILD_DONE = 0, CHILD_WRONG = 1, CHILD_DISK_FULL = 3 };
 
 static whist_status make_plan(world_plan *plan)
