@@ -6,6 +6,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* ---- ca ---- */
 
@@ -89,13 +90,19 @@ static int grant_of(whist_crypt_grant *grant, const cli_args *args, const char *
     return CLI_OK;
 }
 
-static void show_wish(const whist_crypt_request *request, const char *role)
+/* Shows what is asked; a person at a terminal who did not name the pin is asked in return. */
+static int confirm(const cli_args *args, const whist_crypt_request *request, const char *role)
 {
-    char text[CLI_PIN];
-    printf("asked for: %s '%s', %s%s", role, request->name, cli_pin(text, request->pin),
-           request->n_hosts ? ", called" : "");
-    for (size_t i = 0; i < request->n_hosts; i++) printf(" %s", request->hosts[i]);
-    printf("\n");
+    char text[CLI_PIN], answer[16] = "";
+    if (cli_flag(args, "quiet")) return CLI_OK;
+    fprintf(stderr, "asked for: %s '%s', %s%s", role, request->name, cli_pin(text, request->pin),
+            request->n_hosts ? ", called" : "");
+    for (size_t i = 0; i < request->n_hosts; i++) fprintf(stderr, " %s", request->hosts[i]);
+    fprintf(stderr, "\n");
+    if (cli_flag(args, "yes") || cli_flag(args, "pin") || !isatty(STDIN_FILENO)) return CLI_OK;
+    fprintf(stderr, "Is this the pin that %s told you? Type yes: ", request->name);
+    if (fgets(answer, sizeof answer, stdin) && strcmp(answer, "yes\n") == 0) return CLI_OK;
+    return cli_fail_text(CLI_REFUSED, "cancelled", "not signed");
 }
 
 static int sign(const cli_args *args)
@@ -110,10 +117,10 @@ static int sign(const cli_args *args)
     CLI_LIB(whist_crypt_csr_read(&request, cli_view(&csr)));
     CLI_TRY(grant_of(&grant, args, hosts));
     CLI_TRY(check_pin(args, &request));
+    CLI_TRY(confirm(args, &request, whist_crypt_role_name(grant.role)));
     CLI_TRY(cli_authority_open(&ca, cli_text(args, "ca"), cli_text(args, "passphrase-file")));
     CLI_LIB(whist_crypt_csr_sign(&certificate, ca.key, cli_view(&ca.certificate), cli_view(&csr), &grant));
     CLI_TRY(cli_write_pem(path, certificate));
-    if (!cli_flag(args, "json")) show_wish(&request, whist_crypt_role_name(grant.role));
     return cli_peer_show(args, path, (whist_bytes){(const uint8_t *)certificate, strlen(certificate)});
 }
 
@@ -135,6 +142,7 @@ static const cli_option sign_options[] = {
     {"name", 0, CLI_TEXT, "NAME", "Refuse a request under another name."},
     {"pin", 0, CLI_TEXT, "PIN", "Refuse a request for another key: the pin that the participant told you."},
     {"host", 0, CLI_LIST, "NAME", "Instead of the names and addresses that the request asks for."},
+    {"yes", 'y', CLI_FLAG, NULL, "Do not ask."},
     CA_PASSPHRASE,
     {0},
 };
@@ -165,7 +173,7 @@ static int next_list(const cli_args *args, whist_bytes revoke)
     return cli_json_print(json);
 }
 
-static int revoke(const cli_args *args)
+static int revoke_one(const cli_args *args)
 {
     CLI_AUTO(cli_blob_clear) cli_blob certificate = {0};
     CLI_TRY(cli_read(&certificate, args->words[0], CLI_FILE_MAX));
@@ -282,7 +290,7 @@ const cli_command cli_authority_commands[] = {
      "Shows what is asked. Compare the pin with the one that the participant told you by another way, or give it "
      "with --pin.",
      sign_options, 1, 1, sign},
-    {"provision revoke", "CERTIFICATE", "Put a certificate on the revocation list", "", crl_options, 1, 1, revoke},
+    {"provision revoke", "CERTIFICATE", "Put a certificate on the revocation list", "", crl_options, 1, 1, revoke_one},
     {"provision crl", "", "Refresh the revocation list before it ends", "", crl_options, 0, 0, refresh},
     {"provision study", "STUDY", "Put the keys of all participants into a study", "", study_options, 1, 1, study},
     {0},

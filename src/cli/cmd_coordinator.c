@@ -9,6 +9,8 @@
 
 #include <whist/run.h>
 
+#include <errno.h>
+
 typedef struct place {
     cli_progress progress; /* first: the run's user pointer is one for both callbacks */
     const char *port_file;
@@ -50,7 +52,8 @@ static int print_json(const whist_fed_plan *plan, const whist_fed_result *result
 static int print_text(const whist_fed_plan *plan, const whist_fed_result *result)
 {
     const cli_results results = {plan, result, 1};
-    printf("%s: %u rounds with %zu sites, %.1f s\n", plan->name, result->rounds, plan->n_sites, result->seconds);
+    printf("%s: %u round%s with %zu sites, %.1f s\n", plan->name, result->rounds, result->rounds == 1 ? "" : "s",
+           plan->n_sites, result->seconds);
     CLI_TRY(cli_results_table(&results, stdout));
     return cli_flush();
 }
@@ -61,6 +64,7 @@ static int run_config(const cli_args *args, const whist_study *study, const whis
                *model = cli_text(args, "model");
     place p = {.port_file = cli_text(args, "port-file")};
     const volatile int *stop = cli_signals_catch();
+    if (p.port_file && remove(p.port_file) != 0 && errno != ENOENT) return cli_fail_errno(p.port_file);
     cli_progress_init(&p.progress, args, stop);
     const whist_coordinator_run run = {
         .plan = whist_study_plan(study),

@@ -42,8 +42,9 @@ static int print_json(const whist_study *study, const cli_results *results, doub
 static int print_text(const whist_study *study, const cli_results *results, double seconds)
 {
     const whist_fed_plan *plan = whist_study_plan(study);
-    printf("%s: %s, %zu sites, %u rounds, %zu seed%s, %.2f s\n", plan->name, plan->strategy->name, plan->n_sites,
-           results->runs[0].rounds, results->n, results->n == 1 ? "" : "s", seconds);
+    printf("%s: %s, %zu sites, %u round%s, %zu seed%s, %.2f s\n", plan->name, plan->strategy->name, plan->n_sites,
+           results->runs[0].rounds, results->runs[0].rounds == 1 ? "" : "s", results->n, results->n == 1 ? "" : "s",
+           seconds);
     CLI_TRY(cli_results_table(results, stdout));
     return cli_flush();
 }

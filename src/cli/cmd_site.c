@@ -29,12 +29,25 @@ static int print_done(const cli_site *s)
     return cli_json_print(json);
 }
 
+static int check_approval(const cli_site *s)
+{
+    char person[128];
+    bool approved;
+    if (s->party) return CLI_OK; /* holds no data */
+    CLI_LIB(whist_site_approval(&s->run, person, &approved));
+    if (approved) return CLI_OK;
+    return cli_fail_text(CLI_REFUSED, "state",
+                         "nobody at this site has approved the study %s: `whist site approve` does that",
+                         whist_study_name(s->study));
+}
+
 static int run(const cli_args *args)
 {
     cli_log_init(args, true);
     CLI_AUTO(cli_site_close) cli_site s = {0};
     CLI_TRY(cli_site_open(&s, args));
     CLI_LIB(cli_site_policy(&s));
+    CLI_TRY(check_approval(&s));
     CLI_LIB(cli_site_open_data(&s));
     cli_progress progress;
     s.run.stop = cli_signals_catch();

@@ -88,7 +88,7 @@ ends 1 "$whist" site check $site && says out FAIL && says out 'connection'
 ends 1 "$whist" site check $site --json && json out
 site="world/sites/south/site.yaml --study world/study.yaml"
 ends 2 "$whist" site approve $site --as Ann && says err '--yes'
-ends 1 "$whist" site run $site && says err 'approve'
+ends 3 "$whist" site run $site && says err 'approve'
 ends 0 "$whist" site preview $site && says out 'accuracy'
 ends 0 "$whist" site preview $site --json && json out
 ends 0 "$whist" site approve $site --as Ann --yes --json && json out

@@ -41,6 +41,14 @@ ends 0 "$whist" data describe tiny.yaml --site north && says out 'made up'
 ends 0 "$whist" data describe tiny.yaml --site north --json && json out
 ends 1 "$whist" data describe tiny.yaml --site nrth && says err 'north'
 
+# Stopped: no half results, and an exit code that says so.
+"$whist" simulate tiny.yaml --seeds 1000000 --json -q >out 2>err &
+pid=$!
+sleep 0.5
+kill -TERM $pid
+wait $pid
+[ $? -eq 4 ] && says err cancelled && silent || bad=1
+
 # Standard output that takes nothing: an error, not silence.
 "$whist" simulate tiny.yaml -q >/dev/full 2>err
 [ $? -eq 1 ] || { echo 'FAILED: a full disk went unnoticed'; bad=1; }
