@@ -409,6 +409,7 @@ whist_status wh_coordinator_decline(wh_coordinator *c, size_t actor, uint64_t st
     whist_status status = check_open(c, actor, step, phase);
     if (status == WHIST_OK) {
         c->counts.declined++;
+        snprintf(c->declined, sizeof c->declined, "%.40s: %.80s", actor_name(c, actor), text);
         wh_log(WHIST_LOG_WARNING, "site.declined", "%s, step %llu: %s: %.200s", actor_name(c, actor),
                (unsigned long long)step, whist_status_name(why), text);
         /* It is out of this step: nobody waits for it until the deadline. */

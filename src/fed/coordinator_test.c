@@ -639,7 +639,7 @@ static void test_early_stop(void **state)
         plan.plan.stop_patience = 3;
         plan.plan.evaluate_every = every;
         whist_fed_result result = {0};
-        assert_ok(world_simulate(&result, &plan, 1, NULL));
+        assert_ok(world_simulate(&result, &plan, 1, NULL, NULL));
         assert_int_equal(result.rounds, 1 + 3 * every);
         assert_int_equal(result.n_history, 4 + 1); /* rounds 0, e, 2e, 3e, and the last model */
         whist_fed_result_clear(&result);

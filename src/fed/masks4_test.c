@@ -41,7 +41,7 @@ static void check_undisturbed(bool scaffold, unsigned bits)
     assert_ok(world_undisturbed(&b, &masked));
     assert_models_equal(&plain, a, b);
     whist_fed_result result = {0};
-    assert_ok(world_simulate(&result, &masked, 2, NULL));
+    assert_ok(world_simulate(&result, &masked, 2, NULL, NULL));
     assert_models_equal(&plain, a, result.model);
     whist_fed_result_clear(&result);
     wh_free(a);
@@ -353,8 +353,8 @@ static void test_many_sites_in_a_simulation(void **state)
     masked.plan.min_sites = 2;
     assert_ok(world_plan_protection(&masked, &test_masks4));
     whist_fed_result a = {0}, b = {0};
-    assert_ok(world_simulate(&a, &plain, 2, NULL));
-    assert_ok(world_simulate(&b, &masked, 2, NULL));
+    assert_ok(world_simulate(&a, &plain, 2, NULL, NULL));
+    assert_ok(world_simulate(&b, &masked, 2, NULL, NULL));
     assert_models_equal(&plain, a.model, b.model);
     whist_fed_result_clear(&a);
     whist_fed_result_clear(&b);

@@ -25,7 +25,7 @@ static int set_up(void **state)
     plan.plan.min_sites = SITES;
     plan.plan.pooled_moments = true;
     whist_fed_result result = {0};
-    assert_ok(world_simulate(&result, &plan, 1, NULL));
+    assert_ok(world_simulate(&result, &plan, 1, NULL, NULL));
     want = result.model;
     result.model = NULL;
     whist_fed_result_clear(&result);
