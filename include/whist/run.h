@@ -27,6 +27,7 @@ typedef struct whist_coordinator_run {
     const char *operations; /* NULL or loopback "address:port" of /healthz and /metrics (plain HTTP, GET only) */
     uint64_t max_spool_bytes;
     const char *metrics_dir; /* NULL, or a folder for CSV and TensorBoard files */
+    bool wait_for_start;     /* rounds begin when an operator with the right to start says so */
     const volatile int *stop;
     void (*listening)(void *user, uint16_t port); /* called once; may be NULL */
     whist_progress_fn *progress;
@@ -94,6 +95,9 @@ typedef struct whist_operator_call {
 } whist_operator_call;
 /* One JSON object; freed by whist_operator_text_free. WHIST_E_AUTH without the right to read. */
 WHIST_API WHIST_MUST_CHECK whist_status whist_operator_status(char **json, const whist_operator_call *call);
+/* Lets a coordinator that waits for it begin; asks one that runs to end in good order. WHIST_E_AUTH without the right
+ * to start, to stop. */
+WHIST_API WHIST_MUST_CHECK whist_status whist_operator_start(const whist_operator_call *call);
 WHIST_API WHIST_MUST_CHECK whist_status whist_operator_stop(const whist_operator_call *call);
 WHIST_API void whist_operator_text_free(char *text);
 

@@ -99,7 +99,6 @@ typedef struct whist_coordinator_config {
     unsigned threads;
 } whist_coordinator_config;
 
-/* WHIST_E_IO, WHIST_E_FORMAT with place and remedy; out is untouched then. No file that it names is opened. */
 /* Who looks and steers, and where. */
 typedef struct whist_operator_config {
     char coordinator[256], proxy[256];
@@ -107,6 +106,7 @@ typedef struct whist_operator_config {
     char ca[512], certificate[512], key[512], crl[512], passphrase_file[512];
 } whist_operator_config;
 
+/* WHIST_E_IO, WHIST_E_FORMAT with place and remedy; out is untouched then. No file that it names is opened. */
 WHIST_API WHIST_MUST_CHECK whist_status whist_site_config_load(whist_site_config *out, const char *path);
 /* The same for a coordinator. */
 WHIST_API WHIST_MUST_CHECK whist_status whist_coordinator_config_load(whist_coordinator_config *out, const char *path);

@@ -70,6 +70,7 @@ static int run_config(const cli_args *args, const whist_study *study, const whis
         .operations = config->operations,
         .max_spool_bytes = config->max_spool_bytes,
         .metrics_dir = metrics ? metrics : config->metrics,
+        .wait_for_start = cli_flag(args, "wait"),
         .stop = stop,
         .listening = listening,
         .progress = progress,
@@ -99,6 +100,7 @@ static const cli_option options[] = {
     {"listen", 0, CLI_TEXT, "ADDRESS:PORT", "Instead of the configuration's; port 0 takes a free one."},
     {"port-file", 0, CLI_TEXT, "FILE", "Write the port there once sites can connect."},
     {"model", 'o', CLI_TEXT, "FILE", "Write the final model as safetensors."},
+    {"wait", 0, CLI_FLAG, NULL, "Do not begin the rounds before an operator's `whist start`."},
     {"metrics", 0, CLI_TEXT, "DIR", "Folder for CSV and TensorBoard files, instead of the configuration's."},
     {0},
 };

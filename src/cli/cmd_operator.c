@@ -1,4 +1,4 @@
-/* cli/cmd_operator.c: whist status|stop: an operator asks a running coordinator. */
+/* cli/cmd_operator.c: whist status|start|stop: an operator asks a running coordinator. */
 #include "cli/commands.h"
 #include "cli/hex.h"
 #include "cli/term.h"
@@ -59,6 +59,17 @@ static int status(const cli_args *args)
     return cli_flush();
 }
 
+static int start(const cli_args *args)
+{
+    whist_operator_config config;
+    whist_operator_call call;
+    uint8_t pin[32];
+    CLI_TRY(call_of(&call, &config, pin, args));
+    CLI_LIB(whist_operator_start(&call));
+    puts(cli_flag(args, "json") ? "{\"started\":true}" : "the rounds begin");
+    return cli_flush();
+}
+
 static int stop(const cli_args *args)
 {
     whist_operator_config config;
@@ -80,6 +91,9 @@ const cli_command cli_operator_commands[] = {
      "CONFIG is the operator's; its certificate must carry the "
      "right to read.",
      options, 1, 1, status},
+    {"start", "CONFIG", "Let a coordinator that waits begin its rounds",
+     "For a coordinator run with --wait. CONFIG is the operator's; its certificate must carry the right to start.",
+     options, 1, 1, start},
     {"stop", "CONFIG", "Stop a coordinator in good order",
      "CONFIG is the operator's; its certificate must carry the "
      "right to stop.",

@@ -125,6 +125,7 @@ static whist_status fill_work(wh_coordinator *c, size_t actor, wh_task *task)
 /* When to ask again: soon while answers are coming in, later while others still work for long. */
 static uint32_t waiting_time(const wh_coordinator *c)
 {
+    if (!c->step_open && !c->counts.step) return WAIT_LONG_MS; /* not begun yet */
     if (!c->step_open || c->closing) return WAIT_SHORT_MS;
     int64_t age = (wh_clock_unix_ms() - c->step.row.opened_ms) / 4;
     return age < WAIT_SHORT_MS ? WAIT_SHORT_MS : age > WAIT_LONG_MS ? WAIT_LONG_MS : (uint32_t)age;

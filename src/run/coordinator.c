@@ -131,6 +131,7 @@ static whist_status start(running *r)
     const wh_coordinator_env env = {.plan = run->plan, .store = r->store, .max_spool_bytes = run->max_spool_bytes};
     WH_TRY(wh_coordinator_new(&r->coordinator, &env));
     r->serve = (wh_serve){.coordinator = r->coordinator, .plan = run->plan};
+    atomic_store(&r->serve.waits, run->wait_for_start);
     if (run->metrics_dir && run->metrics_dir[0]) WH_TRY(wh_metrics_out_new(&r->metrics, run->metrics_dir, run->plan));
     return start_servers(r);
 }
@@ -174,8 +175,21 @@ static whist_status tell_progress(running *r)
                        r->run->plan->rounds, note);
 }
 
+/* Sites that ask meanwhile are told to ask again: no step is open. */
+static whist_status wait_for_start(running *r)
+{
+    if (r->run->wait_for_start) wh_log(WHIST_LOG_INFO, "coordinator.waits", "rounds begin with `whist start`");
+    while (atomic_load(&r->serve.waits)) {
+        if (stopped(r)) WH_FAIL(WHIST_E_CANCELLED, "stopped; the same command goes on from here");
+        reload_identity(r);
+        wh_coordinator_wait(r->coordinator, LOOP_MS);
+    }
+    return WHIST_OK;
+}
+
 static whist_status work(running *r)
 {
+    WH_TRY(wait_for_start(r));
     wh_run_state state = WH_RUN_GOING;
     while (state == WH_RUN_GOING) {
         if (stopped(r)) WH_FAIL(WHIST_E_CANCELLED, "stopped; the same command goes on from here");

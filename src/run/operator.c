@@ -45,6 +45,13 @@ whist_status whist_operator_status(char **json, const whist_operator_call *call)
     return wh_strdup(json, wh_buf_str(&response.body));
 }
 
+whist_status whist_operator_start(const whist_operator_call *call)
+{
+    WH_ENSURE(call && call->coordinator_pin, WHIST_E_ARG);
+    WH_AUTO(wh_response) response = WH_RESPONSE_EMPTY;
+    return ask(&response, call, WH_PATH_START, 204);
+}
+
 whist_status whist_operator_stop(const whist_operator_call *call)
 {
     WH_ENSURE(call && call->coordinator_pin, WHIST_E_ARG);

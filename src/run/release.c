@@ -66,12 +66,19 @@ static whist_status open_log(wh_release *out, wh_store *store, const whist_fed_p
                 "the study %s names another key for %s: use the key of `whist provision`, or have the study made again "
                 "with this one",
                 plan->name, actor->name);
-    wh_release release = {.store = store, .key = key, .plan = plan, .site = actor->name};
+    wh_release release = {.store = store, .plan = plan, .site = actor->name};
     WH_TRY(begin_log(&release.empty, plan->study, actor->name, key->public_key));
     wh_log_state state;
     WH_TRY(read_state(&state, &release));
+    WH_TRY(wh_sign_key_from_seed(&release.key, key->secret.data));
     *out = release;
     return WHIST_OK;
+}
+
+void wh_release_clear(wh_release *release)
+{
+    whist_crypt_key_free(release->key);
+    *release = (wh_release){0};
 }
 
 whist_status wh_release_init(wh_release *out, wh_store *store, const whist_site_run *run, const whist_crypt_key *key)
@@ -192,7 +199,7 @@ static whist_status approve_in(wh_store *store, const whist_site_run *run, const
 {
     WH_AUTO(wh_identity_loaded) identity = {.certificate = WH_BUF_EMPTY};
     WH_TRY(wh_identity_load(&identity, &run->identity));
-    wh_release release;
+    WH_AUTO(wh_release) release = {0};
     WH_TRY(open_log(&release, store, run->plan, &run->plan->sites[run->index], identity.key));
     WH_TRY(wh_store_begin(store));
     whist_status status = note_approval(&release, person);

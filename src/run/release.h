@@ -15,16 +15,18 @@
  * entry with it, whether or not anybody tells this object. */
 typedef struct wh_release {
     wh_store *store;
-    const whist_crypt_key *key;
-    wh_log_state empty; /* the log before its first entry: id and key */
+    whist_crypt_key *key; /* a copy: certificates are read again while a run goes on */
+    wh_log_state empty;   /* the log before its first entry: id and key */
     const whist_fed_plan *plan;
     const char *site; /* name of the site or party in the study */
 } wh_release;
 
 /* Goes on with the log in the store, or begins it. WHIST_E_AUTH where it was begun with another key, or where the
- * study names another key for this site. run, plan and key outlive *out. */
+ * study names another key for this site. run and plan outlive *out, which wh_release_clear ends; the key need not. */
 WH_MUST_CHECK whist_status wh_release_init(wh_release *out, wh_store *store, const whist_site_run *run,
                                            const whist_crypt_key *key);
+void wh_release_clear(wh_release *release);
+WH_AUTO_CLEAR(wh_release, wh_release_clear)
 /* A wh_release_fn (node.h); user is a wh_release. Inside the caller's transaction. */
 whist_status wh_release_note(void *user, const wh_task *task, const wh_manifest *upload, size_t n_messages);
 /* Who approved the study, from the store. */

@@ -1,6 +1,7 @@
 /* run/release_test.c: the release log through rollback, crash, other keys and tampering. */
 #include "run/run_test.h"
 
+#include "run/identity_files.h"
 #include "run/release.h"
 
 #include <jansson.h>
@@ -89,7 +90,7 @@ static whist_status verify(hospital *h, const wh_citizen *as, uint64_t *n)
 static void make_log(hospital *h, uint64_t notes)
 {
     wh_store *store = open_store(h);
-    wh_release release;
+    WH_AUTO(wh_release) release = {0};
     assert_ok(init(&release, h, store, h->site.key));
     for (uint64_t i = 0; i < notes; i++) note(&release, i, true);
     wh_store_close(store);
@@ -174,7 +175,7 @@ static void a_rolled_back_entry_leaves_no_trace(void **state)
 {
     hospital *h = *state;
     wh_store *store = open_store(h);
-    wh_release release;
+    WH_AUTO(wh_release) release = {0};
     assert_ok(init(&release, h, store, h->site.key));
     note(&release, 0, false); /* the very first one too */
     note(&release, 0, true);
@@ -185,6 +186,22 @@ static void a_rolled_back_entry_leaves_no_trace(void **state)
     uint64_t n;
     assert_ok(verify(h, &h->site, &n));
     assert_int_equal(n, 2);
+}
+
+static void the_key_may_go_while_the_run_goes_on(void **state)
+{
+    hospital *h = *state;
+    wh_store *store = open_store(h);
+    WH_AUTO(wh_release) release = {0};
+    WH_AUTO(wh_identity_loaded) identity = {.certificate = WH_BUF_EMPTY};
+    assert_ok(wh_identity_load(&identity, &h->files.files));
+    assert_ok(init(&release, h, store, identity.key));
+    wh_identity_clear(&identity); /* as when certificates are read again */
+    note(&release, 0, true);
+    wh_store_close(store);
+    uint64_t n;
+    assert_ok(verify(h, &h->site, &n));
+    assert_int_equal(n, 1);
 }
 
 static void the_chain_goes_on_in_another_process(void **state)
@@ -204,7 +221,7 @@ static void a_crash_inside_the_transaction_leaves_the_chain_whole(void **state)
     pid_t child = fork();
     if (child == 0) {
         wh_store *store = open_store(h);
-        wh_release release;
+        WH_AUTO(wh_release) release = {0};
         WH_AUTO(wh_task) task = WH_TASK_EMPTY;
         if (init(&release, h, store, h->site.key) != WHIST_OK || wh_store_begin(store) != WHIST_OK ||
             wh_release_note(&release, &task, NULL, 0) != WHIST_OK)
@@ -228,7 +245,7 @@ static void another_key_is_refused(void **state)
     assert_int_equal(verify(h, &h->stranger, &n), WHIST_E_AUTH);
     assert_int_equal(n, 0);
     wh_store *store = open_store(h);
-    wh_release release;
+    WH_AUTO(wh_release) release = {0};
     assert_int_equal(init(&release, h, store, h->stranger.key), WHIST_E_AUTH);
     assert_says("begun with another key");
     wh_store_close(store);
@@ -329,6 +346,7 @@ int main(void)
         ROW(a_failing_receiver_ends_the_walk),
         ROW(approval_names_a_person),
         ROW(a_rolled_back_entry_leaves_no_trace),
+        ROW(the_key_may_go_while_the_run_goes_on),
         ROW(the_chain_goes_on_in_another_process),
         ROW(a_crash_inside_the_transaction_leaves_the_chain_whole),
         ROW(another_key_is_refused),

@@ -65,18 +65,23 @@ static void reload_identity(connection *c)
     c->reloaded_ms = now;
     if (wh_identity_stamp(&c->run->identity) == c->identity.stamp) return;
     wh_identity_loaded fresh;
-    wh_client *client;
-    if (wh_identity_load(&fresh, &c->run->identity) != WHIST_OK) return;
-    if (make_client(&client, c, &fresh.identity) != WHIST_OK) {
+    whist_status status = wh_identity_load(&fresh, &c->run->identity);
+    if (status == WHIST_OK) {
+        wh_client *client;
+        status = make_client(&client, c, &fresh.identity);
+        if (status == WHIST_OK) {
+            wh_client_free(c->client);
+            wh_identity_clear(&c->identity);
+            c->client = client;
+            c->identity = fresh;
+            c->link.transport = wh_client_transport(client);
+            wh_log(WHIST_LOG_INFO, "certificate.reloaded", "new certificates are in force");
+            return;
+        }
         wh_identity_clear(&fresh);
-        return;
     }
-    wh_client_free(c->client);
-    wh_identity_clear(&c->identity);
-    c->client = client;
-    c->identity = fresh;
-    c->link.transport = wh_client_transport(client);
-    wh_log(WHIST_LOG_INFO, "certificate.reloaded", "new certificates are in force");
+    c->identity.stamp = wh_identity_stamp(&c->run->identity); /* said once, not every two seconds */
+    wh_log(WHIST_LOG_ERROR, "certificate.reload", "the old certificates stay in force: %s", whist_detail_get()->text);
 }
 
 static whist_status check_clock(const connection *c)
@@ -188,7 +193,7 @@ static whist_status run_with_store(const whist_site_run *run, wh_store *store)
                 run->plan->name);
     WH_AUTO(connection) c = {0};
     WH_TRY(connection_init(&c, run));
-    wh_release release;
+    WH_AUTO(wh_release) release = {0};
     WH_TRY(wh_release_init(&release, store, run, c.identity.key));
     const wh_node_env env = {
         .plan = run->plan,
