@@ -62,6 +62,7 @@ static whist_status open_step(wh_coordinator *c)
     WH_TRY(wh_step_init(&c->step, c->plan, &row));
     c->step.turn = entry.turn;
     c->step_open = true;
+    c->declined[0] = 0;
     wh_log(WHIST_LOG_DEBUG, "step.open", "step %llu, round %llu, %zu sites", (unsigned long long)c->step.row.step,
            (unsigned long long)entry.round, c->step.n);
     return WHIST_OK;
@@ -327,10 +328,10 @@ static whist_status close_phase(wh_coordinator *c)
     bool parties;
     count_completers(c, &sites, &parties);
     whist_status status;
-    char why[192] = "";
+    char why[224] = "";
     if (sites < least_sites(c))
-        snprintf(why, sizeof why, "%zu of at least %zu sites answered phase %s in time", sites, least_sites(c),
-                 c->plan->protection->phases[c->step.row.phase].name);
+        snprintf(why, sizeof why, "%zu of at least %zu sites answered phase %s in time%s%s", sites, least_sites(c),
+                 c->plan->protection->phases[c->step.row.phase].name, c->declined[0] ? "; " : "", c->declined);
     else if (!parties)
         snprintf(why, sizeof why, "a third party did not answer phase %s",
                  c->plan->protection->phases[c->step.row.phase].name);

@@ -403,6 +403,14 @@ whist_status wh_coordinator_submit(wh_coordinator *c, size_t actor, uint64_t ste
     return status;
 }
 
+/* A site's words in a text of ours, which is cut here and there and goes to others: plain letters only. */
+static void note_decline(wh_coordinator *c, size_t actor, const char *text)
+{
+    snprintf(c->declined, sizeof c->declined, "%.40s: %.80s", actor_name(c, actor), text);
+    for (char *at = c->declined; *at; at++)
+        if (*at < ' ' || *at > '~') *at = '?';
+}
+
 whist_status wh_coordinator_decline(wh_coordinator *c, size_t actor, uint64_t step, unsigned phase, whist_status why,
                                     const char *text)
 {
@@ -410,6 +418,7 @@ whist_status wh_coordinator_decline(wh_coordinator *c, size_t actor, uint64_t st
     whist_status status = check_open(c, actor, step, phase);
     if (status == WHIST_OK) {
         c->counts.declined++;
+        note_decline(c, actor, text);
         wh_log(WHIST_LOG_WARNING, "site.declined", "%s, step %llu: %s: %.200s", actor_name(c, actor),
                (unsigned long long)step, whist_status_name(why), text);
         /* It is out of this step: nobody waits for it until the deadline. */
