@@ -261,10 +261,11 @@ whist_status wh_coordinator_put(wh_coordinator *c, size_t actor, uint64_t step, 
     if (status == WHIST_OK) {
         upload->in_flight++;
         pthread_mutex_unlock(&c->lock);
-        status = wh_upload_write(upload, offset, piece);
+        bool in_range;
+        status = wh_upload_write(upload, &c->step, offset, piece, &in_range);
         pthread_mutex_lock(&c->lock);
         upload->in_flight--;
-        if (status == WHIST_OK) wh_upload_note(upload, offset, piece.len);
+        if (status == WHIST_OK) wh_upload_note(upload, offset, piece.len, in_range);
         c->counts.bytes_in += piece.len;
         pthread_cond_broadcast(&c->changed);
     }

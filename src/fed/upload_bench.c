@@ -234,7 +234,7 @@ typedef struct round_spec {
 } round_spec;
 
 typedef struct round_figures {
-    double bytes_per_second, coordinator_bytes;
+    double bytes_per_second, coordinator_bytes, coordinator_seconds; /* CPU, for 10⁹ bytes */
 } round_figures;
 
 static const whist_learner_class *learner_named(const char *name)
@@ -261,6 +261,9 @@ static whist_status one_round(round_figures *out, upload_run *run)
     }
     out->bytes_per_second = (double)run->update.bytes * (double)n / (end - begin);
     out->coordinator_bytes = (double)usage.ru_maxrss * 1024;
+    double cpu = (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+                 1e-6 * (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
+    out->coordinator_seconds = cpu / (1e-9 * (double)run->update.bytes * (double)n);
     return WHIST_OK;
 }
 
@@ -400,6 +403,7 @@ static whist_status bench_upload(const whist_bench_env *env)
     round_figures figures;
     WH_TRY(measure(&figures, env, &(round_spec){"fedavg", "sgd", SITES, WIDTH_1G}, "fed.upload.curl"));
     emit(env, "fed.upload", "B/s", figures.bytes_per_second);
+    emit(env, "fed.upload.cpu", "s", figures.coordinator_seconds);
     emit(env, "fed.upload.rss.fedavg", "B", figures.coordinator_bytes);
     return WHIST_OK;
 }
@@ -423,6 +427,7 @@ static whist_status bench_upload_small(const whist_bench_env *env)
     round_figures figures;
     WH_TRY(measure(&figures, env, &(round_spec){"fedavg", "sgd", SITES, WIDTH_64M}, "fed.upload.curl.small"));
     emit(env, "fed.upload.small", "B/s", figures.bytes_per_second);
+    emit(env, "fed.upload.cpu.small", "s", figures.coordinator_seconds);
     return WHIST_OK;
 }
 
