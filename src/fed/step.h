@@ -16,6 +16,7 @@ typedef struct wh_upload {
     wh_manifest manifest; /* empty on the direct link */
     uint8_t *have;        /* bitmap over chunks */
     size_t n_have;
+    size_t n_checked;   /* chunks whose elements were found in range as they came in */
     wh_vecfile *file;   /* NULL in memory */
     uint8_t *memory;    /* NULL on disk */
     bool complete;      /* checked; part of the sum */
@@ -71,10 +72,12 @@ WH_MUST_CHECK whist_status wh_upload_open(wh_upload **out, wh_store *store, cons
 WH_MUST_CHECK whist_status wh_upload_reopen(wh_upload **out, wh_store *store, const wh_step *step, size_t site,
                                             bool arrived);
 void wh_upload_free(wh_upload *upload);
-/* Outside the lock: checks the piece and stores it. */
-WH_MUST_CHECK whist_status wh_upload_write(wh_upload *upload, uint64_t offset, whist_bytes piece);
+/* Outside the lock: checks the piece and stores it. *in_range: every element of it is known to lie within what one
+ * site may send (only asked of readable uploads; false also where an element is cut by the end of the piece). */
+WH_MUST_CHECK whist_status wh_upload_write(wh_upload *upload, const wh_step *step, uint64_t offset, whist_bytes piece,
+                                           bool *in_range);
 /* Under the lock, after a write. */
-void wh_upload_note(wh_upload *upload, uint64_t offset, size_t len);
+void wh_upload_note(wh_upload *upload, uint64_t offset, size_t len, bool in_range);
 bool wh_upload_is_full(const wh_upload *upload);
 /* Bytes of the upload at an offset: a view (memory) or read into scratch (file). */
 WH_MUST_CHECK whist_status wh_upload_read(const wh_upload *upload, uint64_t offset, size_t len, uint8_t *scratch,
