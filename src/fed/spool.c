@@ -224,7 +224,6 @@ static whist_status check_block(const wh_upload *upload, const wh_step *step, si
     return wh_fixed_check(&step->layout.fixed[k], bytes, n);
 }
 
-<<<<<<< HEAD
 /* Counts and weights of one site: a negative one would take away from those of others. */
 static whist_status check_sums(const wh_sums *sums, const whist_fed_plan *plan)
 {
@@ -236,10 +235,7 @@ static whist_status check_sums(const wh_sums *sums, const whist_fed_plan *plan)
     return WHIST_OK;
 }
 
-static whist_status check_with(wh_upload *upload, const wh_step *step, const whist_fed_plan *plan, uint8_t *scratch)
-=======
 static whist_status check_blocks(const wh_upload *upload, const wh_step *step, uint8_t *scratch)
->>>>>>> room-bench
 {
     for (size_t k = 0; k < step->layout.n_vectors; k++)
         for (uint64_t j = 0; j < wh_layout_blocks(&step->layout, k); j++)

@@ -10,11 +10,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "draw/stream.h"
-<<<<<<< HEAD:src/run/upload_bench.c
-=======
 #include "fed/coordinator.h"
-#include "fed/town.h"
->>>>>>> room-bench:src/fed/upload_bench.c
 #include "fed/upload.h"
 #include "run/town.h"
 

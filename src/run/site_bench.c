@@ -1,9 +1,9 @@
-/* fed/site_bench.c: what a site takes while it waits. The site has sent its answer and asks again and again, as sites
+/* run/site_bench.c: what a site takes while it waits. The site has sent its answer and asks again and again, as sites
  * do most of their days, because the other site of the study never comes. */
 #include "base/clock.h"
 #include "base/file.h"
-#include "fed/town.h"
-#include "fed/upload_bench.h"
+#include "run/town.h"
+#include "run/upload_bench.h"
 
 #include <errno.h>
 #include <signal.h>
