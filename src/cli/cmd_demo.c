@@ -4,6 +4,7 @@
 #include "cli/examples.h"
 #include "cli/file.h"
 #include "cli/fleet.h"
+#include "cli/log.h"
 #include "cli/signals.h"
 
 #include <whist/run.h>
@@ -32,6 +33,16 @@ static void say(const demo *d, const char *text)
 
 /* ---- Data: given, WHIST_DATA, the publisher, or made up ---- */
 
+/* Quietly: that there is no network is no failure here. */
+static bool download(demo *d, const whist_data_set *set)
+{
+    cli_progress quiet = {.off = true, .stop = d->stop};
+    whist_log_set(NULL, NULL);
+    whist_status status = whist_data_fetch(set, d->folder, NULL, NULL, cli_progress_show, &quiet);
+    cli_log_init(d->args, false);
+    return status == WHIST_OK;
+}
+
 static int find_data(demo *d)
 {
     const whist_data_set *heart = whist_data_find("heart");
@@ -48,9 +59,7 @@ static int find_data(demo *d)
     d->source = "UCI heart disease, just downloaded";
     CLI_TRY(cli_path(d->folder, "%s/data", d->work));
     CLI_TRY(cli_make_dirs(d->folder, 0700));
-    if (!cli_flag(d->args, "offline") &&
-        whist_data_fetch(heart, d->folder, NULL, NULL, cli_progress_show, &d->progress) == WHIST_OK)
-        return CLI_OK;
+    if (!cli_flag(d->args, "offline") && download(d, heart)) return CLI_OK;
     if (*d->stop) return cli_fail_text(CLI_INTERRUPTED, "cancelled", "stopped");
     d->data = NULL;
     d->source = "a made-up cohort (seeded), because the heart data are neither in WHIST_DATA nor to be had online";

@@ -76,6 +76,9 @@ static int preview(const cli_args *args)
 {
     CLI_AUTO(cli_site_close) cli_site s = {0};
     CLI_TRY(cli_site_open(&s, args));
+    if (s.party)
+        return cli_fail_text(CLI_FAILED, "unsupported", "%s is a third party: it has no rows of its own",
+                             s.config.name);
     if (!cli_flag(args, "json")) {
         CLI_LIB(whist_site_preview(s.run.plan, s.index, print_line, stdout));
         return cli_flush();
