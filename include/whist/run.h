@@ -27,6 +27,7 @@ typedef struct whist_coordinator_run {
     const char *operations; /* NULL or loopback "address:port" of /healthz and /metrics (plain HTTP, GET only) */
     uint64_t max_spool_bytes;
     const char *metrics_dir; /* NULL, or a folder for CSV and TensorBoard files */
+    bool wait_for_start;     /* rounds begin when an operator with the right to start says so */
     const volatile int *stop;
     void (*listening)(void *user, uint16_t port); /* called once; may be NULL */
     whist_progress_fn *progress;
@@ -94,6 +95,9 @@ typedef struct whist_operator_call {
 } whist_operator_call;
 /* One JSON object; freed by whist_operator_text_free. WHIST_E_AUTH without the right to read. */
 WHIST_API WHIST_MUST_CHECK whist_status whist_operator_status(char **json, const whist_operator_call *call);
+/* Lets a coordinator that waits for it begin; asks one that runs to end in good order. WHIST_E_AUTH without the right
+ * to start, to stop. */
+WHIST_API WHIST_MUST_CHECK whist_status whist_operator_start(const whist_operator_call *call);
 WHIST_API WHIST_MUST_CHECK whist_status whist_operator_stop(const whist_operator_call *call);
 WHIST_API void whist_operator_text_free(char *text);
 
@@ -110,6 +114,32 @@ WHIST_API WHIST_MUST_CHECK whist_status whist_model_save(const char *path, const
 /* params (whist_model_size) from such a file. WHIST_E_FORMAT where tensors are missing, too many or of another
  * shape (the text names both), or a value is not finite; params is untouched then. */
 WHIST_API WHIST_MUST_CHECK whist_status whist_model_load(float *params, const char *path, const whist_model *model);
+
+/* ---- Public data sets ---- */
+
+/* Brings every file of the set into `folder` (made if need be) that is not there or not as published; files that are
+ * computed from others are computed. HTTPS only, by libcurl, which is loaded when it is needed. What arrives is kept
+ * only when size and SHA-256 are the published ones; a file of that name that differs is replaced then.
+ *
+ * mirror   NULL: the publishers' addresses, one after the other; else "https://…/folder", which has the files by name
+ * cafile   NULL: the authorities of the system; else a PEM file with the only ones to believe
+ *
+ * WHIST_E_UNSUPPORTED without libcurl; WHIST_E_IO (offline, not found, ended early) and WHIST_E_TIMEOUT may pass;
+ * WHIST_E_AUTH: the server could not be verified; WHIST_E_FORMAT: other bytes; WHIST_E_CANCELLED. */
+WHIST_API WHIST_MUST_CHECK whist_status whist_data_fetch(const whist_data_set *set, const char *folder,
+                                                         const char *mirror, const char *cafile,
+                                                         whist_progress_fn *progress, void *user);
+
+/* ---- State folders ---- */
+
+/* A consistent copy of a coordinator's state folder, or of all studies below a site's, into a new or empty folder;
+ * also while the process runs. WHIST_E_STATE where there is no state, or `to` is not empty; WHIST_E_TIMEOUT where the
+ * state changes faster than it can be copied. The copy holds the spool and is as confidential as the original. */
+WHIST_API WHIST_MUST_CHECK whist_status whist_state_backup(const char *state, const char *to);
+/* The way back: a backup into a new or empty state folder, and each study in it is opened to see that it is whole.
+ * Never run a restored site beside, or after, another that went on from the same state: it would answer steps that
+ * are answered already. */
+WHIST_API WHIST_MUST_CHECK whist_status whist_state_restore(const char *backup, const char *state);
 
 #ifdef __cplusplus
 }

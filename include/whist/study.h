@@ -99,10 +99,18 @@ typedef struct whist_coordinator_config {
     unsigned threads;
 } whist_coordinator_config;
 
+/* Who looks and steers, and where. */
+typedef struct whist_operator_config {
+    char coordinator[256], proxy[256];
+    char coordinator_key[80]; /* "sha256:…": the pin of the coordinator, as the study names it */
+    char ca[512], certificate[512], key[512], crl[512], passphrase_file[512];
+} whist_operator_config;
+
 /* WHIST_E_IO, WHIST_E_FORMAT with place and remedy; out is untouched then. No file that it names is opened. */
 WHIST_API WHIST_MUST_CHECK whist_status whist_site_config_load(whist_site_config *out, const char *path);
 /* The same for a coordinator. */
 WHIST_API WHIST_MUST_CHECK whist_status whist_coordinator_config_load(whist_coordinator_config *out, const char *path);
+WHIST_API WHIST_MUST_CHECK whist_status whist_operator_config_load(whist_operator_config *out, const char *path);
 
 /* WHIST_E_BUDGET … WHIST_E_AUTH: WHIST_E_AUTH with the rule that the study breaks. */
 WHIST_API WHIST_MUST_CHECK whist_status whist_policy_check(const whist_policy *policy, const whist_study *study);

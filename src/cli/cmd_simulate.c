@@ -42,8 +42,9 @@ static int print_json(const whist_study *study, const cli_results *results, doub
 static int print_text(const whist_study *study, const cli_results *results, double seconds)
 {
     const whist_fed_plan *plan = whist_study_plan(study);
-    printf("%s: %s, %zu sites, %u rounds, %zu seed%s, %.2f s\n", plan->name, plan->strategy->name, plan->n_sites,
-           results->runs[0].rounds, results->n, results->n == 1 ? "" : "s", seconds);
+    printf("%s: %s, %zu sites, %u round%s, %zu seed%s, %.2f s\n", plan->name, plan->strategy->name, plan->n_sites,
+           results->runs[0].rounds, results->runs[0].rounds == 1 ? "" : "s", results->n, results->n == 1 ? "" : "s",
+           seconds);
     CLI_TRY(cli_results_table(results, stdout));
     return cli_flush();
 }
@@ -54,7 +55,7 @@ static int finish(const cli_args *args, const whist_study *study, const cli_runs
     const char *model = cli_text(args, "model"), *metrics = cli_text(args, "metrics");
     if (model && !runs->runs[0].model)
         return cli_fail_text(CLI_FAILED, "unsupported", "the local baseline has a model at each site, none to write");
-    if (model) return cli_fail_text(CLI_FAILED, "unsupported", "no model files yet");
+    if (model) CLI_LIB(whist_model_save(model, results.plan, runs->runs[0].model, NULL));
     if (metrics) CLI_TRY(cli_results_csv(metrics, &results));
     return cli_flag(args, "json") ? print_json(study, &results, seconds) : print_text(study, &results, seconds);
 }

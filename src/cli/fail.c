@@ -33,7 +33,7 @@ int cli_fail_text(cli_exit exit_code, const char *code, const char *format, ...)
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
     fprintf(stderr, "whist: %s: %s\n", code, text);
-    return exit_code;
+    return (int)exit_code;
 }
 
 int cli_fail_errno(const char *path)

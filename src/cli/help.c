@@ -11,8 +11,10 @@ static void print_filled(const char *text, int indent, int column)
 {
     for (bool first = true; *text; first = false) {
         size_t word = strcspn(text, " \n");
-        if (!first && column + 1 + (int)word > LINE) printf("\n%*s", column = indent, "");
-        else if (!first && column > indent) putchar(' '), column++;
+        if (!first && column + 1 + (int)word > LINE)
+            printf("\n%*s", column = indent, "");
+        else if (!first && column > indent)
+            putchar(' '), column++;
         fwrite(text, 1, word, stdout);
         column += (int)word;
         text += word;

@@ -259,7 +259,22 @@ static whist_status check_block(const wh_upload *upload, const wh_step *step, si
     return wh_fixed_check(&step->layout.fixed[k], bytes, n);
 }
 
+<<<<<<< HEAD
+/* Counts and weights of one site: a negative one would take away from those of others. */
+static whist_status check_sums(const wh_sums *sums, const whist_fed_plan *plan)
+{
+    bool good = sums->rows >= 0 && sums->rows_steps >= 0;
+    for (size_t k = 0; k < WHIST_MAX_VECTORS; k++) good = good && sums->weight[k] >= 0;
+    for (size_t f = 0; f < 2; f++)
+        for (size_t m = 0; m < plan->n_metrics; m++) good = good && sums->metrics[f][m].n >= 0;
+    if (!good) WH_FAIL(WHIST_E_RANGE, "the upload counts rows or weights below 0");
+    return WHIST_OK;
+}
+
+static whist_status check_with(wh_upload *upload, const wh_step *step, const whist_fed_plan *plan, uint8_t *scratch)
+=======
 static whist_status check_blocks(const wh_upload *upload, const wh_step *step, uint8_t *scratch)
+>>>>>>> room-bench
 {
     for (size_t k = 0; k < step->layout.n_vectors; k++)
         for (uint64_t j = 0; j < wh_layout_blocks(&step->layout, k); j++)
@@ -275,7 +290,7 @@ static whist_status read_sums(wh_upload *upload, const wh_step *step, const whis
     WH_TRY(wh_upload_read(upload, step->layout.start[last], 8 * n, scratch, &bytes));
     wh_sums_decode(values, bytes, n);
     wh_sums_unpack(&upload->sums, values, plan);
-    return WHIST_OK;
+    return check_sums(&upload->sums, plan);
 }
 
 whist_status wh_upload_check(wh_upload *upload, const wh_step *step, const whist_fed_plan *plan)

@@ -191,6 +191,23 @@ const wh_key wh_coordinator_config_table[] = {
     {0},
 };
 
+#define OPERATOR(field) AT(whist_operator_config, field)
+
+const wh_key wh_operator_config_table[] = {
+    {"coordinator", WH_KEY_TEXT, OPERATOR(coordinator), NULL, .rule = rule_coordinator,
+     .doc = "Where to connect: https://host:port."},
+    {"coordinator_key", WH_KEY_TEXT, OPERATOR(coordinator_key), NULL,
+     .doc = "Pin of the coordinator, as the study names it: sha256:…"},
+    {"proxy", WH_KEY_TEXT, OPERATOR(proxy), "", .rule = rule_proxy,
+     .doc = "HTTP proxy to go through: http://host:port."},
+    {"ca", WH_KEY_PATH, OPERATOR(ca), NULL, .doc = "PEM file of the authority that both sides trust."},
+    {"certificate", WH_KEY_PATH, OPERATOR(certificate), NULL, .doc = "PEM file of the operator's certificate."},
+    {"key", WH_KEY_PATH, OPERATOR(key), NULL, .doc = "PEM file of its private key, readable by its owner only."},
+    {"crl", WH_KEY_PATH, OPERATOR(crl), "", .doc = "PEM file of revoked certificates."},
+    {"passphrase_file", WH_KEY_PATH, OPERATOR(passphrase_file), "", .doc = "File with the passphrase of the key."},
+    {0},
+};
+
 /* ---- Loading ---- */
 
 static whist_status load(void *object, const wh_key *table, const char *path)
@@ -225,6 +242,15 @@ whist_status whist_coordinator_config_load(whist_coordinator_config *out, const 
     WH_ENSURE(out && path, WHIST_E_ARG);
     whist_coordinator_config config = {0};
     WH_TRY(load(&config, wh_coordinator_config_table, path));
+    *out = config;
+    return WHIST_OK;
+}
+
+whist_status whist_operator_config_load(whist_operator_config *out, const char *path)
+{
+    WH_ENSURE(out && path, WHIST_E_ARG);
+    whist_operator_config config = {0};
+    WH_TRY(load(&config, wh_operator_config_table, path));
     *out = config;
     return WHIST_OK;
 }

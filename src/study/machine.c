@@ -3,10 +3,10 @@
 #include "crypt/crypt_bench.h"
 #include "fed/fed_bench.h"
 #include "fed/store_bench.h"
-#include "fed/upload_bench.h"
 #include "net/net_bench.h"
 #include "nn/bench.h"
 #include "num/bench.h"
+#include "run/upload_bench.h"
 #include "zq/bench.h"
 
 #include <whist/nn.h>

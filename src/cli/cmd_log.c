@@ -1,0 +1,100 @@
+/* cli/cmd_log.c: whist log show|verify: what a site released, as it signed it. */
+#include "cli/commands.h"
+#include "cli/file.h"
+#include "cli/runs.h"
+
+#include <whist/run.h>
+
+#include <time.h>
+
+typedef struct log_file {
+    char folder[CLI_PATH];
+    cli_blob certificate;
+} log_file;
+
+static void log_clear(log_file *log)
+{
+    cli_blob_clear(&log->certificate);
+}
+
+static int log_open(log_file *out, const cli_args *args)
+{
+    CLI_AUTO(cli_study_end) whist_study *study = NULL;
+    CLI_LIB(whist_study_load(&study, cli_text(args, "study")));
+    CLI_LIB(whist_site_study_state(out->folder, args->words[0], whist_study_digest(study)));
+    return cli_read(&out->certificate, cli_text(args, "certificate"), CLI_FILE_MAX);
+}
+
+static whist_status print_line(void *user, const whist_log_line *line)
+{
+    char when[32];
+    time_t seconds = (time_t)(line->unix_ms / 1000);
+    struct tm utc;
+    gmtime_r(&seconds, &utc);
+    strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", &utc);
+    fprintf(user, "%llu  %s  %s  %s\n", (unsigned long long)line->seq, when, line->kind, line->body);
+    return WHIST_OK;
+}
+
+static whist_status put_line(void *user, const whist_log_line *line)
+{
+    whist_json *json = user;
+    whist_json_begin_object(json);
+    whist_json_key(json, "seq"), whist_json_uint(json, line->seq);
+    whist_json_key(json, "unix_ms"), whist_json_int(json, line->unix_ms);
+    whist_json_key(json, "kind"), whist_json_text(json, line->kind);
+    whist_json_key(json, "body"), whist_json_text(json, line->body);
+    whist_json_end_object(json);
+    return WHIST_OK;
+}
+
+/* Two walks: nothing is shown before every entry held. */
+static int walk(const cli_args *args, bool show)
+{
+    CLI_AUTO(log_clear) log_file log = {0};
+    uint64_t n;
+    CLI_TRY(log_open(&log, args));
+    CLI_LIB(whist_site_log(log.folder, cli_view(&log.certificate), &n, NULL, NULL));
+    if (!cli_flag(args, "json")) {
+        if (show) CLI_LIB(whist_site_log(log.folder, cli_view(&log.certificate), &n, print_line, stdout));
+        printf("%llu entries, chained and signed by the site's key\n", (unsigned long long)n);
+        return cli_flush();
+    }
+    CLI_AUTO(cli_json_end) whist_json *json = NULL;
+    CLI_LIB(whist_json_new(&json));
+    whist_json_begin_object(json);
+    whist_json_key(json, "entries"), whist_json_uint(json, n);
+    whist_json_key(json, "good"), whist_json_bool(json, true);
+    if (show) {
+        whist_json_key(json, "log");
+        whist_json_begin_array(json);
+        CLI_LIB(whist_site_log(log.folder, cli_view(&log.certificate), &n, put_line, json));
+        whist_json_end_array(json);
+    }
+    whist_json_end_object(json);
+    return cli_json_print(json);
+}
+
+static int show(const cli_args *args)
+{
+    return walk(args, true);
+}
+
+static int verify(const cli_args *args)
+{
+    return walk(args, false);
+}
+
+static const cli_option options[] = {
+    {"study", 0, CLI_TEXT, "FILE", "The study whose log is meant.", .required = true},
+    {"certificate", 0, CLI_TEXT, "FILE", "The site's certificate: its key must have signed.", .required = true},
+    {0},
+};
+
+const cli_command cli_log_commands[] = {
+    {"log show", "STATE", "Show what a site released, once it is verified", "STATE is the site's state folder.",
+     options, 1, 1, show},
+    {"log verify", "STATE", "Verify the chain and every signature of a site's log",
+     "STATE is the site's state folder. Exit code 3 at the first entry that does not hold.", options, 1, 1, verify},
+    {0},
+};

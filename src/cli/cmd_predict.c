@@ -1,0 +1,218 @@
+/* cli/cmd_predict.c: whist predict: a model file and rows give predictions. */
+#include "cli/commands.h"
+#include "cli/file.h"
+#include "cli/hex.h"
+#include "cli/runs.h"
+
+#include <whist/run.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+CLI_ENDER(dataset_end, whist_dataset, whist_dataset_free)
+
+/* ---- The model belongs to the study ---- */
+
+/* The header of a safetensors file: eight bytes of length, then JSON. The study's digest stands in its metadata; 64
+ * digits are not there by chance. */
+static int check_origin(const char *path, const whist_study *study)
+{
+    enum { MAX_HEADER = 100 << 20 };
+    char digest[CLI_HEX];
+    uint8_t length[8];
+    uint64_t n = 0;
+    FILE *file = fopen(path, "re");
+    if (!file) return cli_fail_errno(path);
+    if (fread(length, 1, 8, file) == 8)
+        for (int i = 7; i >= 0; i--) n = n << 8 | length[i];
+    char *header = n && n <= MAX_HEADER ? calloc(1, (size_t)n + 1) : NULL;
+    bool whole = header && fread(header, 1, (size_t)n, file) == n;
+    bool found = whole && strstr(header, cli_hex(digest, whist_study_digest(study))) != NULL;
+    free(header);
+    fclose(file);
+    if (!whole) return cli_fail_text(CLI_FAILED, "format", "%s is no safetensors file", path);
+    if (found) return CLI_OK;
+    return cli_fail_text(CLI_REFUSED, "auth",
+                         "%s was not made by this study (its metadata name another); --force "
+                         "uses it all the same",
+                         path);
+}
+
+static int load_model(float **out, const cli_args *args, const whist_study *study)
+{
+    const whist_model *model = whist_study_plan(study)->model;
+    if (!cli_flag(args, "force")) CLI_TRY(check_origin(args->words[0], study));
+    float *params = calloc(whist_model_size(model), sizeof *params);
+    if (!params) return cli_no_memory();
+    whist_status status = whist_model_load(params, args->words[0], model);
+    if (status == WHIST_OK)
+        *out = params;
+    else
+        free(params);
+    return status == WHIST_OK ? CLI_OK : cli_fail(status);
+}
+
+/* ---- Rows ---- */
+
+static int open_site(whist_dataset **out, const cli_args *args, const whist_study *study)
+{
+    const whist_fed_plan *plan = whist_study_plan(study);
+    const char *folder = cli_text(args, "data");
+    size_t site;
+    CLI_LIB(whist_study_site_find(study, cli_text(args, "site"), &site));
+    const whist_data_source source = {
+        .folder = folder ? folder : ".",
+        .file = whist_study_site_file(study, site),
+        .site = plan->sites[site].name,
+        .site_index = site,
+        .n_sites = plan->n_sites,
+        .seed = plan->seed,
+    };
+    CLI_LIB(whist_dataset_open(out, whist_study_schema(study), &source));
+    return CLI_OK;
+}
+
+/* A file of rows in the study's form: all of them are taken, none is held back for tests. */
+static int open_input(whist_dataset **out, const cli_args *args, const whist_study *study)
+{
+    char folder[CLI_PATH];
+    const char *path = cli_text(args, "input"), *slash = strrchr(path, '/');
+    whist_schema schema = *whist_study_schema(study);
+    if (schema.format != WHIST_DATA_CSV)
+        return cli_fail_text(CLI_FAILED, "unsupported", "--input takes rows of a CSV study; use --site");
+    schema.partition = WHIST_PARTITION_FILE;
+    schema.split_file[0] = 0;
+    schema.test_fraction = schema.validation_fraction = 0;
+    CLI_TRY(cli_path(folder, "%.*s", slash ? (int)(slash - path) : 1, slash ? path : "."));
+    const whist_data_source source = {
+        .folder = slash == path ? "/" : folder,
+        .file = slash ? slash + 1 : path,
+        .site = "input",
+        .n_sites = 1,
+        .seed = whist_study_plan(study)->seed,
+    };
+    CLI_LIB(whist_dataset_open(out, &schema, &source));
+    return CLI_OK;
+}
+
+static int choose_rows(whist_rows *out, const cli_args *args, const whist_dataset *data)
+{
+    static const char *const names[] = {"train", "validation", "test"};
+    const char *fold = cli_text(args, "fold");
+    if (!fold) fold = cli_text(args, "input") ? "train" : "test";
+    for (int f = 0; f < 3; f++)
+        if (strcmp(fold, names[f]) == 0) {
+            *out = whist_dataset_rows(data, (whist_fold)f);
+            return CLI_OK;
+        }
+    return cli_fail_text(CLI_USAGE, "usage", "--fold takes train, validation or test, not '%s'", fold);
+}
+
+/* ---- Predicting and writing ---- */
+
+static int predict_rows(float **out, const whist_model *model, const float *params, const whist_rows *rows, size_t k)
+{
+    whist_model_work *work;
+    float *values = calloc(rows->n * k + 1, sizeof *values);
+    if (!values) return cli_no_memory();
+    whist_status status = whist_model_work_new(&work, model, 256);
+    if (status == WHIST_OK) {
+        status = whist_model_predict(model, work, params, rows->x, rows->n, values);
+        whist_model_work_free(work);
+    }
+    if (status == WHIST_OK)
+        *out = values;
+    else
+        free(values);
+    return status == WHIST_OK ? CLI_OK : cli_fail(status);
+}
+
+static int csv_text(char **text, size_t *len, const float *values, const whist_rows *rows, size_t k)
+{
+    FILE *out = open_memstream(text, len);
+    if (!out) return cli_no_memory();
+    fputs("row", out);
+    for (size_t j = 0; j < k; j++) fprintf(out, k == 1 ? ",prediction" : ",p%zu", j);
+    fputs(",target\n", out);
+    for (size_t i = 0; i < rows->n; i++) {
+        fprintf(out, "%zu", i + 1);
+        for (size_t j = 0; j < k; j++) fprintf(out, ",%.9g", (double)values[i * k + j]);
+        fprintf(out, ",%.9g\n", (double)rows->y[i]);
+    }
+    return fclose(out) == 0 ? CLI_OK : cli_no_memory();
+}
+
+static int print_json(const float *values, const whist_rows *rows, size_t k)
+{
+    CLI_AUTO(cli_json_end) whist_json *json = NULL;
+    CLI_LIB(whist_json_new(&json));
+    whist_json_begin_object(json);
+    whist_json_key(json, "predictions");
+    whist_json_begin_array(json);
+    for (size_t i = 0; i < rows->n; i++) {
+        if (k > 1) whist_json_begin_array(json);
+        for (size_t j = 0; j < k; j++) whist_json_real(json, (double)values[i * k + j]);
+        if (k > 1) whist_json_end_array(json);
+    }
+    whist_json_end_array(json);
+    whist_json_end_object(json);
+    return cli_json_print(json);
+}
+
+static int write_values(const cli_args *args, const float *values, const whist_rows *rows, size_t k)
+{
+    const char *path = cli_text(args, "out");
+    char *text = NULL;
+    size_t len = 0;
+    if (cli_flag(args, "json") && !path) return print_json(values, rows, k);
+    int code = csv_text(&text, &len, values, rows, k);
+    if (code == CLI_OK && path)
+        code = cli_write(path, text, len, 0600, CLI_WRITE_REPLACE);
+    else if (code == CLI_OK)
+        fwrite(text, 1, len, stdout);
+    free(text);
+    if (code == CLI_OK && path) printf(cli_flag(args, "json") ? "{\"rows\":%zu}\n" : "%zu rows\n", rows->n);
+    return code == CLI_OK ? cli_flush() : code;
+}
+
+static int predict(const cli_args *args)
+{
+    CLI_AUTO(cli_study_end) whist_study *study = NULL;
+    CLI_AUTO(dataset_end) whist_dataset *data = NULL;
+    whist_rows rows;
+    float *params = NULL, *values = NULL;
+    if (cli_flag(args, "site") == cli_flag(args, "input"))
+        return cli_fail_text(CLI_USAGE, "usage", "give --site NAME or --input FILE: one of them");
+    CLI_LIB(whist_study_load(&study, args->words[1]));
+    if (whist_study_schema(study)->standardize == WHIST_STANDARDIZE_POOLED)
+        return cli_fail_text(CLI_FAILED, "unsupported",
+                             "the study standardises over all sites, and a model file does not hold these moments");
+    const whist_model *model = whist_study_plan(study)->model;
+    size_t k = whist_model_shape_get(model).n_outputs;
+    CLI_TRY(cli_flag(args, "site") ? open_site(&data, args, study) : open_input(&data, args, study));
+    CLI_TRY(choose_rows(&rows, args, data));
+    int code = load_model(&params, args, study);
+    if (code == CLI_OK) code = predict_rows(&values, model, params, &rows, k);
+    if (code == CLI_OK) code = write_values(args, values, &rows, k);
+    free(params);
+    free(values);
+    return code;
+}
+
+static const cli_option options[] = {
+    {"data", 'd', CLI_TEXT, "DIR", "Folder with the site's data, with --site."},
+    {"site", 0, CLI_TEXT, "NAME", "Predict this site's rows."},
+    {"input", 'i', CLI_TEXT, "FILE", "Predict the rows of this CSV file, which has the columns of the study."},
+    {"fold", 0, CLI_TEXT, "FOLD", "train, validation or test (test; with --input all rows)."},
+    {"out", 'o', CLI_TEXT, "FILE", "Write row, predictions and target as CSV there."},
+    {"force", 0, CLI_FLAG, NULL, "Use a model of another study that has the same shape."},
+    {0},
+};
+
+const cli_command cli_predict_commands[] = {
+    {"predict", "MODEL STUDY", "Apply a model file to rows",
+     "The model's metadata must name the study. Rows are standardised as the study says: per site, by the rows of the "
+     "file itself.",
+     options, 2, 2, predict},
+    {0},
+};
