@@ -151,6 +151,7 @@ whist_status wh_upload_reopen(wh_upload **out, wh_store *store, const wh_step *s
 void wh_upload_free(wh_upload *upload)
 {
     if (!upload) return;
+    for (size_t k = 0; k < WH_COUNT(upload->windows); k++) wh_free(upload->windows[k].memory);
     wh_vecfile_close(upload->file);
     wh_manifest_clear(&upload->manifest);
     wh_free(upload->memory);
@@ -213,6 +214,40 @@ whist_status wh_upload_read(const wh_upload *upload, uint64_t offset, size_t len
     }
     *out = scratch;
     return wh_vecfile_read(upload->file, scratch, len, offset);
+}
+
+/* Fills the window from the page of `offset` on. False where the file is not read this way. */
+static bool look_ahead(wh_upload_window *window, const wh_vecfile *file, uint64_t offset, size_t ahead)
+{
+    enum { PAGE = 4096 };
+    size_t room = ahead / PAGE * PAGE;
+    if (window->room != room) {
+        wh_free(window->memory);
+        *window = (wh_upload_window){0};
+        if (!room || wh_alloc_raw(&window->memory, room + PAGE, 1) != WHIST_OK) return false;
+        window->bytes = (uint8_t *)window->memory + (PAGE - (uintptr_t)window->memory % PAGE) % PAGE;
+        window->room = room;
+    }
+    window->at = offset / PAGE * PAGE;
+    window->len = 0;
+    return wh_vecfile_read_pages(file, window->bytes, room, window->at, &window->len);
+}
+
+static bool holds(const wh_upload_window *window, uint64_t offset, size_t len)
+{
+    return offset >= window->at && offset - window->at <= window->len && len <= window->len - (offset - window->at);
+}
+
+whist_status wh_upload_walk(wh_upload *upload, size_t k, uint64_t offset, size_t len, size_t ahead, uint8_t *scratch,
+                            const uint8_t **out)
+{
+    wh_upload_window *window = &upload->windows[k];
+    bool direct = !upload->memory && upload->bytes >= DIRECT_BYTES && ahead >= 2 * len;
+    if (direct && !holds(window, offset, len)) direct = look_ahead(window, upload->file, offset, ahead);
+    if (!direct || !holds(window, offset, len)) return wh_upload_read(upload, offset, len, scratch, out);
+    memcpy(scratch, window->bytes + (offset - window->at), len);
+    *out = scratch;
+    return WHIST_OK;
 }
 
 static whist_status check_block(const wh_upload *upload, const wh_step *step, size_t k, uint64_t j, uint8_t *scratch)

@@ -9,6 +9,14 @@
 #include "fed/protection.h"
 #include "fed/store.h"
 
+/* A piece of an upload, read ahead of a walk through one vector. */
+typedef struct wh_upload_window {
+    void *memory;
+    uint8_t *bytes; /* memory, from a page's beginning on */
+    uint64_t at;
+    size_t len, room;
+} wh_upload_window;
+
 /* One site's upload of the step. On disk: a spool file and beside it the manifest, so that a restart goes on
  * with the chunks that lie there. In memory: a buffer, added to the sum when it is complete. */
 typedef struct wh_upload {
@@ -22,6 +30,7 @@ typedef struct wh_upload {
     bool complete;      /* checked; part of the sum */
     unsigned in_flight; /* calls that use file or memory outside the lock */
     wh_sums sums;       /* where the protection shows them */
+    wh_upload_window windows[WHIST_MAX_VECTORS + 1];
 } wh_upload;
 
 typedef struct wh_step {
@@ -82,6 +91,10 @@ bool wh_upload_is_full(const wh_upload *upload);
 /* Bytes of the upload at an offset: a view (memory) or read into scratch (file). */
 WH_MUST_CHECK whist_status wh_upload_read(const wh_upload *upload, uint64_t offset, size_t len, uint8_t *scratch,
                                           const uint8_t **out);
+/* The same for a walk through vector k from its start to its end, one thread: large files are read `ahead` bytes at a
+ * time, past the page cache. The bytes are in scratch or (memory) a view. */
+WH_MUST_CHECK whist_status wh_upload_walk(wh_upload *upload, size_t k, uint64_t offset, size_t len, size_t ahead,
+                                          uint8_t *scratch, const uint8_t **out);
 /* Every element of a readable upload lies within what one site may send; decodes the sums. WHIST_E_RANGE. */
 WH_MUST_CHECK whist_status wh_upload_check(wh_upload *upload, const wh_step *step, const whist_fed_plan *plan);
 /* In memory: adds a complete upload to step->sum and drops its buffer. */

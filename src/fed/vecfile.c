@@ -336,6 +336,16 @@ static bool write_direct(const wh_vecfile *file, const void *bytes, size_t len, 
     return n == (ssize_t)len;
 }
 
+bool wh_vecfile_read_pages(const wh_vecfile *file, void *to, size_t len, uint64_t offset, size_t *got)
+{
+    if (file->direct < 0 || offset >= file->bytes) return false;
+    ssize_t n;
+    do n = pread(file->direct, to, len, (off_t)offset);
+    while (n < 0 && errno == EINTR);
+    *got = n > 0 ? (size_t)n : 0;
+    return n > 0;
+}
+
 whist_status wh_vecfile_write(wh_vecfile *file, const void *bytes, size_t len, uint64_t offset)
 {
     WH_TRY(check_range(file, len, offset));
