@@ -243,7 +243,8 @@ typedef struct whist_simulation {
     const whist_fed_plan *plan;
     whist_dataset *const *data; /* one for each site of the plan; moments are applied to them */
     unsigned threads;
-    const char *work_dir; /* NULL: state in memory */
+    /* NULL, or an empty folder that gets the coordinator's state at the end: what `replay` reads. Not of baselines. */
+    const char *work_dir;
     whist_progress_fn *progress;
     void *user;
     /* State folder of a coordinator: the sites that arrived in each of its steps take part in the same

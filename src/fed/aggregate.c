@@ -8,6 +8,13 @@
 #include <stdio.h>
 #include <string.h>
 
+/* What may be read ahead of each vector of each upload: a share of 16 MiB, at most 1 MiB. */
+static size_t read_ahead(const wh_step *step)
+{
+    size_t share = (16U << 20) / (step->n_complete * step->layout.n_vectors + 1);
+    return share < 1 << 20 ? share : 1 << 20;
+}
+
 whist_status wh_step_open_block(wh_step *step, size_t k, uint64_t j, uint8_t *scratch, const uint8_t **elements)
 {
     const wh_layout *layout = &step->layout;
@@ -19,7 +26,7 @@ whist_status wh_step_open_block(wh_step *step, size_t k, uint64_t j, uint8_t *sc
     for (size_t i = 0; !step->sum && i < step->n; i++) {
         if (!step->uploads[i] || !step->uploads[i]->complete) continue;
         const uint8_t *bytes;
-        WH_TRY(wh_upload_read(step->uploads[i], at, len, first ? sum : read, &bytes));
+        WH_TRY(wh_upload_walk(step->uploads[i], k, at, len, read_ahead(step), first ? sum : read, &bytes));
         if (first)
             total = bytes;
         else

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "fed/inbox.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -62,43 +63,13 @@ static whist_status open_step(wh_coordinator *c)
     WH_TRY(wh_step_init(&c->step, c->plan, &row));
     c->step.turn = entry.turn;
     c->step_open = true;
+    c->declined[0] = 0;
     wh_log(WHIST_LOG_DEBUG, "step.open", "step %llu, round %llu, %zu sites", (unsigned long long)c->step.row.step,
            (unsigned long long)entry.round, c->step.n);
     return WHIST_OK;
 }
 
 /* ---- Closing ---- */
-
-typedef struct inbox {
-    wh_arena arena;
-    whist_message *messages;
-    size_t n, cap;
-} inbox;
-
-static void inbox_clear(inbox *in)
-{
-    wh_arena_clear(&in->arena);
-}
-WH_AUTO_CLEAR(inbox, inbox_clear)
-
-static whist_status add_message(void *user, const whist_message *message)
-{
-    inbox *in = user;
-    if (in->n == in->cap) {
-        whist_message *more;
-        size_t cap = in->cap ? 2 * in->cap : 16;
-        WH_TRY(WH_ARENA_NEW(&more, &in->arena, cap));
-        if (in->n) memcpy(more, in->messages, in->n * sizeof *more);
-        in->messages = more;
-        in->cap = cap;
-    }
-    uint8_t *body;
-    WH_TRY(WH_ARENA_NEW(&body, &in->arena, message->body.len));
-    if (message->body.len) memcpy(body, message->body.data, message->body.len);
-    in->messages[in->n] = *message;
-    in->messages[in->n++].body = (whist_bytes){body, message->body.len};
-    return WHIST_OK;
-}
 
 typedef struct outbox {
     wh_coordinator *c;
@@ -146,13 +117,15 @@ static whist_status step_machine(wh_coordinator *c, whist_send_fn *send, bool *r
     const whist_protection_class *class_ = c->plan->protection;
     *refused = false;
     if (!class_->step) return WHIST_OK;
-    WH_AUTO(inbox) in = {0};
-    WH_TRY(wh_store_messages(c->store, c->step.row.step, c->step.row.phase, "", add_message, &in));
+    WH_AUTO(wh_arena) arena = WH_ARENA_EMPTY;
+    whist_message *messages;
+    size_t n_messages;
+    WH_TRY(wh_inbox_read(&messages, &n_messages, &arena, c->store, c->step.row.step, c->step.row.phase, ""));
     /* Who completed it, not who was asked. */
     size_t n = 0;
     for (size_t i = 0; i < c->step.n; i++)
         if (wh_step_has_completed(&c->step, i)) c->step.alive[n++] = c->step.names[i];
-    whist_phase_input input = {c->step.row.phase, c->step.alive, n, in.messages, in.n};
+    whist_phase_input input = {c->step.row.phase, c->step.alive, n, messages, n_messages};
     outbox out = {c, 0, WHIST_OK};
     whist_status status = class_->step(c->step.machine, &input, send, &out);
     *refused = out.stored == WHIST_OK && is_step_failure(status);
@@ -327,10 +300,10 @@ static whist_status close_phase(wh_coordinator *c)
     bool parties;
     count_completers(c, &sites, &parties);
     whist_status status;
-    char why[192] = "";
+    char why[224] = "";
     if (sites < least_sites(c))
-        snprintf(why, sizeof why, "%zu of at least %zu sites answered phase %s in time", sites, least_sites(c),
-                 c->plan->protection->phases[c->step.row.phase].name);
+        snprintf(why, sizeof why, "%zu of at least %zu sites answered phase %s in time%s%s", sites, least_sites(c),
+                 c->plan->protection->phases[c->step.row.phase].name, c->declined[0] ? "; " : "", c->declined);
     else if (!parties)
         snprintf(why, sizeof why, "a third party did not answer phase %s",
                  c->plan->protection->phases[c->step.row.phase].name);

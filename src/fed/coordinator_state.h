@@ -22,6 +22,7 @@ struct wh_coordinator {
     bool woken;
     wh_run_state state;
     char failure[256];   /* why the run failed */
+    char declined[128];  /* the last site that declined the open step, and why; "" for none */
     uint64_t position;   /* closed steps */
     uint64_t version;    /* of the model */
     uint64_t stop_round; /* early stopping; UINT64_MAX: none */

@@ -394,6 +394,35 @@ static void test_a_decline_ends_the_waiting(void **state)
     desk_end(&d);
 }
 
+/* What a declining site says reaches others as plain letters, however it is cut. */
+static void test_words_of_a_site(void **state)
+{
+    (void)state;
+    desk d;
+    desk_plan(&d);
+    d.plan.plan.min_sites = SITES;
+    desk_start(&d, false);
+    char words[301] = "";
+    for (size_t i = 0; i < 300; i += 3) memcpy(words + i, "\xe2\x82\xac", 4); /* euro signs */
+    words[7] = '\n';
+    wh_run_state run = WH_RUN_GOING;
+    whist_status status = WHIST_OK;
+    for (uint64_t attempt = 0; attempt < WH_MAX_ATTEMPTS; attempt++) {
+        uint32_t wait_ms;
+        tick(&d);
+        assert_ok(wh_coordinator_decline(d.c, 1, attempt, 0, WHIST_E_RANGE, words));
+        wh_coordinator_expire(d.c);
+        status = wh_coordinator_tick(d.c, &run, &wait_ms);
+    }
+    assert_int_equal(status, WHIST_E_TIMEOUT);
+    wh_task task;
+    assert_ok(wh_coordinator_poll(d.c, 0, &task));
+    assert_non_null(strstr(task.text, "site1: "));
+    for (const char *at = task.text; *at; at++) assert_in_range(*at, ' ', '~');
+    wh_task_clear(&task);
+    desk_end(&d);
+}
+
 static void test_deadline(void **state)
 {
     (void)state;
@@ -639,7 +668,7 @@ static void test_early_stop(void **state)
         plan.plan.stop_patience = 3;
         plan.plan.evaluate_every = every;
         whist_fed_result result = {0};
-        assert_ok(world_simulate(&result, &plan, 1, NULL));
+        assert_ok(world_simulate(&result, &plan, 1, NULL, NULL));
         assert_int_equal(result.rounds, 1 + 3 * every);
         assert_int_equal(result.n_history, 4 + 1); /* rounds 0, e, 2e, 3e, and the last model */
         whist_fed_result_clear(&result);
@@ -660,6 +689,7 @@ int main(void)
         cmocka_unit_test(test_messages_have_bounds),
         cmocka_unit_test(test_who_is_not_of_the_step),
         cmocka_unit_test(test_a_decline_ends_the_waiting),
+        cmocka_unit_test(test_words_of_a_site),
         cmocka_unit_test(test_deadline),
         cmocka_unit_test(test_three_failures_end_the_run),
         cmocka_unit_test(test_a_success_forgives_failures),

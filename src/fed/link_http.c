@@ -260,6 +260,8 @@ static whist_status decline(wh_link *link, const wh_task *task, whist_status why
     wh_link_http *l = self_of(link);
     char shown[256];
     snprintf(shown, sizeof shown, "%s", text);
+    /* No half letter at the end: the other side takes UTF-8 only. */
+    for (size_t len = strlen(shown); strlen(text) > len && len && shown[len - 1] & 0x80; len--) shown[len - 1] = 0;
     Whist__V1__Decline message;
     whist__v1__decline__init(&message);
     message.version = WH_WIRE_VERSION;

@@ -25,7 +25,7 @@ static int set_up(void **state)
     plan.plan.min_sites = SITES;
     plan.plan.pooled_moments = true;
     whist_fed_result result = {0};
-    assert_ok(world_simulate(&result, &plan, 1, NULL));
+    assert_ok(world_simulate(&result, &plan, 1, NULL, NULL));
     want = result.model;
     result.model = NULL;
     whist_fed_result_clear(&result);
@@ -202,6 +202,47 @@ static void test_nodes_without_memory(void **state)
     world_end(&w);
 }
 
+/* ---- Threads ---- */
+
+/* Each site in a thread of its own, as over the network; the coordinator's loop in this one. */
+static void *live(void *user)
+{
+    world_actor *a = user;
+    for (int i = 0; i < 100000 && a->state != WH_NODE_FINISHED; i++) {
+        uint32_t wait_ms;
+        a->last = wh_node_step(a->node, &a->state, &wait_ms);
+    }
+    return NULL;
+}
+
+static void test_threads(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 5; seed++) {
+        const wh_fault_rule rules[] = {
+            {.fault = WH_FAULT_DUPLICATE, .probability = 0.2},
+            {.fault = WH_FAULT_DROP_RESPONSE, .probability = 0.2},
+        };
+        const wh_fault_plan faults = {.seed = seed, .rules = rules, .n_rules = WH_COUNT(rules)};
+        world w = {.plan = &plan, .faults = &faults};
+        pthread_t threads[SITES];
+        assert_ok(world_start(&w));
+        for (size_t i = 0; i < SITES; i++) assert_int_equal(pthread_create(&threads[i], NULL, live, &w.actors[i]), 0);
+        while (w.state == WH_RUN_GOING) {
+            uint32_t wait_ms;
+            assert_ok(wh_coordinator_tick(w.coordinator, &w.state, &wait_ms));
+            if (wait_ms) wh_coordinator_wait(w.coordinator, 10);
+        }
+        for (size_t i = 0; i < SITES; i++) {
+            pthread_join(threads[i], NULL);
+            assert_int_equal(w.actors[i].state, WH_NODE_FINISHED);
+        }
+        assert_wanted(&w);
+        assert_record(&w);
+        world_end(&w);
+    }
+}
+
 /* ---- An answer that was overtaken ---- */
 
 static whist_status lose_site_0(world *w, size_t actor)
@@ -240,6 +281,7 @@ int main(void)
         cmocka_unit_test(test_every_third_call_fails),
         cmocka_unit_test(test_restarts_at_random_points),
         cmocka_unit_test(test_nodes_without_memory),
+        cmocka_unit_test(test_threads),
         cmocka_unit_test(test_an_overtaken_answer_leaves_nothing),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

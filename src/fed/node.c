@@ -226,6 +226,7 @@ static whist_status answer_and_send(wh_node *node, const wh_task *task)
     whist_message *messages;
     size_t n;
     WH_TRY(unpack_outbox(&node->outbox, &arena, &messages, &n));
+    node->made = true;
     return node->env.link->submit(node->env.link, task, messages, n);
 }
 
@@ -367,6 +368,7 @@ static whist_status answer_durably(wh_node *node, const wh_task *task)
     wh_buf_reset(&node->outbox);
     WH_TRY(wh_store_answer_get(node->env.store, task->step, task->phase, &row, &manifest, &node->outbox, &found));
     if (!found) WH_TRY(make_answer(node, task, &manifest));
+    node->made = true;
     whist_status status = send_answer(node, task, &manifest);
     if (status == WHIST_OK || status == WHIST_E_STATE) WH_TRY(forget_answer(node, task));
     return status;
@@ -374,18 +376,22 @@ static whist_status answer_durably(wh_node *node, const wh_task *task)
 
 /* ---- Steps ---- */
 
-static bool is_own_failure(whist_status status)
+/* An answer that cannot be made, now or later: the learner's fault, this site's memory, or what others sent. Once it is
+ * made, AUTH and STATE are the coordinator's words. */
+static bool is_own_failure(const wh_node *node, whist_status status)
 {
+    if (!node->made && (status == WHIST_E_AUTH || status == WHIST_E_STATE)) return true;
     return status == WHIST_E_RANGE || status == WHIST_E_NOMEM || status == WHIST_E_ARG || status == WHIST_E_FORMAT ||
            status == WHIST_E_UNSUPPORTED;
 }
 
 static whist_status work(wh_node *node, const wh_task *task, wh_node_state *state, uint32_t *wait_ms)
 {
+    node->made = false;
     whist_status status = node->env.store ? answer_durably(node, task) : answer_directly(node, task);
     *state = status == WHIST_OK ? WH_NODE_ANSWERED : WH_NODE_WAITING;
     if (status == WHIST_OK) return WHIST_OK;
-    if (is_own_failure(status)) {
+    if (is_own_failure(node, status)) {
         /* The coordinator need not wait for what will never come; the failure itself goes to the caller. */
         whist_detail why = *whist_detail_get();
         if (node->env.link->decline(node->env.link, task, status, why.text) == WHIST_OK)

@@ -146,6 +146,7 @@ static whist_status simulate_federation(whist_fed_result *out, const whist_simul
     double start = wh_clock_seconds();
     WH_TRY(sim_init(&s, in, plan));
     WH_TRY(run(&s));
+    if (in->work_dir) WH_TRY(wh_store_backup(s.store, in->work_dir));
     WH_TRY(wh_result_from(out, plan, s.coordinator, s.store));
     out->seconds = wh_clock_seconds() - start;
     return WHIST_OK;
@@ -166,6 +167,7 @@ static whist_status run_alone(whist_fed_result *out, const whist_simulation *in,
     alone.data = &data;
     alone.threads = 1;
     alone.replay = NULL;
+    alone.work_dir = NULL;
     return simulate_federation(out, &alone, &plan);
 }
 

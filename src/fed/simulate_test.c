@@ -20,8 +20,8 @@ static void check_bits(const world_plan *plan)
 {
     whist_fed_result one = {0}, two = {0};
     float *wire;
-    assert_ok(world_simulate(&one, plan, 1, NULL));
-    assert_ok(world_simulate(&two, plan, 2, NULL));
+    assert_ok(world_simulate(&one, plan, 1, NULL, NULL));
+    assert_ok(world_simulate(&two, plan, 2, NULL, NULL));
     assert_ok(world_undisturbed(&wire, plan));
     assert_same(plan, one.model, two.model);
     assert_same(plan, one.model, wire);
@@ -103,7 +103,7 @@ static void test_against_plain_arithmetic(void **state)
         whist_dataset_free(data);
     }
     whist_fed_result result = {0};
-    assert_ok(world_simulate(&result, &plan, 1, NULL));
+    assert_ok(world_simulate(&result, &plan, 1, NULL, NULL));
     for (size_t i = 0; i < 5; i++)
         assert_true(fabs((double)result.model[i] - ((double)model[i] + want[i] / rows)) < 1e-6);
     whist_fed_result_clear(&result);
@@ -142,14 +142,28 @@ static void test_replay(void **state)
     char *record;
     assert_ok(wh_path(&record, dir, "coordinator"));
     whist_fed_result again = {0};
-    assert_ok(world_simulate(&again, &plan, 2, record));
+    assert_ok(world_simulate(&again, &plan, 2, record, NULL));
     assert_same(&plan, recorded, again.model);
     assert_ok(world_undisturbed(&whole, &plan));
     assert_memory_not_equal(whole, recorded, again.n * sizeof *whole); /* who took part does matter */
     whist_fed_result_clear(&again);
 
+    /* A simulation leaves such a record, too. */
+    char *own;
+    assert_ok(wh_path(&own, dir, "own"));
+    assert_ok(wh_make_dirs(own));
+    plan.plan.sample_fraction = 0.5;
+    whist_fed_result sampled = {0};
+    assert_ok(world_simulate(&sampled, &plan, 1, NULL, own));
+    plan.plan.sample_fraction = 1;
+    assert_ok(world_simulate(&again, &plan, 1, own, NULL));
+    assert_same(&plan, sampled.model, again.model);
+    whist_fed_result_clear(&sampled);
+    whist_fed_result_clear(&again);
+    wh_free(own);
+
     plan.plan.n_sites = 3; /* another federation's record */
-    assert_int_equal(world_simulate(&again, &plan, 1, record), WHIST_E_FORMAT);
+    assert_int_equal(world_simulate(&again, &plan, 1, record, NULL), WHIST_E_FORMAT);
     wh_free(record);
     wh_free(recorded);
     wh_free(whole);
@@ -170,14 +184,14 @@ static void test_baselines(void **state)
     assert_ok(world_plan_strategy(&plan, "local"));
     plan.plan.pooled_moments = true;
     whist_fed_result local = {0}, pooled = {0};
-    assert_ok(world_simulate(&local, &plan, 1, NULL));
+    assert_ok(world_simulate(&local, &plan, 1, NULL, NULL));
     assert_null(local.model);
     assert_int_equal(local.n_sites, 3);
     double n = 0;
     for (size_t i = 0; i < 3; i++) n += local.sites[i].test[0].n;
     assert_true(n > 0 && n >= local.pooled.test[0].n && n <= local.pooled.test[0].n);
     assert_ok(world_plan_strategy(&plan, "pooled"));
-    assert_ok(world_simulate(&pooled, &plan, 1, NULL));
+    assert_ok(world_simulate(&pooled, &plan, 1, NULL, NULL));
     assert_non_null(pooled.model);
     assert_true(pooled.sites[2].test[0].n > 0);
     whist_fed_result_clear(&local);
@@ -200,7 +214,7 @@ static void test_bad_sites_are_left_out(void **state)
         toy_bad_say = evils[i];
         toy_bad_site = "site2";
         whist_fed_result result = {0};
-        assert_ok(world_simulate(&result, &plan, 2, NULL));
+        assert_ok(world_simulate(&result, &plan, 2, NULL, NULL));
         if (!first) {
             assert_ok(WH_NEW(&first, result.n));
             memcpy(first, result.model, result.n * sizeof *first);
@@ -210,8 +224,9 @@ static void test_bad_sites_are_left_out(void **state)
     }
     toy_bad_site = NULL; /* all of them */
     whist_fed_result result = {0};
-    assert_int_equal(world_simulate(&result, &plan, 2, NULL), WHIST_E_TIMEOUT);
+    assert_int_equal(world_simulate(&result, &plan, 2, NULL, NULL), WHIST_E_TIMEOUT);
     assert_non_null(strstr(whist_detail_get()->text, "0 of at least 3 sites"));
+    assert_non_null(strstr(whist_detail_get()->text, "steps")); /* and why the last one declined */
     assert_null(result.model);
     toy_bad_say = TOY_GOOD;
     wh_free(first);
@@ -228,7 +243,7 @@ static void test_history(void **state)
     plan.plan.rounds = 5;
     plan.plan.evaluate_every = 2;
     whist_fed_result result = {0};
-    assert_ok(world_simulate(&result, &plan, 1, NULL));
+    assert_ok(world_simulate(&result, &plan, 1, NULL, NULL));
     static const uint64_t rounds[] = {0, 2, 4, 5};
     assert_int_equal(result.rounds, 5);
     assert_int_equal(result.n_history, WH_COUNT(rounds));
@@ -243,7 +258,7 @@ static void test_history(void **state)
     whist_fed_result_clear(&result);
 
     plan.plan.min_metric_count = 5; /* more than a site's 4 rows: they stay at home */
-    assert_ok(world_simulate(&result, &plan, 1, NULL));
+    assert_ok(world_simulate(&result, &plan, 1, NULL, NULL));
     assert_true(fabs(result.pooled.test[0].n) < 0.5);
     whist_fed_result_clear(&result);
     world_plan_clear(&plan);

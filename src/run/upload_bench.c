@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "draw/stream.h"
+#include "fed/coordinator.h"
 #include "fed/upload.h"
 #include "run/town.h"
 
@@ -234,7 +235,7 @@ typedef struct round_spec {
 } round_spec;
 
 typedef struct round_figures {
-    double bytes_per_second, coordinator_bytes;
+    double bytes_per_second, coordinator_bytes, coordinator_seconds; /* CPU, for 10⁹ bytes */
 } round_figures;
 
 static const whist_learner_class *learner_named(const char *name)
@@ -261,6 +262,9 @@ static whist_status one_round(round_figures *out, upload_run *run)
     }
     out->bytes_per_second = (double)run->update.bytes * (double)n / (end - begin);
     out->coordinator_bytes = (double)usage.ru_maxrss * 1024;
+    double cpu = (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+                 1e-6 * (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
+    out->coordinator_seconds = cpu / (1e-9 * (double)run->update.bytes * (double)n);
     return WHIST_OK;
 }
 
@@ -287,7 +291,7 @@ static whist_status run_init(upload_run *run, const char *dir, const round_spec 
 
 static void emit(const whist_bench_env *env, const char *name, const char *unit, double value)
 {
-    whist_bench_result result = {.unit = unit, .median = value, .min = value, .max = value, .reps = 1, .threads = 2};
+    whist_bench_result result = {.unit = unit, .median = value, .min = value, .max = value, .reps = 1, .threads = 1};
     snprintf(result.name, sizeof result.name, "%s", name);
     env->emit(env->user, &result);
 }
@@ -400,6 +404,7 @@ static whist_status bench_upload(const whist_bench_env *env)
     round_figures figures;
     WH_TRY(measure(&figures, env, &(round_spec){"fedavg", "sgd", SITES, WIDTH_1G}, "fed.upload.curl"));
     emit(env, "fed.upload", "B/s", figures.bytes_per_second);
+    emit(env, "fed.upload.cpu", "s", figures.coordinator_seconds);
     emit(env, "fed.upload.rss.fedavg", "B", figures.coordinator_bytes);
     return WHIST_OK;
 }
@@ -423,6 +428,7 @@ static whist_status bench_upload_small(const whist_bench_env *env)
     round_figures figures;
     WH_TRY(measure(&figures, env, &(round_spec){"fedavg", "sgd", SITES, WIDTH_64M}, "fed.upload.curl.small"));
     emit(env, "fed.upload.small", "B/s", figures.bytes_per_second);
+    emit(env, "fed.upload.cpu.small", "s", figures.coordinator_seconds);
     return WHIST_OK;
 }
 
@@ -434,6 +440,70 @@ static whist_status bench_rss_small(const whist_bench_env *env)
     return WHIST_OK;
 }
 
+/* ---- fed.overhead.disk ---- */
+
+enum { OVERHEAD_SITES = 32, OVERHEAD_WIDTH = 1024 };
+
+static whist_status answer_as(wh_coordinator *c, size_t actor, const update *u)
+{
+    WH_AUTO(wh_task) task = WH_TASK_EMPTY;
+    WH_TRY(wh_coordinator_poll(c, actor, &task));
+    WH_ENSURE(task.kind == WH_TASK_WORK, WHIST_E_STATE);
+    WH_AUTO(wh_buf) have = WH_BUF_EMPTY;
+    WH_TRY(wh_coordinator_begin(c, actor, task.step, task.phase, u->bytes, &u->manifest, &have));
+    for (size_t i = 0; i < u->manifest.n_chunks; i++) {
+        uint64_t offset = (uint64_t)i * u->manifest.chunk_bytes;
+        const whist_bytes piece = {u->view + offset, wh_manifest_chunk_len(&u->manifest, i)};
+        WH_TRY(wh_coordinator_put(c, actor, task.step, task.phase, offset, piece));
+    }
+    return wh_coordinator_submit(c, actor, task.step, task.phase, NULL, 0);
+}
+
+static whist_status rounds_without_net(double *seconds, const upload_run *run)
+{
+    const whist_fed_plan *plan = &run->town.plan;
+    wh_store *store;
+    wh_coordinator *c;
+    WH_TRY(wh_store_open(&store, run->town.files[3], plan->study));
+    whist_status status =
+        wh_coordinator_new(&c, &(wh_coordinator_env){.plan = plan, .store = store, .max_spool_bytes = 0});
+    if (status != WHIST_OK) {
+        wh_store_close(store);
+        return status;
+    }
+    wh_run_state state = WH_RUN_GOING;
+    uint32_t wait_ms;
+    status = wh_coordinator_tick(c, &state, &wait_ms);
+    double begin = wh_clock_seconds();
+    while (status == WHIST_OK && state == WH_RUN_GOING) {
+        for (size_t i = 0; i < plan->n_sites && status == WHIST_OK; i++) status = answer_as(c, i, &run->update);
+        if (status == WHIST_OK) status = wh_coordinator_tick(c, &state, &wait_ms); /* sums and steps */
+        if (status == WHIST_OK) status = wh_coordinator_tick(c, &state, &wait_ms); /* opens the next one */
+    }
+    *seconds = wh_clock_seconds() - begin;
+    wh_coordinator_free(c);
+    wh_store_close(store);
+    return status;
+}
+
+/* What a round costs the coordinator with everything durable: digests, ranges, spool, transactions, sum, step. */
+static whist_status bench_overhead_disk(const whist_bench_env *env)
+{
+    WH_AUTO(upload_run) run = {0};
+    char *dir = NULL;
+    double seconds = 0;
+    WH_TRY(wh_path(&dir, env->scratch, "overhead"));
+    whist_status status = run_init(&run, dir, &(round_spec){"fedavg", "sgd", OVERHEAD_SITES, OVERHEAD_WIDTH});
+    run.town.plan.rounds = 3;
+    if (status == WHIST_OK) status = rounds_without_net(&seconds, &run);
+    if (wh_tree_remove(dir) != WHIST_OK && status == WHIST_OK) status = WHIST_E_IO;
+    wh_free(dir);
+    WH_TRY(status);
+    double thousands = (double)whist_model_size(run.town.plan.model) / 1000;
+    emit(env, "fed.overhead.disk", "s", seconds / (3 * OVERHEAD_SITES * thousands));
+    return WHIST_OK;
+}
+
 const whist_bench wh_run_benches[] = {
     {"fed.upload", "8 sites send an update of 1 GiB each over mutual TLS onto the coordinator's disk; beside it curl",
      true, bench_upload},
@@ -442,5 +512,8 @@ const whist_bench wh_run_benches[] = {
     {"fed.upload.small", "the same with updates of 64 MiB", false, bench_upload_small},
     {"fed.upload.rss.small", "peak memory of a coordinator with 100 sites and a model of 1 MiB", false,
      bench_rss_small},
+    {"fed.overhead.disk", "a round at a coordinator on disk, for each site and 1,000 parameters (32-bit ring)", false,
+     bench_overhead_disk},
+    {"site.rss", "memory of a site that has answered and waits; its peak", false, wh_bench_site_rss},
     {0},
 };

@@ -323,12 +323,14 @@ whist_status world_undisturbed(float **out, const world_plan *plan)
     return status;
 }
 
-whist_status world_simulate(whist_fed_result *out, const world_plan *plan, unsigned threads, const char *replay)
+whist_status world_simulate(whist_fed_result *out, const world_plan *plan, unsigned threads, const char *replay,
+                            const char *work_dir)
 {
     whist_dataset *data[WORLD_ACTORS] = {0};
     whist_status status = WHIST_OK;
     for (size_t i = 0; status == WHIST_OK && i < plan->plan.n_sites; i++) status = world_data(&data[i], plan, i);
-    const whist_simulation simulation = {.plan = &plan->plan, .data = data, .threads = threads, .replay = replay};
+    const whist_simulation simulation = {
+        .plan = &plan->plan, .data = data, .threads = threads, .replay = replay, .work_dir = work_dir};
     if (status == WHIST_OK) status = whist_fed_simulate(out, &simulation);
     for (size_t i = 0; i < plan->plan.n_sites; i++) whist_dataset_free(data[i]);
     return status;

@@ -82,6 +82,6 @@ WH_MUST_CHECK whist_status world_releases(world *w, size_t actor, uint64_t *n);
 /* The final model of an undisturbed run in memory, or of whist_fed_simulate over `threads` threads. */
 WH_MUST_CHECK whist_status world_undisturbed(float **out, const world_plan *plan);
 WH_MUST_CHECK whist_status world_simulate(whist_fed_result *out, const world_plan *plan, unsigned threads,
-                                          const char *replay);
+                                          const char *replay, const char *work_dir);
 
 #endif
