@@ -48,6 +48,7 @@ typedef struct whist_site_run {
     const char *coordinator; /* "https://host:port" */
     const char *proxy;       /* NULL, "" or "http://host:port" */
     uint32_t min_metric_count;
+    uint64_t max_state_bytes; /* ceiling on what a study keeps on disk; 0: none */
     const volatile int *stop;
     whist_progress_fn *progress;
     void *user;

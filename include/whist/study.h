@@ -76,16 +76,14 @@ typedef struct whist_site_config {
     char proxy[256];                                    /* "" or http://host:port */
     char ca[512], certificate[512], key[512], crl[512]; /* PEM files; relative paths stand beside the configuration */
     char passphrase_file[512];
-    char state[512];   /* folder */
-    char data[512];    /* folder */
-    char file[256];    /* this site's file in it, where it differs from the study's; "" = the study's */
-    char metrics[512]; /* folder for CSV and TensorBoard, "" = none */
+    char state[512]; /* folder */
+    char data[512];  /* folder */
+    char file[256];  /* this site's file in it, where it differs from the study's; "" = the study's */
     struct {
         char study[WHIST_NAME_SIZE], local[WHIST_NAME_SIZE];
     } columns[256]; /* schema column → header name in the local file */
     size_t n_columns;
-    uint64_t max_state_bytes; /* ceiling on the state folder */
-    unsigned threads;
+    uint64_t max_state_bytes; /* ceiling on what a study keeps in the state folder */
     whist_policy policy;
 } whist_site_config;
 
@@ -96,7 +94,6 @@ typedef struct whist_coordinator_config {
     char state[512];
     char metrics[512];
     uint64_t max_spool_bytes; /* ceiling on uploads waiting on disk */
-    unsigned threads;
 } whist_coordinator_config;
 
 /* Who looks and steers, and where. */

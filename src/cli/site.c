@@ -62,6 +62,7 @@ int cli_site_open(cli_site *out, const cli_args *args)
         .coordinator = url ? url : config->coordinator,
         .proxy = config->proxy,
         .min_metric_count = config->policy.min_metric_count,
+        .max_state_bytes = config->max_state_bytes,
     };
     return CLI_OK;
 }

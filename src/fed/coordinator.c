@@ -151,6 +151,8 @@ static size_t least_sites(const wh_coordinator *c)
 static void leave_step(wh_coordinator *c)
 {
     c->counts.step = c->step.row.step + 1;
+    c->counts.round = c->step.row.round; /* until the next step is open */
+    c->counts.phase = 0;
     wh_step_clear(&c->step);
     c->step_open = false;
 }

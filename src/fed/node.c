@@ -1,6 +1,8 @@
 /* fed/node.c: poll, work, keep, send. */
 #include "fed/node_state.h"
 
+#include "fed/aggregate.h"
+
 #include "base/log.h"
 
 #include <stdio.h>
@@ -180,6 +182,9 @@ static whist_status contribute(wh_node *node, const wh_task *task, wh_arena *are
         return WHIST_OK;
     }
     const float *model;
+    if (task->model_bytes != wh_model_file_bytes(node->env.plan)) /* before a byte of it is asked for */
+        WH_FAIL(WHIST_E_FORMAT, "the coordinator offers a model of %llu bytes, this study's has %llu",
+                (unsigned long long)task->model_bytes, (unsigned long long)wh_model_file_bytes(node->env.plan));
     WH_TRY(node->env.link->model(node->env.link, task, &model));
     size_t p = whist_model_size(node->env.plan->model);
     WH_TRY(apply_moments(node, model + p * (1 + node->env.plan->strategy->n_broadcast)));
@@ -249,10 +254,24 @@ static whist_status put_into_file(void *user, uint64_t offset, whist_bytes bytes
     return wh_vecfile_write(user, bytes.data, bytes.len, offset);
 }
 
+/* The new upload, and the learner's state before and after the step. */
+static whist_status check_room(wh_node *node)
+{
+    uint64_t used, states = whist_model_size(node->env.plan->model) * sizeof(float) * node->env.plan->learner->n_states;
+    if (!node->env.max_state_bytes) return WHIST_OK;
+    WH_TRY(wh_spool_bytes(node->env.store, &used));
+    used += node->layout.bytes + 2 * states;
+    if (used > node->env.max_state_bytes)
+        WH_FAIL(WHIST_E_BUDGET, "this step needs %llu bytes in the state folder, max_state_bytes is %llu",
+                (unsigned long long)used, (unsigned long long)node->env.max_state_bytes);
+    return WHIST_OK;
+}
+
 static whist_status make_upload_file(wh_node *node, const wh_task *task, wh_manifest *manifest)
 {
     WH_AUTO(wh_arena) arena = WH_ARENA_EMPTY;
     wh_contribution contribution;
+    WH_TRY(check_room(node));
     WH_TRY(contribute(node, task, &arena, &contribution));
     char name[64];
     upload_name(name, task);
@@ -382,7 +401,7 @@ static bool is_own_failure(const wh_node *node, whist_status status)
 {
     if (!node->made && (status == WHIST_E_AUTH || status == WHIST_E_STATE)) return true;
     return status == WHIST_E_RANGE || status == WHIST_E_NOMEM || status == WHIST_E_ARG || status == WHIST_E_FORMAT ||
-           status == WHIST_E_UNSUPPORTED;
+           status == WHIST_E_UNSUPPORTED || status == WHIST_E_BUDGET;
 }
 
 static whist_status work(wh_node *node, const wh_task *task, wh_node_state *state, uint32_t *wait_ms)

@@ -190,7 +190,7 @@ static void other_bytes_are_not(void **state)
 {
     fixture *f = *state;
     refused(f, "wrong", WHIST_E_FORMAT, f->sha);
-    refused(f, "short", WHIST_E_IO, "ended after 10 of 44 bytes");
+    refused(f, "short", WHIST_E_IO, "broke off in the middle");
     refused(f, "few", WHIST_E_IO, "ended after 10 of 44 bytes");
     refused(f, "long", WHIST_E_FORMAT, "longer than the 44 bytes");
     refused(f, "missing", WHIST_E_IO, "404 (not found)");
@@ -213,10 +213,10 @@ static void servers_are_verified(void **state)
     assert_ok(wh_town_new(&other, "elsewhere"));
     free(f->ca);
     f->ca = test_file(f->dir, "ca.pem", other.ca, 0644);
-    refused(f, "good", WHIST_E_AUTH, "could not be verified");
+    refused(f, "good", WHIST_E_AUTH, "certificate is not accepted");
     free(f->ca);
     f->ca = NULL; /* the system's authorities do not know it either */
-    refused(f, "good", WHIST_E_AUTH, "could not be verified");
+    refused(f, "good", WHIST_E_AUTH, "certificate is not accepted");
     wh_town_clear(&other);
     char mirror[64];
     snprintf(mirror, sizeof mirror, "http://127.0.0.1:%u/good", f->p.port);

@@ -206,6 +206,7 @@ static whist_status run_with_store(const whist_site_run *run, wh_store *store)
         .data = run->data,
         .store = store,
         .link = &c.link.link,
+        .max_state_bytes = run->max_state_bytes,
         .min_metric_count = run->min_metric_count,
         .release = wh_release_note,
         .user = &release,

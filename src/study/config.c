@@ -164,10 +164,8 @@ const wh_key wh_site_config_table[] = {
      .doc = "This site's file in it, where it is called otherwise than in the study."},
     {"columns", WH_KEY_OTHER, .offset = 0, .fallback = "", .read = read_columns, .type = "map of texts",
      .doc = "This site's header name for a column of the study."},
-    {"metrics", WH_KEY_PATH, SITE(metrics), "", .doc = "Folder for CSV and TensorBoard files; left out: none."},
     {"max_state_bytes", WH_KEY_BYTES, SITE(max_state_bytes), "16GiB", 0x1p20, 0x1p50, .type = "1MiB … 1024TiB",
-     .doc = "Ceiling on the state folder."},
-    {"threads", WH_KEY_INT, SITE(threads), "1", 1, 256, .doc = "Threads for training."},
+     .doc = "Ceiling on what a study keeps in the state folder; a step that would pass it is declined."},
     {"policy", WH_KEY_MAP, .fallback = "", .sub = policy_table,
      .doc = "What this site demands of every study, whatever the coordinator says."},
     {0},
@@ -187,7 +185,6 @@ const wh_key wh_coordinator_config_table[] = {
     {"metrics", WH_KEY_PATH, COORDINATOR(metrics), "", .doc = "Folder for CSV and TensorBoard files; left out: none."},
     {"max_spool_bytes", WH_KEY_BYTES, COORDINATOR(max_spool_bytes), "64GiB", 0x1p20, 0x1p50, .type = "1MiB … 1024TiB",
      .doc = "Ceiling on uploads that wait on disk."},
-    {"threads", WH_KEY_INT, COORDINATOR(threads), "1", 1, 256, .doc = "Threads for sums and strategies."},
     {0},
 };
 
