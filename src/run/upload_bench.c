@@ -514,6 +514,5 @@ const whist_bench wh_run_benches[] = {
      bench_rss_small},
     {"fed.overhead.disk", "a round at a coordinator on disk, for each site and 1,000 parameters (32-bit ring)", false,
      bench_overhead_disk},
-    {"site.rss", "memory of a site that has answered and waits; its peak", false, wh_bench_site_rss},
     {0},
 };
