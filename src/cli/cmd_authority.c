@@ -10,15 +10,16 @@
 
 /* ---- ca ---- */
 
-static int write_authority(const char *folder, const whist_crypt_key *key, const char *name, unsigned days)
+enum { CRL_DAYS = 180 };
+
+/* The key last among what can fail and first on disk: whoever has the certificate has the key. */
+static int write_authority(const char *folder, const whist_crypt_key *key, const char *passphrase,
+                           const char *certificate, const char *crl)
 {
-    CLI_AUTO(cli_crypt_text_end) char *certificate = NULL;
-    CLI_AUTO(cli_crypt_text_end) char *crl = NULL;
     char path[CLI_PATH];
-    const whist_bytes none = {0};
-    CLI_LIB(whist_crypt_ca_new(&certificate, key, name, days, 0));
-    const whist_bytes pem = {(const uint8_t *)certificate, strlen(certificate)};
-    CLI_LIB(whist_crypt_crl_new(&crl, key, pem, none, none, days < 3650 ? days : 3650, 0));
+    CLI_TRY(cli_make_dirs(folder, 0700));
+    CLI_TRY(cli_path(path, "%s/%s", folder, CLI_CA_KEY));
+    CLI_LIB(whist_crypt_key_save(key, path, passphrase[0] ? passphrase : NULL));
     CLI_TRY(cli_path(path, "%s/%s", folder, CLI_CA_CERT));
     CLI_TRY(cli_write(path, certificate, strlen(certificate), 0644, CLI_WRITE_NEW));
     CLI_TRY(cli_path(path, "%s/%s", folder, CLI_CA_CRL));
@@ -27,16 +28,17 @@ static int write_authority(const char *folder, const whist_crypt_key *key, const
 
 int cli_authority_make(const char *folder, const char *name, unsigned days, const char *passphrase_file)
 {
-    char path[CLI_PATH];
+    const whist_bytes none = {0};
     CLI_AUTO(cli_passphrase_clear) char passphrase[1024] = "";
     CLI_AUTO(cli_key_end) whist_crypt_key *key = NULL;
-    CLI_LIB(whist_crypt_name_check(name));
+    CLI_AUTO(cli_crypt_text_end) char *certificate = NULL;
+    CLI_AUTO(cli_crypt_text_end) char *crl = NULL;
     CLI_TRY(cli_passphrase(passphrase, passphrase_file));
-    CLI_TRY(cli_make_dirs(folder, 0700));
-    CLI_TRY(cli_path(path, "%s/%s", folder, CLI_CA_KEY));
     CLI_LIB(whist_crypt_key_new(&key));
-    CLI_LIB(whist_crypt_key_save(key, path, passphrase[0] ? passphrase : NULL));
-    return write_authority(folder, key, name, days);
+    CLI_LIB(whist_crypt_ca_new(&certificate, key, name, days, 0));
+    const whist_bytes pem = {(const uint8_t *)certificate, strlen(certificate)};
+    CLI_LIB(whist_crypt_crl_new(&crl, key, pem, none, none, days < CRL_DAYS ? days : CRL_DAYS, 0));
+    return write_authority(folder, key, passphrase, certificate, crl);
 }
 
 static int ca(const cli_args *args)
@@ -154,7 +156,7 @@ static int next_list(const cli_args *args, whist_bytes revoke)
     CLI_AUTO(cli_authority_clear) cli_authority ca = {0};
     CLI_AUTO(cli_crypt_text_end) char *crl = NULL;
     char path[CLI_PATH];
-    unsigned days = (unsigned)cli_count(args, "days", 30);
+    unsigned days = (unsigned)cli_count(args, "days", CRL_DAYS);
     CLI_TRY(cli_authority_open(&ca, cli_text(args, "ca"), cli_text(args, "passphrase-file")));
     CLI_LIB(whist_crypt_crl_new(&crl, ca.key, cli_view(&ca.certificate), cli_view(&ca.crl), revoke, days, 0));
     CLI_TRY(cli_path(path, "%s/%s", ca.folder, CLI_CA_CRL));
@@ -187,7 +189,7 @@ static int refresh(const cli_args *args)
 
 static const cli_option crl_options[] = {
     CA_OPTION,
-    {"days", 0, CLI_COUNT, "N", "Days until the list must be replaced (30).", .min = 1, .max = 3650},
+    {"days", 0, CLI_COUNT, "N", "Days until the list must be replaced (180).", .min = 1, .max = 3650},
     CA_PASSPHRASE,
     {0},
 };

@@ -50,13 +50,14 @@ static void check_policy(report *r)
     if (good(r, "policy", cli_site_policy(r->site))) tell(r, "policy", true, "the study keeps this site's rules");
 }
 
-static whist_status check_pem(whist_crypt_peer *peer, const cli_blob *ca, const cli_blob *crl,
+static whist_status check_pem(whist_crypt_peer *peer, int64_t *crl_ends, const cli_blob *ca, const cli_blob *crl,
                               const cli_blob *certificate)
 {
     whist_crypt_trust *trust;
     whist_status status = whist_crypt_trust_new(&trust, cli_view(ca), cli_view(crl));
     if (status != WHIST_OK) return status;
     status = whist_crypt_trust_check(peer, trust, cli_view(certificate), WHIST_CRYPT_AS_CLIENT, 0);
+    *crl_ends = whist_crypt_trust_crl_ends(trust);
     whist_crypt_trust_free(trust);
     return status;
 }
@@ -82,6 +83,17 @@ static void compare_pins(report *r, const whist_crypt_peer *peer)
              days < 30 ? ": renew it soon (`whist provision renew`)" : "");
 }
 
+/* An old revocation list lets nobody in. */
+static void tell_list(report *r, int64_t ends)
+{
+    int64_t days = whist_crypt_days_left(ends, 0);
+    if (ends == 0)
+        tell(r, "revocation", true, "not checked: the configuration names no crl");
+    else
+        tell(r, "revocation", true, "the list is good for %lld more days%s", (long long)days,
+             days < 14 ? ": ask the authority for a new one (`whist provision crl`)" : "");
+}
+
 static void check_certificate(report *r)
 {
     const whist_site_config *config = &r->site->config;
@@ -89,12 +101,13 @@ static void check_certificate(report *r)
     CLI_AUTO(cli_blob_clear) cli_blob crl = {0};
     CLI_AUTO(cli_blob_clear) cli_blob certificate = {0};
     whist_crypt_peer peer;
+    int64_t crl_ends = 0;
     if (cli_read(&ca, config->ca, CLI_FILE_MAX) != CLI_OK ||
         (config->crl[0] && cli_read(&crl, config->crl, CLI_FILE_MAX) != CLI_OK) ||
         cli_read(&certificate, config->certificate, CLI_FILE_MAX) != CLI_OK)
         tell(r, "certificate", false, "a file of the configuration cannot be read (see above)");
-    else if (good(r, "certificate", check_pem(&peer, &ca, &crl, &certificate)))
-        compare_pins(r, &peer);
+    else if (good(r, "certificate", check_pem(&peer, &crl_ends, &ca, &crl, &certificate)))
+        compare_pins(r, &peer), tell_list(r, crl_ends);
 }
 
 static void check_approval(report *r)

@@ -39,41 +39,52 @@ static int show_request(const cli_args *args, const char *path, const char *name
     return cli_json_print(json);
 }
 
-static int write_request(const cli_args *args, const whist_crypt_key *key, const char *name, const char *path)
+static int make_request(char **csr, const cli_args *args, const whist_crypt_key *key, const char *name)
 {
     const char *hosts[WHIST_CRYPT_HOSTS_MAX];
     size_t n_hosts;
-    uint8_t pin[32];
-    CLI_AUTO(cli_crypt_text_end) char *csr = NULL;
     CLI_TRY(hosts_of(hosts, &n_hosts, args));
-    CLI_LIB(whist_crypt_csr_new(&csr, key, name, hosts, n_hosts));
+    CLI_LIB(whist_crypt_csr_new(csr, key, name, hosts, n_hosts));
+    return CLI_OK;
+}
+
+static int write_request(const cli_args *args, const char *csr, const whist_crypt_key *key, const char *name,
+                         const char *path)
+{
+    uint8_t pin[32];
     CLI_TRY(cli_write_pem(path, csr));
     whist_crypt_key_pin(pin, key);
     return show_request(args, path, name, pin);
 }
 
+static int check_role(const cli_args *args)
+{
+    whist_crypt_role role;
+    CLI_LIB(whist_crypt_role_parse(&role, cli_text(args, "role")));
+    bool server = role == WHIST_CRYPT_COORDINATOR || role == WHIST_CRYPT_PARTY;
+    if (server == cli_flag(args, "host")) return CLI_OK;
+    return cli_fail_text(CLI_USAGE, "usage",
+                         server ? "a %s is called by others: give its names and addresses with --host"
+                                : "a %s only calls others: leave --host out",
+                         whist_crypt_role_name(role));
+}
+
 static int request(const cli_args *args)
 {
     const char *name = args->words[0], *folder = cli_text(args, "out");
-    whist_crypt_role role;
     char key_path[CLI_PATH], csr_path[CLI_PATH];
-    CLI_LIB(whist_crypt_name_check(name));
-    CLI_LIB(whist_crypt_role_parse(&role, cli_text(args, "role")));
-    bool server = role == WHIST_CRYPT_COORDINATOR || role == WHIST_CRYPT_PARTY;
-    if (server != cli_flag(args, "host"))
-        return cli_fail_text(CLI_USAGE, "usage",
-                             server ? "a %s is called by others: give its names and addresses with --host"
-                                    : "a %s only calls others: leave --host out",
-                             whist_crypt_role_name(role));
     CLI_AUTO(cli_passphrase_clear) char passphrase[1024] = "";
+    CLI_AUTO(cli_key_end) whist_crypt_key *key = NULL;
+    CLI_AUTO(cli_crypt_text_end) char *csr = NULL;
+    CLI_TRY(check_role(args));
     CLI_TRY(cli_passphrase(passphrase, cli_text(args, "passphrase-file")));
+    CLI_LIB(whist_crypt_key_new(&key));
+    CLI_TRY(make_request(&csr, args, key, name));
     CLI_TRY(cli_make_dirs(folder, 0700));
     CLI_TRY(cli_path(key_path, "%s/key.pem", folder));
     CLI_TRY(cli_path(csr_path, "%s/request.pem", folder));
-    CLI_AUTO(cli_key_end) whist_crypt_key *key = NULL;
-    CLI_LIB(whist_crypt_key_new(&key));
     CLI_LIB(whist_crypt_key_save(key, key_path, passphrase[0] ? passphrase : NULL));
-    return write_request(args, key, name, csr_path);
+    return write_request(args, csr, key, name, csr_path);
 }
 
 static const cli_option request_options[] = {
@@ -90,6 +101,7 @@ static int renew(const cli_args *args)
 {
     CLI_AUTO(cli_blob_clear) cli_blob old = {0};
     CLI_AUTO(cli_key_end) whist_crypt_key *key = NULL;
+    CLI_AUTO(cli_crypt_text_end) char *csr = NULL;
     whist_crypt_peer peer;
     uint8_t pin[32];
     CLI_TRY(cli_read(&old, args->words[0], CLI_FILE_MAX));
@@ -98,7 +110,8 @@ static int renew(const cli_args *args)
     whist_crypt_key_pin(pin, key);
     if (memcmp(pin, peer.pin, 32) != 0)
         return cli_fail_text(CLI_REFUSED, "auth", "%s is not the key of %s", cli_text(args, "key"), args->words[0]);
-    return write_request(args, key, peer.name, cli_text(args, "out"));
+    CLI_TRY(make_request(&csr, args, key, peer.name));
+    return write_request(args, csr, key, peer.name, cli_text(args, "out"));
 }
 
 static const cli_option renew_options[] = {

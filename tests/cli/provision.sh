@@ -24,6 +24,7 @@ for who in north:site south:site hub:coordinator ann:operator; do
 done
 ends 2 "$whist" provision request x --role site --host localhost --out x && [ ! -e x ] || bad=1
 ends 2 "$whist" provision request x --role coordinator --out x
+ends 1 "$whist" provision request x --role coordinator --host 'no host' --out x && [ ! -e x ] || bad=1
 ends 1 "$whist" provision request 'No Name' --role site --out x
 ends 1 "$whist" provision request x --role king --out x
 
