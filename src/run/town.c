@@ -7,8 +7,10 @@
 #include "fed/protection.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -134,14 +136,54 @@ void wh_fed_town_clear(wh_fed_town *town)
 
 /* ---- The coordinator's process ---- */
 
+typedef struct greeting {
+    uint64_t inherited;
+    uint16_t port;
+} greeting;
+
+typedef struct caller {
+    int fd;
+    uint64_t inherited;
+} caller;
+
 static void tell_port(void *user, uint16_t port)
 {
-    const int *fd = user;
-    (void)!write(*fd, &port, sizeof port);
+    const caller *c = user;
+    greeting hello;
+    memset(&hello, 0, sizeof hello);
+    hello.inherited = c->inherited;
+    hello.port = port;
+    (void)!write(c->fd, &hello, sizeof hello);
+}
+
+/* Bytes of this process in memory now; 0 where /proc is not there. */
+static uint64_t resident(void)
+{
+    unsigned long long size = 0, pages = 0;
+    FILE *file = fopen("/proc/self/statm", "re");
+    char line[128] = "", *at = line;
+    if (file && fgets(line, sizeof line, file)) {
+        size = strtoull(at, &at, 10);
+        pages = strtoull(at, &at, 10);
+    }
+    if (file) (void)fclose(file);
+    return size ? pages * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
+}
+
+/* The peak of this process begins anew: what its parent once had is none of it. */
+static void forget_peak(void)
+{
+    malloc_trim(0);
+    FILE *file = fopen("/proc/self/clear_refs", "we");
+    if (!file) return;
+    (void)fputs("5", file);
+    (void)fclose(file);
 }
 
 static whist_status run_coordinator(const wh_fed_town *town, int fd)
 {
+    forget_peak();
+    caller to = {fd, resident()};
     char listen[32];
     snprintf(listen, sizeof listen, "127.0.0.1:%u", town->port);
     const whist_coordinator_run run = {
@@ -150,7 +192,7 @@ static whist_status run_coordinator(const wh_fed_town *town, int fd)
         .state = town->files[STATE],
         .listen = listen,
         .listening = tell_port,
-        .user = &fd,
+        .user = &to,
     };
     whist_fed_result result;
     WH_TRY(whist_run_coordinator(&result, &run));
@@ -181,8 +223,11 @@ whist_status wh_fed_town_start(wh_fed_town *town)
     close(ends[0]);
     if (pid < 0) WH_FAIL(WHIST_E_NOMEM, "cannot start a process");
     town->process = pid;
-    if (n == sizeof town->port) {
-        memcpy(&town->port, answer, sizeof town->port);
+    if (n == sizeof(greeting)) {
+        greeting hello;
+        memcpy(&hello, answer, sizeof hello);
+        town->port = hello.port;
+        town->inherited = hello.inherited;
         return WHIST_OK;
     }
     wh_fed_town_kill(town);

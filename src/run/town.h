@@ -24,6 +24,7 @@ typedef struct wh_fed_town {
     whist_fed_plan plan;
     pid_t process; /* of the coordinator; 0: none */
     uint16_t port;
+    uint64_t inherited; /* bytes of our memory that the process began with */
 } wh_fed_town;
 
 typedef struct wh_fed_town_options {

@@ -261,7 +261,8 @@ static whist_status one_round(round_figures *out, upload_run *run)
         if (sites[i].end > end) end = sites[i].end;
     }
     out->bytes_per_second = (double)run->update.bytes * (double)n / (end - begin);
-    out->coordinator_bytes = (double)usage.ru_maxrss * 1024;
+    /* Not what this process had in memory when it was forked: whole benches before this one. */
+    out->coordinator_bytes = (double)usage.ru_maxrss * 1024 - (double)run->town.inherited;
     double cpu = (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
                  1e-6 * (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
     out->coordinator_seconds = cpu / (1e-9 * (double)run->update.bytes * (double)n);
@@ -514,6 +515,5 @@ const whist_bench wh_run_benches[] = {
      bench_rss_small},
     {"fed.overhead.disk", "a round at a coordinator on disk, for each site and 1,000 parameters (32-bit ring)", false,
      bench_overhead_disk},
-    {"site.rss", "memory of a site that has answered and waits; its peak", false, wh_bench_site_rss},
     {0},
 };
