@@ -166,8 +166,12 @@ static whist_status serve(connection *c, wh_node *node, wh_backoff *backoff)
         if (stopped(run)) WH_FAIL(WHIST_E_CANCELLED, "stopped; the same command goes on from here");
         uint32_t wait_ms;
         whist_status status = wh_node_step(node, &state, &wait_ms);
-        if (status != WHIST_OK && !worth_another_try(status)) return status;
-        if (status != WHIST_OK) {
+        if (status != WHIST_OK && state == WH_NODE_DECLINED) {
+            /* This step goes on without us; the next one may do better. */
+            wh_log(WHIST_LOG_ERROR, "site.declined", "%s: %s", whist_status_name(status), whist_detail_get()->text);
+        } else if (status != WHIST_OK && !worth_another_try(status)) {
+            return status;
+        } else if (status != WHIST_OK) {
             wait_ms = after_failure(c, backoff, status);
         } else {
             backoff->failures = 0;

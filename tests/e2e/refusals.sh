@@ -26,7 +26,7 @@ va="$WHIST site run $(site va) --study $study"
 
 # ---- At the site, before anything is sent ----
 sed 's/^rounds: 15/rounds: 16/' "$study" >"$work/other.yaml"
-expect 1 'approve' "$WHIST" site run "$(site va)" --study "$work/other.yaml"
+expect 3 'approve' "$WHIST" site run "$(site va)" --study "$work/other.yaml"
 cp "$(site va)" "$work/fed/sites/va/strict.yaml"
 sed -i '/^policy:/,$d' "$work/fed/sites/va/strict.yaml"
 printf 'policy:\n  min_sites: 10\n' >>"$work/fed/sites/va/strict.yaml"
