@@ -121,7 +121,8 @@ static void show_round(cli_fleet *f)
     if (whist_operator_status(&json, &call) != WHIST_OK) return;
     const char *at = strstr(json, "\"round\":");
     whist_progress now = {"train", at ? strtoull(at + 8, NULL, 10) : 0, plan->rounds, "rounds"};
-    if (at) (void)cli_progress_show(f->progress, &now);
+    bool back = f->progress->done != UINT64_MAX && now.done < f->progress->done; /* between rounds and the end */
+    if (at && !back) (void)cli_progress_show(f->progress, &now);
     whist_operator_text_free(json);
 }
 

@@ -1,4 +1,4 @@
-/* cli/signals.h: SIGINT and SIGTERM become a flag that long work looks at. */
+/* cli/signals.h: SIGINT, SIGTERM and a closed terminal become a flag that long work looks at. */
 #ifndef CLI_SIGNALS_H
 #define CLI_SIGNALS_H
 
