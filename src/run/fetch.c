@@ -31,8 +31,7 @@ typedef struct transfer {
 static whist_status take(void *user, whist_bytes piece)
 {
     transfer *t = user;
-    if (piece.len > t->file->size - t->got)
-        WH_FAIL(WHIST_E_FORMAT, "longer than the %llu bytes of the published file", (unsigned long long)t->file->size);
+    if (piece.len > t->file->size - t->got) WH_FAIL(WHIST_E_RANGE, "more bytes than were asked for");
     WH_TRY(wh_write_at(t->fd, piece.data, piece.len, t->got));
     wh_sha256_update(&t->hash, piece.data, piece.len);
     t->got += piece.len;
@@ -59,8 +58,11 @@ static whist_status perform(transfer *t)
 {
     wh_fetch_options options = WH_FETCH_OPTIONS_DEFAULT;
     options.ca_file = t->cafile;
-    options.max = t->file->size + 1; /* one more, so that a longer file is told from a whole one */
+    options.max = t->file->size;
     whist_status status = wh_fetch(take, t, t->url, &options);
+    if (status == WHIST_E_RANGE)
+        WH_FAIL(WHIST_E_FORMAT, "%s: longer than the %llu bytes of the published file", t->url,
+                (unsigned long long)t->file->size);
     if (status == WHIST_E_IO && t->got == 0)
         WH_FAIL(status, "%s: %s; without a network, bring the files by hand or name a mirror", t->url,
                 whist_detail_get()->text);
