@@ -193,7 +193,7 @@ static void other_bytes_are_not(void **state)
     refused(f, "short", WHIST_E_IO, "broke off in the middle");
     refused(f, "few", WHIST_E_IO, "ended after 10 of 44 bytes");
     refused(f, "long", WHIST_E_FORMAT, "longer than the 44 bytes");
-    refused(f, "missing", WHIST_E_IO, "404 (not found)");
+    refused(f, "missing", WHIST_E_IO, "answered 404");
     refused(f, "plain", WHIST_E_AUTH, "leads away from https");
 }
 
