@@ -194,7 +194,7 @@ static void other_bytes_are_not(void **state)
     refused(f, "few", WHIST_E_IO, "ended after 10 of 44 bytes");
     refused(f, "long", WHIST_E_FORMAT, "longer than the 44 bytes");
     refused(f, "missing", WHIST_E_IO, "answered 404");
-    refused(f, "plain", WHIST_E_AUTH, "leads away from https");
+    refused(f, "plain", WHIST_E_IO, "https");
 }
 
 static void a_wrong_file_stays_until_the_right_one_is_there(void **state)
