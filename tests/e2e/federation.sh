@@ -73,6 +73,6 @@ model() {
 show_logs() {
     for name in coordinator $sites; do
         echo "--- $name"
-        tail -n 5 "$work/$name.log"
+        [ -f "$work/$name.log" ] && tail -n 5 "$work/$name.log"
     done
 }
