@@ -116,6 +116,14 @@ WHIST_API WHIST_MUST_CHECK whist_status whist_model_save(const char *path, const
  * shape (the text names both), or a value is not finite; params is untouched then. */
 WHIST_API WHIST_MUST_CHECK whist_status whist_model_load(float *params, const char *path, const whist_model *model);
 
+/* ---- Metrics as files ---- */
+
+/* metrics.csv and a TensorBoard event file in `dir` (made if need be), as a coordinator writes them: the pooled metrics
+ * of every evaluation, those of the sites after the last round. The event file of an earlier run of the same study is
+ * replaced, so several seeds of one study need a folder each. A result without metrics writes nothing. */
+WHIST_API WHIST_MUST_CHECK whist_status whist_metrics_save(const char *dir, const whist_fed_plan *plan,
+                                                           const whist_fed_result *result);
+
 /* ---- Public data sets ---- */
 
 /* Brings every file of the set into `folder` (made if need be) that is not there or not as published; files that are

@@ -1,5 +1,6 @@
 /* cli/cmd_simulate.c: whist simulate: a whole federation in this process. */
 #include "cli/commands.h"
+#include "cli/file.h"
 #include "cli/hex.h"
 #include "cli/runs.h"
 #include "cli/signals.h"
@@ -49,6 +50,17 @@ static int print_text(const whist_study *study, const cli_results *results, doub
     return cli_flush();
 }
 
+/* One run's files lie in the folder itself; many seeds, which begin at 0, have a folder each. */
+static int save_metrics(const char *folder, const cli_results *results)
+{
+    char path[CLI_PATH];
+    for (size_t k = 0; k < results->n; k++) {
+        if (results->n > 1) CLI_TRY(cli_path(path, "%s/seed-%zu", folder, k));
+        CLI_LIB(whist_metrics_save(results->n > 1 ? path : folder, results->plan, &results->runs[k]));
+    }
+    return CLI_OK;
+}
+
 static int finish(const cli_args *args, const whist_study *study, const cli_runs *runs, double seconds)
 {
     const cli_results results = {whist_study_plan(study), runs->runs, runs->n};
@@ -56,7 +68,7 @@ static int finish(const cli_args *args, const whist_study *study, const cli_runs
     if (model && !runs->runs[0].model)
         return cli_fail_text(CLI_FAILED, "unsupported", "the local baseline has a model at each site, none to write");
     if (model) CLI_LIB(whist_model_save(model, results.plan, runs->runs[0].model, NULL));
-    if (metrics) CLI_TRY(cli_results_csv(metrics, &results));
+    if (metrics) CLI_TRY(save_metrics(metrics, &results));
     return cli_flag(args, "json") ? print_json(study, &results, seconds) : print_text(study, &results, seconds);
 }
 
@@ -97,7 +109,7 @@ static const cli_option options[] = {
      .max = 256},
     {"replay", 0, CLI_TEXT, "RUN", "Let the sites that arrived in RUN, a coordinator's state folder, take part here."},
     {"model", 'o', CLI_TEXT, "FILE", "Write the final model as safetensors."},
-    {"metrics", 0, CLI_TEXT, "DIR", "Write the metrics of every evaluation to DIR/metrics.csv."},
+    {"metrics", 0, CLI_TEXT, "DIR", "Folder for CSV and TensorBoard files; one below it for each of many seeds."},
     {0},
 };
 

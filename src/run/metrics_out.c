@@ -11,6 +11,8 @@
 #include "codec/csv.h"
 #include "codec/tfevents.h"
 
+#include <whist/run.h>
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -209,5 +211,47 @@ whist_status wh_metrics_out_write(wh_metrics_out *out, wh_store *store)
     }
     wh_buf_clear(&w.events);
     wh_buf_clear(&w.tags);
+    return status;
+}
+
+/* ---- Of a result ---- */
+
+static whist_status put_metrics(wh_store *store, const whist_fed_plan *plan, uint64_t round, const char *site,
+                                const whist_fed_metrics *at)
+{
+    for (size_t m = 0; m < plan->n_metrics; m++) {
+        if (at->test[m].n > 0)
+            WH_TRY(wh_store_metric_put(store, round, site, WHIST_FOLD_TEST, plan->metrics[m], &at->test[m]));
+        if (at->validation[m].n > 0)
+            WH_TRY(
+                wh_store_metric_put(store, round, site, WHIST_FOLD_VALIDATION, plan->metrics[m], &at->validation[m]));
+    }
+    return WHIST_OK;
+}
+
+/* A baseline over single sites has no history: its last metrics are all there is. */
+static whist_status put_result(wh_store *store, const whist_fed_plan *plan, const whist_fed_result *result)
+{
+    for (size_t h = 0; h < result->n_history; h++)
+        WH_TRY(put_metrics(store, plan, result->history[h].round, "", &result->history[h]));
+    if (!result->n_history) WH_TRY(put_metrics(store, plan, result->rounds, "", &result->pooled));
+    for (size_t i = 0; result->sites && i < plan->n_sites; i++)
+        WH_TRY(put_metrics(store, plan, result->rounds, plan->sites[i].name, &result->sites[i]));
+    return WHIST_OK;
+}
+
+whist_status whist_metrics_save(const char *dir, const whist_fed_plan *plan, const whist_fed_result *result)
+{
+    WH_ENSURE(dir && plan && result && (!result->sites || result->n_sites == plan->n_sites), WHIST_E_ARG);
+    wh_metrics_out *out = NULL;
+    wh_store *store = NULL;
+    WH_TRY(wh_store_open(&store, NULL, plan->study));
+    whist_status status = wh_store_begin(store);
+    if (status == WHIST_OK) status = put_result(store, plan, result);
+    if (status == WHIST_OK) status = wh_store_commit(store);
+    if (status == WHIST_OK) status = wh_metrics_out_new(&out, dir, plan);
+    if (status == WHIST_OK) status = wh_metrics_out_write(out, store);
+    wh_metrics_out_free(out);
+    wh_store_close(store);
     return status;
 }

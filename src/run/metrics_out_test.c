@@ -151,6 +151,35 @@ static void a_new_process_shows_every_round_once(void **state)
     free(foreign);
 }
 
+/* The same rows and scalars as from the store of a coordinator that had this result. */
+static void a_result_makes_the_same_files(void **state)
+{
+    fixture *f = *state;
+    whist_fed_metrics history[2] = {{.round = 0, .test[0] = {1, 4, 4}}, {.round = 2, .test[0] = {3, 4, 4}}};
+    whist_fed_metrics sites[2] = {{.test[0] = {2, 2, 2}, .validation[0] = {1, 2, 2}}, {.test[0] = {1, 2, 2}}};
+    whist_fed_result result = {
+        .rounds = 2, .pooled = history[1], .history = history, .n_history = 2, .sites = sites, .n_sites = 2};
+    assert_ok(whist_metrics_save(f->dir, &f->t.plan, &result));
+    assert_ok(whist_metrics_save(f->dir, &f->t.plan, &result)); /* once more: the files are replaced */
+    WH_AUTO(wh_buf) csv = WH_BUF_EMPTY;
+    read_csv(f, &csv);
+    assert_string_equal(wh_buf_str(&csv), "round,site,fold,metric,value,num,den,n\n"
+                                          "0,\"\",test,accuracy,0.25,1,4,4\n"
+                                          "2,\"\",test,accuracy,0.75,3,4,4\n"
+                                          "2,cleveland,validation,accuracy,0.5,1,2,2\n"
+                                          "2,cleveland,test,accuracy,1,2,2,2\n"
+                                          "2,hungary,test,accuracy,0.5,1,2,2\n");
+    size_t n_files;
+    assert_int_equal(count_events(f, "test/accuracy", &n_files), 4);
+    assert_int_equal(n_files, 1);
+    result.n_history = 0; /* a baseline */
+    assert_ok(whist_metrics_save(f->dir, &f->t.plan, &result));
+    read_csv(f, &csv);
+    assert_non_null(strstr(wh_buf_str(&csv), "\n2,\"\",test,accuracy,0.75,3,4,4\n"));
+    result.n_sites = 1;
+    assert_int_equal(whist_metrics_save(f->dir, &f->t.plan, &result), WHIST_E_ARG);
+}
+
 int main(void)
 {
 #define ROW(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -159,6 +188,7 @@ int main(void)
         ROW(each_scalar_comes_once),
         ROW(nothing_new_touches_no_file),
         ROW(a_new_process_shows_every_round_once),
+        ROW(a_result_makes_the_same_files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -21,7 +21,10 @@ sed 's/"seconds":[^,]*,//' out >one
 ends 0 "$whist" simulate tiny.yaml --seeds 5 --json --threads 3
 sed 's/"seconds":[^,]*,//' out | cmp - one || { echo 'FAILED: threads change the result'; bad=1; }
 
-ends 0 "$whist" simulate tiny.yaml --metrics m && says m/metrics.csv 'run,round,fold,metric'
+ends 0 "$whist" simulate tiny.yaml --metrics m && says m/metrics.csv 'round,site,fold,metric,value'
+says m/metrics.csv '3,north,test,accuracy' && [ "$(ls m | grep -c '^events.out.tfevents')" -eq 1 ] || bad=1
+ends 0 "$whist" simulate tiny.yaml --seeds 2 --metrics many && [ -s many/seed-0/metrics.csv ] &&
+    [ -s many/seed-1/metrics.csv ] && ! cmp -s many/seed-0/metrics.csv many/seed-1/metrics.csv || bad=1
 ends 2 "$whist" simulate tiny.yaml --seeds 2 --model d.safetensors && [ ! -e d.safetensors ] || bad=1
 ends 1 "$whist" simulate tiny.yaml --model nosuch/d.safetensors && silent
 ends 2 "$whist" simulate "$source/examples/heart/fedavg.yaml" && says err '--data'
