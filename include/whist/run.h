@@ -72,6 +72,7 @@ typedef struct whist_log_line {
     uint64_t seq;
     int64_t unix_ms;
     char kind[33];
+    char head[65];    /* of the log up to this entry: Merkle root (RFC 6962) of entries 0 … seq, in hex */
     const char *body; /* JSON; valid during the call */
 } whist_log_line;
 typedef whist_status whist_log_line_fn(void *user, const whist_log_line *line);

@@ -5,6 +5,8 @@
 
 #include <whist/run.h>
 
+#include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 typedef struct log_file {
@@ -48,16 +50,45 @@ static whist_status put_line(void *user, const whist_log_line *line)
     return WHIST_OK;
 }
 
+/* The head of the whole log, and of its first `wanted` entries: a head that was kept says that nothing before it has
+ * been changed or cut off since. */
+typedef struct heads {
+    uint64_t wanted; /* 0: none */
+    char last[65], earlier[65];
+} heads;
+
+static whist_status note_head(void *user, const whist_log_line *line)
+{
+    heads *h = user;
+    memcpy(h->last, line->head, sizeof h->last);
+    if (line->seq + 1 == h->wanted) memcpy(h->earlier, line->head, sizeof h->earlier);
+    return WHIST_OK;
+}
+
+/* --head N:HEX */
+static int compare_head(const cli_args *args, const heads *h)
+{
+    const char *text = cli_text(args, "head"), *hex = text ? strchr(text, ':') : NULL;
+    if (!text || (hex && strcmp(hex + 1, h->earlier) == 0)) return CLI_OK;
+    return cli_fail_text(CLI_REFUSED, "auth",
+                         "the log does not begin as the head that was kept says: %s is not %llu:%s", text,
+                         (unsigned long long)h->wanted, h->earlier[0] ? h->earlier : "(fewer entries)");
+}
+
 /* Two walks: nothing is shown before every entry held. */
 static int walk(const cli_args *args, bool show)
 {
     CLI_AUTO(log_clear) log_file log = {0};
+    const char *kept = show ? NULL : cli_text(args, "head");
+    heads h = {.wanted = kept ? strtoull(kept, NULL, 10) : 0};
     uint64_t n;
     CLI_TRY(log_open(&log, args));
-    CLI_LIB(whist_site_log(log.folder, cli_view(&log.certificate), &n, NULL, NULL));
+    CLI_LIB(whist_site_log(log.folder, cli_view(&log.certificate), &n, note_head, &h));
+    if (!show) CLI_TRY(compare_head(args, &h));
     if (!cli_flag(args, "json")) {
         if (show) CLI_LIB(whist_site_log(log.folder, cli_view(&log.certificate), &n, print_line, stdout));
         printf("%llu entries, chained and signed by the site's key\n", (unsigned long long)n);
+        if (n) printf("head %llu:%s\n", (unsigned long long)n, h.last);
         return cli_flush();
     }
     CLI_AUTO(cli_json_end) whist_json *json = NULL;
@@ -65,6 +96,7 @@ static int walk(const cli_args *args, bool show)
     whist_json_begin_object(json);
     whist_json_key(json, "entries"), whist_json_uint(json, n);
     whist_json_key(json, "good"), whist_json_bool(json, true);
+    whist_json_key(json, "head"), whist_json_text(json, h.last);
     if (show) {
         whist_json_key(json, "log");
         whist_json_begin_array(json);
@@ -91,10 +123,20 @@ static const cli_option options[] = {
     {0},
 };
 
+static const cli_option verify_options[] = {
+    {"study", 0, CLI_TEXT, "FILE", "The study whose log is meant.", .required = true},
+    {"certificate", 0, CLI_TEXT, "FILE", "The site's certificate: its key must have signed.", .required = true},
+    {"head", 0, CLI_TEXT, "N:HEX", "A head that was kept: the first N entries must still have it."},
+    {0},
+};
+
 const cli_command cli_log_commands[] = {
     {"log show", "STATE", "Show what a site released, once it is verified", "STATE is the site's state folder.",
      options, 1, 1, show},
     {"log verify", "STATE", "Verify the chain and every signature of a site's log",
-     "STATE is the site's state folder. Exit code 3 at the first entry that does not hold.", options, 1, 1, verify},
+     "STATE is the site's state folder. Exit code 3 at the first entry that does not hold. Keep the head that is "
+     "printed "
+     "somewhere else: given later as --head, it shows whether anything before it was changed or removed.",
+     verify_options, 1, 1, verify},
     {0},
 };

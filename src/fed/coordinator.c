@@ -294,6 +294,23 @@ static bool in_flight(const wh_coordinator *c)
     return false;
 }
 
+/* Names those who were asked and did not answer, as many as fit. */
+static void name_missing(const wh_coordinator *c, char *out, size_t size)
+{
+    size_t used = 0, more = 0;
+    out[0] = 0;
+    for (size_t i = 0; i < c->step.n; i++) {
+        if (wh_step_has_completed(&c->step, i)) continue;
+        size_t need = strlen(c->step.names[i]) + 2;
+        if (used + need + 16 >= size) {
+            more++;
+            continue;
+        }
+        used += (size_t)snprintf(out + used, size - used, "%s%s", used ? ", " : "", c->step.names[i]);
+    }
+    if (more) snprintf(out + used, size - used, " and %zu more", more);
+}
+
 static whist_status close_phase(wh_coordinator *c)
 {
     c->closing = true;
@@ -301,6 +318,12 @@ static whist_status close_phase(wh_coordinator *c)
     size_t sites;
     bool parties;
     count_completers(c, &sites, &parties);
+    if (sites < c->step.n_alive) {
+        char missing[256];
+        name_missing(c, missing, sizeof missing);
+        wh_log(WHIST_LOG_WARNING, "sites.missing", "step %llu, round %llu goes on without %s",
+               (unsigned long long)c->step.row.step, (unsigned long long)c->step.row.round, missing);
+    }
     whist_status status;
     char why[224] = "";
     if (sites < least_sites(c))

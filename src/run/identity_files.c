@@ -44,7 +44,10 @@ static void warn_of_expiry(const whist_identity_files *files, whist_bytes certif
     whist_crypt_peer peer;
     if (whist_crypt_cert_read(&peer, certificate) != WHIST_OK) return;
     int64_t days = whist_crypt_days_left(peer.not_after, 0);
-    if (days < WARN_DAYS)
+    if (days < 0)
+        wh_log(WHIST_LOG_ERROR, "certificate.expired", "%s ended %lld days ago: renew it with `whist provision renew`",
+               files->certificate, (long long)-days);
+    else if (days < WARN_DAYS)
         wh_log(WHIST_LOG_WARNING, "certificate.expires", "%s ends in %lld days: renew it with `whist provision renew`",
                files->certificate, (long long)days);
 }

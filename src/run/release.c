@@ -271,6 +271,9 @@ static whist_status emit_entry(walk *w, const wh_log_entry *entry)
 {
     whist_log_line line = {.seq = entry->seq, .unix_ms = entry->unix_ms};
     memcpy(line.kind, entry->kind, entry->kind_len);
+    wh_digest root;
+    wh_merkle_root(&root, &w->state.tree);
+    wh_digest_hex(line.head, &root);
     wh_buf_reset(&w->body);
     WH_TRY(wh_buf_add(&w->body, entry->body.data, entry->body.len));
     line.body = wh_buf_str(&w->body);
