@@ -160,7 +160,8 @@ WHIST_API WHIST_MUST_CHECK whist_status whist_dataset_open(whist_dataset **out, 
  * Target, event, site and row id may be empty, or absent from the file: with a header in any combination, without one
  * all four together. y and event of such a row are NaN. A feature that is missing where nothing stands in for it is
  * WHIST_E_FORMAT, with its place: no row is dropped. WHIST_E_STATE where `like` is needed; WHIST_E_ARG where its
- * columns are others. Of source only folder, file and local_names count; split file and partition do not. */
+ * columns are others; WHIST_E_RANGE naming the row whose standardised value is beyond float32. Of source only folder,
+ * file, local_names and (in messages; may be NULL) site count; split file and partition do not. */
 WHIST_API WHIST_MUST_CHECK whist_status whist_dataset_open_more(whist_dataset **out, const whist_schema *schema,
                                                                 const whist_data_source *source,
                                                                 const whist_dataset *like);

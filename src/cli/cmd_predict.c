@@ -78,6 +78,7 @@ static int open_input(whist_dataset **out, const cli_args *args, const whist_stu
     const whist_data_source source = {
         .folder = slash == path ? "/" : folder,
         .file = slash ? slash + 1 : path,
+        .site = cli_text(args, "site"),
     };
     CLI_LIB(whist_dataset_open_more(out, schema, &source, like));
     return CLI_OK;

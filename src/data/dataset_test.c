@@ -298,6 +298,9 @@ static void test_more_rows(void **state)
     more_refused(&schema, "kind,a,y\nq,1,secret\n", like, WHIST_E_FORMAT, "line 2");
     more_refused(&schema, "kind,a\n", like, WHIST_E_FORMAT, "no rows");
     more_refused(&schema, "kind,a\nq,1\n", NULL, WHIST_E_STATE, "name the site");
+    whist_dataset *close = opened(&schema, "id,a,kind,y\n1,1,p,0\n2,1.0001,q,0\n");
+    more_refused(&schema, "kind,a\nq,1\nq,3e38\n", close, WHIST_E_RANGE, "row 2: the standardised value of 'a'");
+    whist_dataset_free(close);
     whist_schema_clear(&schema);
 
     whist_schema other = tabular(WHIST_TASK_REGRESSION, "a:r b:r y:t");
@@ -663,6 +666,23 @@ static void test_no_memory(void **state)
         for (int s = 0; s < 2; s++) whist_dataset_free(all[s]);
     }
     assert_int_equal(status, WHIST_OK);
+    schema.rows_with_missing = WHIST_MISSING_MEAN;
+    whist_dataset *like = NULL;
+    const whist_data_source of_a = {.folder = folder, .site = "a", .n_sites = 2};
+    assert_ok(whist_dataset_open(&like, &schema, &of_a));
+    put("more.csv", "a,kind\n7,p\n?,\n");
+    const whist_data_source more_source = {.folder = folder, .file = "more.csv"};
+    status = WHIST_E_NOMEM;
+    for (uint64_t n = 1; status != WHIST_OK && n < 1000; n++) {
+        whist_dataset *more = NULL;
+        wh_alloc_fail_after(n);
+        status = whist_dataset_open_more(&more, &schema, &more_source, like);
+        wh_alloc_fail_after(0);
+        assert_true(status == WHIST_OK || (status == WHIST_E_NOMEM && !more));
+        whist_dataset_free(more);
+    }
+    assert_int_equal(status, WHIST_OK);
+    whist_dataset_free(like);
     whist_schema_clear(&schema);
 }
 

@@ -1,4 +1,5 @@
 /* data/more.c: rows to predict for, turned into numbers by what another data set has learnt. */
+#include <math.h>
 #include <string.h>
 
 #include "data/block.h"
@@ -38,17 +39,30 @@ static whist_status make_rows(whist_dataset **out, const wh_table *table, const 
     return WHIST_OK;
 }
 
-static whist_status become_like(whist_dataset *dataset, const whist_schema *schema, const whist_dataset *like)
+/* Far enough from training rows that hardly differ, a value is beyond float32. */
+static whist_status check_finite(const whist_dataset *dataset)
+{
+    const whist_rows rows = whist_dataset_rows(dataset, WHIST_FOLD_TEST);
+    for (size_t i = 0; i < rows.n * rows.d; i++)
+        if (!isfinite(rows.x[i]))
+            WH_FAIL(WHIST_E_RANGE, "row %zu: the standardised value of '%s' is too large: is the cell right?",
+                    i / rows.d + 1, dataset->block->names[i % rows.d]);
+    return WHIST_OK;
+}
+
+static whist_status become_like(whist_dataset *dataset, const whist_schema *schema, const whist_dataset *like,
+                                const char *site)
 {
     size_t d = dataset->block->d;
     WH_TRY(check_like(schema, like, dataset->block));
     if (like && like->fill) {
         WH_TRY(WH_NEW(&dataset->fill, d));
         memcpy(dataset->fill, like->fill, d * sizeof *like->fill);
-        WH_TRY(wh_rows_fill(dataset, "of these rows"));
+        WH_TRY(wh_rows_fill(dataset, site));
     }
     if (!like || !like->mean) return WHIST_OK;
-    return whist_dataset_standardize(dataset, like->mean, like->sd);
+    WH_TRY(whist_dataset_standardize(dataset, like->mean, like->sd));
+    return check_finite(dataset);
 }
 
 whist_status whist_dataset_open_more(whist_dataset **out, const whist_schema *schema, const whist_data_source *source,
@@ -63,7 +77,7 @@ whist_status whist_dataset_open_more(whist_dataset **out, const whist_schema *sc
     const char *file = source->file ? source->file : schema->file;
     WH_TRY(wh_table_read_csv(&table, schema, source->folder, file, NULL, source->local_names));
     WH_TRY(make_rows(&dataset, &table, schema));
-    WH_TRY(become_like(dataset, schema, like));
+    WH_TRY(become_like(dataset, schema, like, source->site ? source->site : "that these rows are like"));
     *out = dataset;
     dataset = NULL;
     return WHIST_OK;
