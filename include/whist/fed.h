@@ -255,6 +255,7 @@ typedef struct whist_simulation {
 typedef struct whist_fed_result {
     float *model; /* (whist_model_size), the final one; NULL for the local baseline */
     size_t n;
+    float *moments;           /* (2D) pooled mean, then sd, of the features; NULL where the plan pools none */
     uint32_t rounds;          /* done */
     whist_fed_metrics pooled; /* final model, Σ over sites */
     whist_fed_metrics *sites; /* final model at each site of the plan; NULL where there are no metrics or the

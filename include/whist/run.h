@@ -109,13 +109,22 @@ typedef struct whist_model_meta {
     const char *key, *value;
 } whist_model_meta;
 /* Writes a safetensors file with the plan's tensors and study hash, seed, version and kernels in its metadata; after
- * a crash the old file or the new one is there. extra (up to 64 pairs) ends with a NULL key, or is NULL. WHIST_E_RANGE
- * for a value that is not finite. */
+ * a crash the old file or the new one is there. moments: NULL, or the pooled mean and sd of plan->n_features features
+ * (whist_fed_result.moments), which become the tensors standardize.mean and standardize.sd. extra (up to 64 pairs) ends
+ * with a NULL key, or is NULL. WHIST_E_RANGE for a value that is not finite. */
 WHIST_API WHIST_MUST_CHECK whist_status whist_model_save(const char *path, const whist_fed_plan *plan,
-                                                         const float *params, const whist_model_meta *extra);
+                                                         const float *params, const float *moments,
+                                                         const whist_model_meta *extra);
 /* params (whist_model_size) from such a file. WHIST_E_FORMAT where tensors are missing, too many or of another
  * shape (the text names both), or a value is not finite; params is untouched then. */
 WHIST_API WHIST_MUST_CHECK whist_status whist_model_load(float *params, const char *path, const whist_model *model);
+/* mean and sd (n_features each) from such a file, as whist_dataset_standardize takes them. WHIST_E_STATE where the file
+ * holds none, WHIST_E_FORMAT where they are of another length or not finite; both untouched then. */
+WHIST_API WHIST_MUST_CHECK whist_status whist_model_load_moments(double *mean, double *sd, const char *path,
+                                                                 size_t n_features);
+/* The value of a key in the metadata of a safetensors file, with a 0 behind it; "" where it has no such key. size: room
+ * in out. WHIST_E_RANGE where the value does not fit, WHIST_E_FORMAT where the file is none; untouched then. */
+WHIST_API WHIST_MUST_CHECK whist_status whist_model_metadata(char *out, size_t size, const char *path, const char *key);
 
 /* ---- Metrics as files ---- */
 

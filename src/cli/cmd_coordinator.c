@@ -85,7 +85,7 @@ static int run_config(const cli_args *args, const whist_study *study, const whis
     cli_progress_end(&p.progress);
     if (p.failed) return CLI_FAILED; /* said already */
     CLI_LIB(status);
-    if (model) CLI_LIB(whist_model_save(model, run.plan, result.model, NULL));
+    if (model) CLI_LIB(whist_model_save(model, run.plan, result.model, result.moments, NULL));
     return cli_flag(args, "json") ? print_json(run.plan, &result) : print_text(run.plan, &result);
 }
 

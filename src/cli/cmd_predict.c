@@ -6,6 +6,7 @@
 
 #include <whist/run.h>
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,25 +14,12 @@ CLI_ENDER(dataset_end, whist_dataset, whist_dataset_free)
 
 /* ---- The model belongs to the study ---- */
 
-/* The header of a safetensors file: eight bytes of length, then JSON. The study's digest stands in its metadata; 64
- * digits are not there by chance. */
 static int check_origin(const char *path, const whist_study *study)
 {
-    enum { MAX_HEADER = 100 << 20 };
-    char digest[CLI_HEX];
-    uint8_t length[8];
-    uint64_t n = 0;
-    FILE *file = fopen(path, "re");
-    if (!file) return cli_fail_errno(path);
-    if (fread(length, 1, 8, file) == 8)
-        for (int i = 7; i >= 0; i--) n = n << 8 | length[i];
-    char *header = n && n <= MAX_HEADER ? calloc(1, (size_t)n + 1) : NULL;
-    bool whole = header && fread(header, 1, (size_t)n, file) == n;
-    bool found = whole && strstr(header, cli_hex(digest, whist_study_digest(study))) != NULL;
-    free(header);
-    fclose(file);
-    if (!whole) return cli_fail_text(CLI_FAILED, "format", "%s is no safetensors file", path);
-    if (found) return CLI_OK;
+    char digest[CLI_HEX], made_by[CLI_HEX] = "";
+    whist_status status = whist_model_metadata(made_by, sizeof made_by, path, "study");
+    if (status != WHIST_OK && status != WHIST_E_RANGE) return cli_fail(status); /* too long: no digest at all */
+    if (strcmp(made_by, cli_hex(digest, whist_study_digest(study))) == 0) return CLI_OK;
     return cli_fail_text(CLI_REFUSED, "auth",
                          "%s was not made by this study (its metadata name another); --force "
                          "uses it all the same",
@@ -72,34 +60,54 @@ static int open_site(whist_dataset **out, const cli_args *args, const whist_stud
     return CLI_OK;
 }
 
-/* A file of rows in the study's form: all of them are taken, none is held back for tests. */
+/* The rows of a file, as the site's own rows would be: its training rows give mean and sd where the study asks for
+ * them by site. */
 static int open_input(whist_dataset **out, const cli_args *args, const whist_study *study)
 {
     char folder[CLI_PATH];
+    CLI_AUTO(dataset_end) whist_dataset *like = NULL;
     const char *path = cli_text(args, "input"), *slash = strrchr(path, '/');
-    whist_schema schema = *whist_study_schema(study);
-    if (schema.format != WHIST_DATA_CSV)
-        return cli_fail_text(CLI_FAILED, "unsupported", "--input takes rows of a CSV study; use --site");
-    schema.partition = WHIST_PARTITION_FILE;
-    schema.split_file[0] = 0;
-    schema.test_fraction = schema.validation_fraction = 0;
+    const whist_schema *schema = whist_study_schema(study);
+    bool by_site = schema->standardize == WHIST_STANDARDIZE_SITE || schema->rows_with_missing == WHIST_MISSING_MEAN;
+    if (by_site && schema->format == WHIST_DATA_CSV && !cli_flag(args, "site"))
+        return cli_fail_text(CLI_USAGE, "usage",
+                             "the study standardises or fills in by a site's training rows: give --site NAME and "
+                             "--data DIR with --input");
+    if (by_site && schema->format == WHIST_DATA_CSV) CLI_TRY(open_site(&like, args, study));
     CLI_TRY(cli_path(folder, "%.*s", slash ? (int)(slash - path) : 1, slash ? path : "."));
     const whist_data_source source = {
         .folder = slash == path ? "/" : folder,
         .file = slash ? slash + 1 : path,
-        .site = "input",
-        .n_sites = 1,
-        .seed = whist_study_plan(study)->seed,
+        .site = cli_text(args, "site"),
     };
-    CLI_LIB(whist_dataset_open(out, &schema, &source));
+    CLI_LIB(whist_dataset_open_more(out, schema, &source, like));
     return CLI_OK;
+}
+
+/* Pooled mean and sd are the model's, so they come from its file. */
+static int standardize(whist_dataset *data, const cli_args *args, const whist_study *study)
+{
+    if (whist_study_schema(study)->standardize != WHIST_STANDARDIZE_POOLED) return CLI_OK;
+    size_t d = whist_dataset_features(data);
+    double *mean = calloc(2 * d, sizeof *mean);
+    if (!mean) return cli_no_memory();
+    whist_status status = whist_model_load_moments(mean, mean + d, args->words[0], d);
+    if (status == WHIST_OK) status = whist_dataset_standardize(data, mean, mean + d);
+    free(mean);
+    return status == WHIST_OK ? CLI_OK : cli_fail(status);
+}
+
+static int open_rows(whist_dataset **out, const cli_args *args, const whist_study *study)
+{
+    CLI_TRY(cli_flag(args, "input") ? open_input(out, args, study) : open_site(out, args, study));
+    return standardize(*out, args, study);
 }
 
 static int choose_rows(whist_rows *out, const cli_args *args, const whist_dataset *data)
 {
     static const char *const names[] = {"train", "validation", "test"};
     const char *fold = cli_text(args, "fold");
-    if (!fold) fold = cli_text(args, "input") ? "train" : "test";
+    if (!fold) fold = "test";
     for (int f = 0; f < 3; f++)
         if (strcmp(fold, names[f]) == 0) {
             *out = whist_dataset_rows(data, (whist_fold)f);
@@ -137,7 +145,10 @@ static int csv_text(char **text, size_t *len, const float *values, const whist_r
     for (size_t i = 0; i < rows->n; i++) {
         fprintf(out, "%zu", i + 1);
         for (size_t j = 0; j < k; j++) fprintf(out, ",%.9g", (double)values[i * k + j]);
-        fprintf(out, ",%.9g\n", (double)rows->y[i]);
+        if (isnan(rows->y[i]))
+            fputs(",\n", out); /* nobody knows it yet */
+        else
+            fprintf(out, ",%.9g\n", (double)rows->y[i]);
     }
     return fclose(out) == 0 ? CLI_OK : cli_no_memory();
 }
@@ -181,15 +192,14 @@ static int predict(const cli_args *args)
     CLI_AUTO(dataset_end) whist_dataset *data = NULL;
     whist_rows rows;
     float *params = NULL, *values = NULL;
-    if (cli_flag(args, "site") == cli_flag(args, "input"))
-        return cli_fail_text(CLI_USAGE, "usage", "give --site NAME or --input FILE: one of them");
+    if (!cli_flag(args, "site") && !cli_flag(args, "input"))
+        return cli_fail_text(CLI_USAGE, "usage", "whose rows? give --site NAME, or --input FILE for new ones");
+    if (cli_flag(args, "fold") && cli_flag(args, "input"))
+        return cli_fail_text(CLI_USAGE, "usage", "--input predicts all rows of the file: leave --fold out");
     CLI_LIB(whist_study_load(&study, args->words[1]));
-    if (whist_study_schema(study)->standardize == WHIST_STANDARDIZE_POOLED)
-        return cli_fail_text(CLI_FAILED, "unsupported",
-                             "the study standardises over all sites, and a model file does not hold these moments");
     const whist_model *model = whist_study_plan(study)->model;
     size_t k = whist_model_shape_get(model).n_outputs;
-    CLI_TRY(cli_flag(args, "site") ? open_site(&data, args, study) : open_input(&data, args, study));
+    CLI_TRY(open_rows(&data, args, study));
     CLI_TRY(choose_rows(&rows, args, data));
     int code = load_model(&params, args, study);
     if (code == CLI_OK) code = predict_rows(&values, model, params, &rows, k);
@@ -201,9 +211,10 @@ static int predict(const cli_args *args)
 
 static const cli_option options[] = {
     {"data", 'd', CLI_TEXT, "DIR", "Folder with the site's data, with --site."},
-    {"site", 0, CLI_TEXT, "NAME", "Predict this site's rows."},
-    {"input", 'i', CLI_TEXT, "FILE", "Predict the rows of this CSV file, which has the columns of the study."},
-    {"fold", 0, CLI_TEXT, "FOLD", "train, validation or test (test; with --input all rows)."},
+    {"site", 0, CLI_TEXT, "NAME", "Predict this site's rows; with --input, the site the new rows belong to."},
+    {"input", 'i', CLI_TEXT, "FILE",
+     "Predict the rows of this CSV file: the study's columns, without target if need be."},
+    {"fold", 0, CLI_TEXT, "FOLD", "Which of the site's rows: train, validation or test (test)."},
     {"out", 'o', CLI_TEXT, "FILE", "Write row, predictions and target as CSV there."},
     {"force", 0, CLI_FLAG, NULL, "Use a model of another study that has the same shape."},
     {0},
@@ -211,8 +222,9 @@ static const cli_option options[] = {
 
 const cli_command cli_predict_commands[] = {
     {"predict", "MODEL STUDY", "Apply a model file to rows",
-     "The model's metadata must name the study. Rows are standardised as the study says: per site, by the rows of the "
-     "file itself.",
+     "The model's metadata must name the study. Rows are standardised as they were in training: by the training rows "
+     "of "
+     "the site (--site and --data, also for --input), or by the pooled mean and sd that the model file holds.",
      options, 2, 2, predict},
     {0},
 };

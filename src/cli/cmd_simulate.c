@@ -67,7 +67,7 @@ static int finish(const cli_args *args, const whist_study *study, const cli_runs
     const char *model = cli_text(args, "model"), *metrics = cli_text(args, "metrics");
     if (model && !runs->runs[0].model)
         return cli_fail_text(CLI_FAILED, "unsupported", "the local baseline has a model at each site, none to write");
-    if (model) CLI_LIB(whist_model_save(model, results.plan, runs->runs[0].model, NULL));
+    if (model) CLI_LIB(whist_model_save(model, results.plan, runs->runs[0].model, runs->runs[0].moments, NULL));
     if (metrics) CLI_TRY(save_metrics(metrics, &results));
     return cli_flag(args, "json") ? print_json(study, &results, seconds) : print_text(study, &results, seconds);
 }

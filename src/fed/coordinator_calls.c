@@ -436,15 +436,27 @@ void wh_coordinator_count(wh_coordinator *c, wh_coordinator_counts *out)
     pthread_mutex_unlock(&c->lock);
 }
 
-whist_status wh_coordinator_model_copy(wh_coordinator *c, float *out)
+static whist_status copy_of_version(wh_coordinator *c, float *out, uint64_t bytes, uint64_t offset)
 {
     char name[64];
     wh_model_file_name(name, c->version);
     wh_vecfile *file;
     WH_TRY(wh_vecfile_open(&file, c->store, name));
-    whist_status status = wh_vecfile_read(file, out, whist_model_size(c->plan->model) * sizeof *out, 0);
+    whist_status status = wh_vecfile_read(file, out, bytes, offset);
     wh_vecfile_close(file);
     return status;
+}
+
+whist_status wh_coordinator_model_copy(wh_coordinator *c, float *out)
+{
+    return copy_of_version(c, out, whist_model_size(c->plan->model) * sizeof *out, 0);
+}
+
+whist_status wh_coordinator_moments_copy(wh_coordinator *c, float *out)
+{
+    WH_ENSURE(c->plan->pooled_moments, WHIST_E_ARG);
+    uint64_t bytes = 2 * (uint64_t)c->plan->n_features * sizeof *out;
+    return copy_of_version(c, out, bytes, wh_model_file_bytes(c->plan) - bytes);
 }
 
 uint32_t wh_coordinator_rounds_done(wh_coordinator *c)

@@ -172,6 +172,40 @@ static void test_replay(void **state)
     test_dir_free(dir);
 }
 
+/* ---- Pooled moments ---- */
+
+static void test_moments_are_told(void **state)
+{
+    (void)state;
+    world_plan plan;
+    whist_dataset *parts[3], *all;
+    assert_ok(world_plan_init(&plan, 3, 5));
+    size_t d = plan.plan.n_features;
+    double sums[64];
+    assert_true(2 * d + 1 <= WH_COUNT(sums));
+    plan.plan.pooled_moments = true;
+    for (size_t i = 0; i < 3; i++) assert_ok(world_data(&parts[i], &plan, i));
+    assert_ok(whist_dataset_concat(&all, parts, 3));
+    whist_dataset_moments(all, sums);
+    whist_fed_result result = {0};
+    assert_ok(world_simulate(&result, &plan, 1, NULL, NULL));
+    assert_non_null(result.moments);
+    for (size_t j = 0; j < d; j++) {
+        double mean = sums[1 + j] / sums[0], var = (sums[1 + d + j] - sums[0] * mean * mean) / (sums[0] - 1);
+        assert_true(fabs((double)result.moments[j] - mean) < 1e-3);
+        assert_true(fabs((double)result.moments[d + j] - sqrt(var)) < 1e-3);
+    }
+    whist_fed_result_clear(&result);
+    assert_null(result.moments);
+    plan.plan.pooled_moments = false;
+    assert_ok(world_simulate(&result, &plan, 1, NULL, NULL));
+    assert_null(result.moments);
+    whist_fed_result_clear(&result);
+    for (size_t i = 0; i < 3; i++) whist_dataset_free(parts[i]);
+    whist_dataset_free(all);
+    world_plan_clear(&plan);
+}
+
 /* ---- Baselines ---- */
 
 static void test_baselines(void **state)
@@ -194,6 +228,14 @@ static void test_baselines(void **state)
     assert_ok(world_simulate(&pooled, &plan, 1, NULL, NULL));
     assert_non_null(pooled.model);
     assert_true(pooled.sites[2].test[0].n > 0);
+    assert_null(local.moments);
+    whist_metric_value sum = {0};
+    for (size_t i = 0; i < 3; i++) {
+        sum.num += pooled.sites[i].test[0].num;
+        sum.n += pooled.sites[i].test[0].n;
+    }
+    assert_true(sum.n == pooled.pooled.test[0].n && sum.n > 0); /* sites see the rows that the model was made for */
+    assert_true(fabs(sum.num - pooled.pooled.test[0].num) < 1e-3);
     whist_fed_result_clear(&local);
     whist_fed_result_clear(&pooled);
     world_plan_clear(&plan);
@@ -271,6 +313,7 @@ int main(void)
         cmocka_unit_test(test_many_sites),
         cmocka_unit_test(test_against_plain_arithmetic),
         cmocka_unit_test(test_replay),
+        cmocka_unit_test(test_moments_are_told),
         cmocka_unit_test(test_baselines),
         cmocka_unit_test(test_bad_sites_are_left_out),
         cmocka_unit_test(test_history),

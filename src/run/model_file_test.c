@@ -37,8 +37,8 @@ static void round_trip(void **state)
 {
     fixture *f = *state;
     float back[4] = {9, 9, 9, 9};
-    assert_ok(whist_model_save(f->path, &f->t.plan, f->params, NULL));
-    assert_ok(whist_model_save(f->path, &f->t.plan, f->params, NULL)); /* over itself */
+    assert_ok(whist_model_save(f->path, &f->t.plan, f->params, NULL, NULL));
+    assert_ok(whist_model_save(f->path, &f->t.plan, f->params, NULL, NULL)); /* over itself */
     assert_ok(whist_model_load(back, f->path, f->t.model));
     assert_memory_equal(back, f->params, sizeof back);
     WH_AUTO(wh_buf) part = WH_BUF_EMPTY;
@@ -50,7 +50,7 @@ static void metadata_tells_where_it_came_from(void **state)
 {
     fixture *f = *state;
     const whist_model_meta extra[] = {{"rounds", "30"}, {"note", "\xc3\xa9"}, {NULL, NULL}};
-    assert_ok(whist_model_save(f->path, &f->t.plan, f->params, extra));
+    assert_ok(whist_model_save(f->path, &f->t.plan, f->params, NULL, extra));
     WH_AUTO(wh_fd) fd = -1;
     WH_AUTO(wh_safetensors) file = WH_SAFETENSORS_EMPTY;
     assert_ok(wh_open(&fd, f->path, O_RDONLY, 0));
@@ -72,14 +72,56 @@ static void a_save_that_fails_leaves_the_old_file(void **state)
 {
     fixture *f = *state;
     float back[4];
-    assert_ok(whist_model_save(f->path, &f->t.plan, f->params, NULL));
+    assert_ok(whist_model_save(f->path, &f->t.plan, f->params, NULL, NULL));
     float bad[4] = {1, NAN, 1, 1};
-    assert_int_equal(whist_model_save(f->path, &f->t.plan, bad, NULL), WHIST_E_RANGE);
+    assert_int_equal(whist_model_save(f->path, &f->t.plan, bad, NULL, NULL), WHIST_E_RANGE);
     const whist_model_meta twice[] = {{"study", "mine"}, {NULL, NULL}};
-    assert_int_equal(whist_model_save(f->path, &f->t.plan, f->params, twice), WHIST_E_ARG);
+    assert_int_equal(whist_model_save(f->path, &f->t.plan, f->params, NULL, twice), WHIST_E_ARG);
     assert_ok(whist_model_load(back, f->path, f->t.model));
     assert_memory_equal(back, f->params, sizeof back);
-    assert_int_equal(whist_model_save("/nowhere/at/all", &f->t.plan, f->params, NULL), WHIST_E_IO);
+    assert_int_equal(whist_model_save("/nowhere/at/all", &f->t.plan, f->params, NULL, NULL), WHIST_E_IO);
+}
+
+static void pooled_moments_come_back(void **state)
+{
+    fixture *f = *state;
+    float back[4], moments[6] = {1.5f, -2, 0.1f, 3, 0, 7};
+    double mean[3], sd[3];
+    assert_ok(whist_model_save(f->path, &f->t.plan, f->params, moments, NULL));
+    assert_ok(whist_model_load(back, f->path, f->t.model));
+    assert_memory_equal(back, f->params, sizeof back);
+    assert_ok(whist_model_load_moments(mean, sd, f->path, 3));
+    for (size_t j = 0; j < 3; j++) assert_true(mean[j] == (double)moments[j] && sd[j] == (double)moments[3 + j]);
+    double kept[2] = {9, 9};
+    assert_int_equal(whist_model_load_moments(kept, kept, f->path, 2), WHIST_E_FORMAT);
+    assert_says("'standardize.mean' is (3) and the model's is (2)");
+    moments[4] = -1; /* no standard deviation */
+    assert_ok(whist_model_save(f->path, &f->t.plan, f->params, moments, NULL));
+    assert_int_equal(whist_model_load_moments(mean, sd, f->path, 3), WHIST_E_FORMAT);
+    moments[4] = NAN;
+    assert_int_equal(whist_model_save(f->path, &f->t.plan, f->params, moments, NULL), WHIST_E_RANGE);
+    assert_ok(whist_model_save(f->path, &f->t.plan, f->params, NULL, NULL));
+    assert_int_equal(whist_model_load_moments(kept, kept, f->path, 2), WHIST_E_STATE);
+    assert_true(kept[0] == 9 && kept[1] == 9);
+}
+
+static void metadata_are_read_by_key(void **state)
+{
+    fixture *f = *state;
+    char value[65] = "as before", hex[65];
+    const whist_model_meta extra[] = {{"note", "a \"quoted\" word"}, {NULL, NULL}};
+    assert_ok(whist_model_save(f->path, &f->t.plan, f->params, NULL, extra));
+    wh_hex(hex, f->t.plan.study, 32);
+    assert_ok(whist_model_metadata(value, sizeof value, f->path, "study"));
+    assert_string_equal(value, hex);
+    assert_ok(whist_model_metadata(value, sizeof value, f->path, "note"));
+    assert_string_equal(value, "a \"quoted\" word");
+    assert_int_equal(whist_model_metadata(value, 64, f->path, "study"), WHIST_E_RANGE);
+    assert_string_equal(value, "a \"quoted\" word");
+    assert_ok(whist_model_metadata(value, sizeof value, f->path, "absent"));
+    assert_string_equal(value, "");
+    assert_ok(wh_file_write(f->path, wh_text_bytes("no model"), 0644));
+    assert_int_equal(whist_model_metadata(value, sizeof value, f->path, "study"), WHIST_E_FORMAT);
 }
 
 /* ---- Files that must be refused */
@@ -149,7 +191,7 @@ static void other_tensors_are_named(void **state)
 static void damaged_files_do_no_harm(void **state)
 {
     fixture *f = *state;
-    assert_ok(whist_model_save(f->path, &f->t.plan, f->params, NULL));
+    assert_ok(whist_model_save(f->path, &f->t.plan, f->params, NULL, NULL));
     WH_AUTO(wh_buf) bytes = WH_BUF_EMPTY;
     assert_ok(wh_file_read(&bytes, f->path, 1 << 20));
     float back[4];
@@ -176,6 +218,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         ROW(round_trip),
         ROW(metadata_tells_where_it_came_from),
+        ROW(pooled_moments_come_back),
+        ROW(metadata_are_read_by_key),
         ROW(a_save_that_fails_leaves_the_old_file),
         ROW(other_tensors_are_named),
         ROW(damaged_files_do_no_harm),
