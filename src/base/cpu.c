@@ -27,3 +27,9 @@ wh_cpu_level wh_cpu_get(void)
     if (text && strcmp(text, "avx2") == 0) wanted = WH_CPU_AVX2;
     return wanted < machine ? wanted : machine;
 }
+
+const char *wh_cpu_name(wh_cpu_level level)
+{
+    static const char *const names[] = {"generic", "avx2", "avx512"};
+    return names[level];
+}

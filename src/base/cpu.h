@@ -14,5 +14,6 @@ typedef enum wh_cpu_level {
 wh_cpu_level wh_cpu_get(void);
 /* What the machine has, whatever WHIST_CPU says (tests run every kernel up to it). */
 wh_cpu_level wh_cpu_machine(void);
+const char *wh_cpu_name(wh_cpu_level level);
 
 #endif
