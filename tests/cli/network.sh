@@ -46,7 +46,7 @@ ends 1 "$whist" coordinator w/coordinator/coordinator.yaml $study --listen "127.
 
 # An operator who may only read; a stranger of another authority; a site that another study names.
 ends 0 "$whist" provision request bob --role operator --out bob
-ends 0 "$whist" provision sign bob/request.pem --ca w/ca --role operator --may read --out bob/cert.pem
+ends 0 "$whist" provision sign bob/request.pem --ca w/ca --role operator --may read --out bob/cert.pem --yes
 cp w/ca/ca.pem w/ca/crl.pem bob
 cp w/operator/operator.yaml bob/operator.yaml
 ends 0 "$whist" status bob/operator.yaml $url
