@@ -35,7 +35,7 @@ int cli_authority_make(const char *folder, const char *name, unsigned days, cons
     CLI_AUTO(cli_crypt_text_end) char *crl = NULL;
     CLI_TRY(cli_passphrase(passphrase, passphrase_file));
     CLI_LIB(whist_crypt_key_new(&key));
-    CLI_LIB(whist_crypt_ca_new(&certificate, key, name, days, 0));
+    CLI_WORD(whist_crypt_ca_new(&certificate, key, name, days, 0));
     const whist_bytes pem = {(const uint8_t *)certificate, strlen(certificate)};
     CLI_LIB(whist_crypt_crl_new(&crl, key, pem, none, none, days < CRL_DAYS ? days : CRL_DAYS, 0));
     return write_authority(folder, key, passphrase, certificate, crl);
@@ -79,9 +79,9 @@ static int check_pin(const cli_args *args, const whist_crypt_request *request)
 static int grant_of(whist_crypt_grant *grant, const cli_args *args, const char *hosts[WHIST_CRYPT_HOSTS_MAX])
 {
     const char *may = cli_text(args, "may"), *host;
-    CLI_LIB(whist_crypt_role_parse(&grant->role, cli_text(args, "role")));
+    CLI_WORD(whist_crypt_role_parse(&grant->role, cli_text(args, "role")));
     if (grant->role == WHIST_CRYPT_OPERATOR)
-        CLI_LIB(whist_crypt_rights_parse(&grant->rights, may ? may : "read"));
+        CLI_WORD(whist_crypt_rights_parse(&grant->rights, may ? may : "read"));
     else if (may)
         return cli_fail_text(CLI_USAGE, "usage", "--may is for operators");
     grant->days = (unsigned)cli_count(args, "days", 365);

@@ -118,7 +118,7 @@ static int open_one(whist_dataset **out, const whist_study *study, const cli_arg
     const whist_fed_plan *plan = whist_study_plan(study);
     const char *folder = cli_text(args, "data");
     size_t site;
-    CLI_LIB(whist_study_site_find(study, cli_text(args, "site"), &site));
+    CLI_WORD(whist_study_site_find(study, cli_text(args, "site"), &site));
     const whist_data_source source = {
         .folder = folder ? folder : ".",
         .file = whist_study_site_file(study, site),

@@ -59,7 +59,7 @@ static int open_site(whist_dataset **out, const cli_args *args, const whist_stud
     const whist_fed_plan *plan = whist_study_plan(study);
     const char *folder = cli_text(args, "data");
     size_t site;
-    CLI_LIB(whist_study_site_find(study, cli_text(args, "site"), &site));
+    CLI_WORD(whist_study_site_find(study, cli_text(args, "site"), &site));
     const whist_data_source source = {
         .folder = folder ? folder : ".",
         .file = whist_study_site_file(study, site),

@@ -121,7 +121,7 @@ static int approve(const cli_args *args)
     CLI_TRY(cli_site_open(&s, args));
     CLI_LIB(cli_site_policy(&s));
     CLI_TRY(confirm(&s, person));
-    CLI_LIB(whist_site_approve(&s.run, person));
+    CLI_WORD(whist_site_approve(&s.run, person));
     if (!cli_flag(args, "json")) {
         printf("%s approved %s for %s\n", person, whist_study_name(s.study), s.config.name);
         return cli_flush();

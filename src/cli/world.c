@@ -57,7 +57,7 @@ static int make_actor(uint8_t pin[32], const maker *m, const char *folder, const
     CLI_TRY(cli_path(path, "%s/key.pem", folder));
     CLI_LIB(whist_crypt_key_new(&key));
     CLI_LIB(whist_crypt_key_save(key, path, NULL));
-    CLI_LIB(whist_crypt_csr_new(&csr, key, name, hosts, server ? 3u + own_host : 0));
+    CLI_WORD(whist_crypt_csr_new(&csr, key, name, hosts, server ? 3u + own_host : 0));
     const whist_bytes request = {(const uint8_t *)csr, strlen(csr)};
     CLI_LIB(whist_crypt_csr_sign(&certificate, m->ca.key, cli_view(&m->ca.certificate), request, &grant));
     whist_crypt_key_pin(pin, key);

@@ -25,9 +25,11 @@ for who in north:site south:site hub:coordinator ann:operator; do
 done
 ends 2 "$whist" provision request x --role site --host localhost --out x && [ ! -e x ] || bad=1
 ends 2 "$whist" provision request x --role coordinator --out x
-ends 1 "$whist" provision request x --role coordinator --host 'no host' --out x && [ ! -e x ] || bad=1
-ends 1 "$whist" provision request 'No Name' --role site --out x
-ends 1 "$whist" provision request x --role king --out x
+ends 2 "$whist" provision request x --role coordinator --host 'no host' --out x && [ ! -e x ] || bad=1
+ends 2 "$whist" provision request 'No Name' --role site --out x
+ends 2 "$whist" provision request x --role king --out x
+ends 2 "$whist" provision sign north/request.pem --ca ca --passphrase-file pass --role king --out n.pem --yes
+ends 1 "$whist" provision pin tiny.yaml && says err 'tiny.yaml'
 
 sign="$whist provision sign north/request.pem --ca ca --role site --out n.pem"
 for quiet in '' -q; do
@@ -89,6 +91,15 @@ ends 0 "$whist" provision demo tiny.yaml --out six --host fd00::7 && says six/co
 ends 0 "$whist" provision demo tiny.yaml --out six1 --host ::1 && says six1/coordinator/coordinator.yaml '"[::1]:8443"'
 ls | grep -q 'world\.' && { echo 'FAILED: half a world is left'; bad=1; }
 
+# Where to listen is judged before anything is made.
+hub="world/coordinator/coordinator.yaml --study world/study.yaml"
+for at in here 127.0.0.1 127.0.0.1:70000 ::1:80 '[::1' localhost:80 "$(printf %070d:80)"; do
+    ends 2 "$whist" coordinator $hub --listen "$at" && says err '127.0.0.1:8443'
+done
+sed -i 's/^listen: .*/listen: here:80/' world/coordinator/coordinator.yaml
+ends 1 "$whist" coordinator $hub && says err 'coordinator.yaml: listen'
+[ ! -e world/coordinator/state ] || { echo 'FAILED: state was made'; bad=1; }
+
 # The site's own rules come first.
 printf 'policy:\n  min_sites: 3\n' >>world/sites/north/site.yaml
 site="world/sites/north/site.yaml --study world/study.yaml"
@@ -98,6 +109,8 @@ ends 1 "$whist" site check $site && says out FAIL && says out 'connection'
 ends 1 "$whist" site check $site --json && json out
 site="world/sites/south/site.yaml --study world/study.yaml"
 ends 2 "$whist" site approve $site --as Ann && says err '--yes'
+ends 2 "$whist" site approve $site --as '' --yes && says err '--as'
+ends 2 "$whist" site approve $site --as "$(printf 'A\tB')" --yes
 ends 3 "$whist" site run $site && says err 'approve'
 ends 0 "$whist" site preview $site && says out 'accuracy'
 ends 0 "$whist" site preview $site --json && json out

@@ -40,9 +40,10 @@ ends 0 "$whist" predict m.safetensors other.yaml --site north --force
 head -c 40 m.safetensors >short
 ends 1 "$whist" predict short tiny.yaml --site north && silent
 ends 2 "$whist" predict m.safetensors tiny.yaml
+ends 2 "$whist" predict m.safetensors tiny.yaml --site nrth
 ends 0 "$whist" data describe tiny.yaml --site north && says out 'made up'
 ends 0 "$whist" data describe tiny.yaml --site north --json && json out
-ends 1 "$whist" data describe tiny.yaml --site nrth && says err 'north'
+ends 2 "$whist" data describe tiny.yaml --site nrth && says err 'north'
 
 # Stopped: no half results, and an exit code that says so.
 "$whist" simulate tiny.yaml --seeds 1000000 --json -q >out 2>err &

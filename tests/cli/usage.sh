@@ -26,6 +26,12 @@ ends 2 "$whist" completion zsh
 ends 1 "$whist" simulate nosuch.yaml --data . && says err 'nosuch.yaml' && silent
 ends 1 "$whist" simulate nosuch.yaml --data . --json && silent
 
+for option in --data --model --metrics --replay -o; do
+    ends 2 "$whist" simulate a.yaml $option '' && says err 'empty' && silent
+done
+ends 2 "$whist" simulate a.yaml --data= && says err '--data takes DIR'
+ends 2 "$whist" simulate '' && says err 'empty'
+
 # The help of every command names it; -h and `help` say the same.
 ends 0 "$whist" help --json && json out
 ends 0 "$whist" help
