@@ -41,6 +41,8 @@ port=0
 coordinator
 ends 0 "$whist" status w/operator/operator.yaml $url --json && json out && says out '"state":"running"'
 ends 0 "$whist" status w/operator/operator.yaml $url && says out 'round: 0'
+ends 0 "$whist" start w/operator/operator.yaml $url && says out 'it is running already'
+ends 0 "$whist" start w/operator/operator.yaml $url --json && says out '{"started":false}'
 ends 0 "$whist" site check w/sites/north/site.yaml $study $url && says out 'clock'
 ends 1 "$whist" coordinator w/coordinator/coordinator.yaml $study --listen "127.0.0.1:$port" && silent
 
@@ -67,7 +69,8 @@ says coordinator.err 'cancelled'
 coordinator
 kill -TERM $hub
 ended coordinator $hub 4
-coordinator --model net.safetensors --json
+coordinator --model net.safetensors --json --wait
+ends 0 "$whist" start w/operator/operator.yaml $url && says out 'the rounds begin'
 kill -TERM $north
 ended north $north 4
 site north
