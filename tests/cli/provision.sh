@@ -115,8 +115,14 @@ ends 3 "$whist" site run $site && says err 'approve'
 ends 0 "$whist" site preview $site && says out 'accuracy'
 ends 0 "$whist" site preview $site --json && json out
 ends 0 "$whist" site approve $site --as Ann --yes --json && json out
-ends 0 "$whist" log show world/sites/south/state --study world/study.yaml --certificate world/sites/south/cert.pem
-says out Ann
+log="world/sites/south/state --study world/study.yaml --certificate world/sites/south/cert.pem"
+ends 0 "$whist" log show $log && says out Ann && says out '1 entries'
+ends 2 "$whist" site approve $site --as Ben && says err 'Ann has approved tiny for south already'
+ends 0 "$whist" site approve $site --as Ann --yes && says err 'Ann has approved'
+ends 0 "$whist" log verify $log && says out '1 entries'
+ends 0 "$whist" site approve $site --as Ben --yes && says err 'Ann has approved'
+ends 0 "$whist" log show $log --json && json out && says out '"entries":2' && says out '"body":{"person":"Ben"'
+ends 0 "$whist" log show $log && says out Ann
 ends 0 "$whist" log verify world/sites/south/state --study world/study.yaml \
     --certificate world/sites/south/cert.pem --json && json out
 ends 3 "$whist" log show world/sites/south/state --study world/study.yaml --certificate world/sites/north/cert.pem
