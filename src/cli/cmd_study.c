@@ -85,7 +85,8 @@ static void print_line(void *user, const char *text)
 
 static int reference(const cli_args *args)
 {
-    (void)args;
+    if (cli_flag(args, "json"))
+        return cli_fail_text(CLI_USAGE, "usage", "unknown option --json: the reference is Markdown and nothing else");
     whist_study_reference(print_text, stdout);
     return cli_flush();
 }
