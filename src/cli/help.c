@@ -124,7 +124,8 @@ int cli_help_man(void)
     man_options(cli_common_options);
     printf(".SH EXIT STATUS\n0 done; 1 failed; 2 wrong command line; 3 refused by policy, certificate or permission;\n"
            "4 stopped, the same command goes on; 5 not in time.\n"
-           ".SH ENVIRONMENT\n.TP\n.B WHIST_DATA\nfolder of data sets for the demo and benches\n"
+           ".SH ENVIRONMENT\n.TP\n.B WHIST_DATA\nfolder of data sets, each in a folder of its name, for commands "
+           "without --data\n"
            ".TP\n.B WHIST_CPU\nlowers the instruction set: generic, avx2, avx512\n"
            ".TP\n.B NO_COLOR\nno colours\n");
     return cli_flush();
