@@ -35,7 +35,7 @@ int cli_authority_make(const char *folder, const char *name, unsigned days, cons
     CLI_AUTO(cli_crypt_text_end) char *crl = NULL;
     CLI_TRY(cli_passphrase(passphrase, passphrase_file));
     CLI_LIB(whist_crypt_key_new(&key));
-    CLI_LIB(whist_crypt_ca_new(&certificate, key, name, days, 0));
+    CLI_WORD(whist_crypt_ca_new(&certificate, key, name, days, 0));
     const whist_bytes pem = {(const uint8_t *)certificate, strlen(certificate)};
     CLI_LIB(whist_crypt_crl_new(&crl, key, pem, none, none, days < CRL_DAYS ? days : CRL_DAYS, 0));
     return write_authority(folder, key, passphrase, certificate, crl);
@@ -79,9 +79,9 @@ static int check_pin(const cli_args *args, const whist_crypt_request *request)
 static int grant_of(whist_crypt_grant *grant, const cli_args *args, const char *hosts[WHIST_CRYPT_HOSTS_MAX])
 {
     const char *may = cli_text(args, "may"), *host;
-    CLI_LIB(whist_crypt_role_parse(&grant->role, cli_text(args, "role")));
+    CLI_WORD(whist_crypt_role_parse(&grant->role, cli_text(args, "role")));
     if (grant->role == WHIST_CRYPT_OPERATOR)
-        CLI_LIB(whist_crypt_rights_parse(&grant->rights, may ? may : "read"));
+        CLI_WORD(whist_crypt_rights_parse(&grant->rights, may ? may : "read"));
     else if (may)
         return cli_fail_text(CLI_USAGE, "usage", "--may is for operators");
     grant->days = (unsigned)cli_count(args, "days", 365);
@@ -92,16 +92,23 @@ static int grant_of(whist_crypt_grant *grant, const cli_args *args, const char *
     return CLI_OK;
 }
 
-/* Shows what is asked; a person at a terminal who did not name the pin is asked in return. */
+/* Shows what is asked, also with --quiet: whoever named neither the pin nor --yes must answer. */
 static int confirm(const cli_args *args, const whist_crypt_request *request, const char *role)
 {
     char text[CLI_PIN], answer[16] = "";
-    if (cli_flag(args, "quiet")) return CLI_OK;
-    fprintf(stderr, "asked for: %s '%s', %s%s", role, request->name, cli_pin(text, request->pin),
-            request->n_hosts ? ", called" : "");
-    for (size_t i = 0; i < request->n_hosts; i++) fprintf(stderr, " %s", request->hosts[i]);
-    fprintf(stderr, "\n");
-    if (cli_flag(args, "yes") || cli_flag(args, "pin") || !isatty(STDIN_FILENO)) return CLI_OK;
+    bool asks = !cli_flag(args, "yes") && !cli_flag(args, "pin");
+    if (asks || !cli_flag(args, "quiet")) {
+        fprintf(stderr, "asked for: %s, pin %s%s", request->name, cli_pin(text, request->pin),
+                request->n_hosts ? ", called" : "");
+        for (size_t i = 0; i < request->n_hosts; i++) fprintf(stderr, " %s", request->hosts[i]);
+        fprintf(stderr, "; you make it a %s\n", role);
+    }
+    if (!asks) return CLI_OK;
+    if (!isatty(STDIN_FILENO))
+        return cli_fail_text(CLI_USAGE, "usage",
+                             "nobody is there to confirm: compare the pin with the one that %s told you and give it "
+                             "with --pin, or add --yes",
+                             request->name);
     fprintf(stderr, "Is this the pin that %s told you? Type yes: ", request->name);
     if (fgets(answer, sizeof answer, stdin) && strcmp(answer, "yes\n") == 0) return CLI_OK;
     return cli_fail_text(CLI_REFUSED, "cancelled", "not signed");
@@ -290,7 +297,7 @@ const cli_command cli_authority_commands[] = {
     {"provision ca", "", "Begin an authority: key, certificate, revocation list", "", ca_options, 0, 0, ca},
     {"provision sign", "REQUEST", "Sign a participant's request",
      "Shows what is asked. Compare the pin with the one that the participant told you by another way, or give it "
-     "with --pin.",
+     "with --pin. Without a terminal it needs --pin or --yes.",
      sign_options, 1, 1, sign},
     {"provision revoke", "CERTIFICATE", "Put a certificate on the revocation list", "", crl_options, 1, 1, revoke_one},
     {"provision crl", "", "Refresh the revocation list before it ends", "", crl_options, 0, 0, refresh},

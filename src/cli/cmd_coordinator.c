@@ -9,7 +9,9 @@
 
 #include <whist/run.h>
 
+#include <arpa/inet.h>
 #include <errno.h>
+#include <string.h>
 
 typedef struct place {
     cli_progress progress; /* first: the run's user pointer is one for both callbacks */
@@ -58,6 +60,32 @@ static int print_text(const whist_fed_plan *plan, const whist_fed_result *result
     return cli_flush();
 }
 
+/* A number and a port, as bind takes them: 127.0.0.1:8443, [::]:0. */
+static bool is_address(const char *text)
+{
+    const char *colon = strrchr(text, ':');
+    char host[64];
+    unsigned char number[16];
+    uint64_t port;
+    if (!colon || colon - text >= (ptrdiff_t)sizeof host || !cli_number(&port, colon + 1, 0, 65535)) return false;
+    snprintf(host, sizeof host, "%.*s", (int)(colon - text), text);
+    size_t len = strlen(host);
+    if (len < 2 || host[0] != '[' || host[len - 1] != ']') return inet_pton(AF_INET, host, number) == 1;
+    host[len - 1] = 0;
+    return inet_pton(AF_INET6, host + 1, number) == 1;
+}
+
+/* Before any folder is touched. */
+static int check_listen(const char *option, const char *config, const char *path)
+{
+    static const char how[] = "an address and a port, such as 127.0.0.1:8443 or [::]:8443";
+    if (option && !is_address(option))
+        return cli_fail_text(CLI_USAGE, "usage", "--listen takes %s, not '%s'", how, option);
+    if (!option && !is_address(config))
+        return cli_fail_text(CLI_FAILED, "format", "%s: listen takes %s, not '%s'", path, how, config);
+    return CLI_OK;
+}
+
 static int run_config(const cli_args *args, const whist_study *study, const whist_coordinator_config *config)
 {
     const char *listen = cli_text(args, "listen"), *metrics = cli_text(args, "metrics"),
@@ -95,6 +123,7 @@ static int coordinator(const cli_args *args)
     CLI_AUTO(cli_study_end) whist_study *study = NULL;
     whist_coordinator_config config;
     CLI_LIB(whist_coordinator_config_load(&config, args->words[0]));
+    CLI_TRY(check_listen(cli_text(args, "listen"), config.listen, args->words[0]));
     CLI_LIB(whist_study_load(&study, cli_text(args, "study")));
     return run_config(args, study, &config);
 }

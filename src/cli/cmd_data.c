@@ -1,5 +1,6 @@
 /* cli/cmd_data.c: whist data list|get|describe. */
 #include "cli/commands.h"
+#include "cli/data.h"
 #include "cli/file.h"
 #include "cli/runs.h"
 #include "cli/signals.h"
@@ -116,11 +117,12 @@ static const cli_option get_options[] = {
 static int open_one(whist_dataset **out, const whist_study *study, const cli_args *args)
 {
     const whist_fed_plan *plan = whist_study_plan(study);
-    const char *folder = cli_text(args, "data");
+    char folder[CLI_PATH];
     size_t site;
-    CLI_LIB(whist_study_site_find(study, cli_text(args, "site"), &site));
+    CLI_TRY(cli_data_folder(folder, args, study));
+    CLI_WORD(whist_study_site_find(study, cli_text(args, "site"), &site));
     const whist_data_source source = {
-        .folder = folder ? folder : ".",
+        .folder = folder,
         .file = whist_study_site_file(study, site),
         .site = plan->sites[site].name,
         .site_index = site,
@@ -128,6 +130,7 @@ static int open_one(whist_dataset **out, const whist_study *study, const cli_arg
         .seed = plan->seed,
     };
     CLI_LIB(whist_dataset_open(out, whist_study_schema(study), &source));
+    cli_data_warn(out, &plan->sites[site], 1);
     return CLI_OK;
 }
 
@@ -197,7 +200,7 @@ static int describe(const cli_args *args)
 }
 
 static const cli_option describe_options[] = {
-    {"data", 'd', CLI_TEXT, "DIR", "Folder with the data."},
+    {"data", 'd', CLI_TEXT, "DIR", "Folder with the data (WHIST_DATA/SET, the study's set)."},
     {"site", 0, CLI_TEXT, "NAME", "The site whose rows are meant.", .required = true},
     {0},
 };

@@ -62,7 +62,11 @@ static int find_data(demo *d)
     if (!cli_flag(d->args, "offline") && download(d, heart)) return CLI_OK;
     if (*d->stop) return cli_fail_text(CLI_INTERRUPTED, "cancelled", "stopped");
     d->data = NULL;
-    d->source = "a made-up cohort (seeded), because the heart data are neither in WHIST_DATA nor to be had online";
+    d->source =
+        cli_flag(d->args, "offline")
+            ? "a made-up cohort (seeded), because the heart data are not in WHIST_DATA and --offline forbids "
+              "a download"
+            : "a made-up cohort (seeded), because the heart data are neither in WHIST_DATA nor to be had online";
     return CLI_OK;
 }
 

@@ -38,15 +38,28 @@ static whist_status print_line(void *user, const whist_log_line *line)
     return WHIST_OK;
 }
 
+typedef struct entries {
+    FILE *to;
+    size_t n;
+} entries;
+
+/* The body is JSON already, signed as it stands: it goes in as it is. The rest is written and left open for it. */
 static whist_status put_line(void *user, const whist_log_line *line)
 {
-    whist_json *json = user;
+    entries *e = user;
+    const char *text;
+    CLI_AUTO(cli_json_end) whist_json *json = NULL;
+    whist_status status = whist_json_new(&json);
+    if (status != WHIST_OK) return status;
     whist_json_begin_object(json);
     whist_json_key(json, "seq"), whist_json_uint(json, line->seq);
     whist_json_key(json, "unix_ms"), whist_json_int(json, line->unix_ms);
     whist_json_key(json, "kind"), whist_json_text(json, line->kind);
-    whist_json_key(json, "body"), whist_json_text(json, line->body);
     whist_json_end_object(json);
+    status = whist_json_finish(json, &text);
+    if (status != WHIST_OK) return status;
+    fprintf(e->to, "%s%.*s,\"body\":%s}", e->n++ ? "," : "", (int)strlen(text) - 1, text,
+            line->body[0] ? line->body : "null");
     return WHIST_OK;
 }
 
@@ -75,6 +88,23 @@ static int compare_head(const cli_args *args, const heads *h)
                          (unsigned long long)h->wanted, h->earlier[0] ? h->earlier : "(fewer entries)");
 }
 
+static int print_json(const log_file *log, uint64_t n, const char *head, bool show)
+{
+    char *text = NULL;
+    size_t len = 0;
+    entries e = {.to = open_memstream(&text, &len)};
+    if (!e.to) return cli_no_memory();
+    fprintf(e.to, "{\"entries\":%llu,\"good\":true,\"head\":\"%s\"", (unsigned long long)n, head);
+    if (show) fputs(",\"log\":[", e.to);
+    whist_status status = show ? whist_site_log(log->folder, cli_view(&log->certificate), &n, put_line, &e) : WHIST_OK;
+    fputs(show ? "]}" : "}", e.to);
+    bool whole = fclose(e.to) == 0;
+    if (status == WHIST_OK && whole) puts(text);
+    free(text);
+    CLI_LIB(status);
+    return whole ? cli_flush() : cli_no_memory();
+}
+
 /* Two walks: nothing is shown before every entry held. */
 static int walk(const cli_args *args, bool show)
 {
@@ -91,20 +121,7 @@ static int walk(const cli_args *args, bool show)
         if (n) printf("head %llu:%s\n", (unsigned long long)n, h.last);
         return cli_flush();
     }
-    CLI_AUTO(cli_json_end) whist_json *json = NULL;
-    CLI_LIB(whist_json_new(&json));
-    whist_json_begin_object(json);
-    whist_json_key(json, "entries"), whist_json_uint(json, n);
-    whist_json_key(json, "good"), whist_json_bool(json, true);
-    whist_json_key(json, "head"), whist_json_text(json, h.last);
-    if (show) {
-        whist_json_key(json, "log");
-        whist_json_begin_array(json);
-        CLI_LIB(whist_site_log(log.folder, cli_view(&log.certificate), &n, put_line, json));
-        whist_json_end_array(json);
-    }
-    whist_json_end_object(json);
-    return cli_json_print(json);
+    return print_json(&log, n, h.last, show);
 }
 
 static int show(const cli_args *args)

@@ -6,6 +6,8 @@
 #include <whist/run.h>
 #include <whist/study.h>
 
+#include <string.h>
+
 static int call_of(whist_operator_call *call, whist_operator_config *config, uint8_t pin[32], const cli_args *args)
 {
     const char *url = cli_text(args, "coordinator");
@@ -59,14 +61,28 @@ static int status(const cli_args *args)
     return cli_flush();
 }
 
+/* Whether the coordinator says so. An operator who may start need not have the right to ask: false then. */
+static bool has_state(const whist_operator_call *call, const char *member)
+{
+    char *json;
+    if (whist_operator_status(&json, call) != WHIST_OK) return false;
+    bool has = strstr(json, member) != NULL;
+    whist_operator_text_free(json);
+    return has;
+}
+
 static int start(const cli_args *args)
 {
     whist_operator_config config;
     whist_operator_call call;
     uint8_t pin[32];
     CLI_TRY(call_of(&call, &config, pin, args));
-    CLI_LIB(whist_operator_start(&call));
-    puts(cli_flag(args, "json") ? "{\"started\":true}" : "the rounds begin");
+    bool running = has_state(&call, "\"state\":\"running\"");
+    CLI_LIB(whist_operator_start(&call)); /* also then: who may not start is refused */
+    if (running)
+        puts(cli_flag(args, "json") ? "{\"started\":false}" : "it is running already");
+    else
+        puts(cli_flag(args, "json") ? "{\"started\":true}" : "the rounds begin");
     return cli_flush();
 }
 

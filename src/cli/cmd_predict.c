@@ -1,5 +1,6 @@
 /* cli/cmd_predict.c: whist predict: a model file and rows give predictions. */
 #include "cli/commands.h"
+#include "cli/data.h"
 #include "cli/file.h"
 #include "cli/hex.h"
 #include "cli/runs.h"
@@ -45,11 +46,12 @@ static int load_model(float **out, const cli_args *args, const whist_study *stud
 static int open_site(whist_dataset **out, const cli_args *args, const whist_study *study)
 {
     const whist_fed_plan *plan = whist_study_plan(study);
-    const char *folder = cli_text(args, "data");
+    char folder[CLI_PATH];
     size_t site;
-    CLI_LIB(whist_study_site_find(study, cli_text(args, "site"), &site));
+    CLI_TRY(cli_data_folder(folder, args, study));
+    CLI_WORD(whist_study_site_find(study, cli_text(args, "site"), &site));
     const whist_data_source source = {
-        .folder = folder ? folder : ".",
+        .folder = folder,
         .file = whist_study_site_file(study, site),
         .site = plan->sites[site].name,
         .site_index = site,
@@ -210,7 +212,7 @@ static int predict(const cli_args *args)
 }
 
 static const cli_option options[] = {
-    {"data", 'd', CLI_TEXT, "DIR", "Folder with the site's data, with --site."},
+    {"data", 'd', CLI_TEXT, "DIR", "Folder with the site's data, with --site (WHIST_DATA/SET, the study's set)."},
     {"site", 0, CLI_TEXT, "NAME", "Predict this site's rows; with --input, the site the new rows belong to."},
     {"input", 'i', CLI_TEXT, "FILE",
      "Predict the rows of this CSV file: the study's columns, without target if need be."},

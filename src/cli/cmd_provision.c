@@ -44,7 +44,7 @@ static int make_request(char **csr, const cli_args *args, const whist_crypt_key 
     const char *hosts[WHIST_CRYPT_HOSTS_MAX];
     size_t n_hosts;
     CLI_TRY(hosts_of(hosts, &n_hosts, args));
-    CLI_LIB(whist_crypt_csr_new(csr, key, name, hosts, n_hosts));
+    CLI_WORD(whist_crypt_csr_new(csr, key, name, hosts, n_hosts));
     return CLI_OK;
 }
 
@@ -60,7 +60,7 @@ static int write_request(const cli_args *args, const char *csr, const whist_cryp
 static int check_role(const cli_args *args)
 {
     whist_crypt_role role;
-    CLI_LIB(whist_crypt_role_parse(&role, cli_text(args, "role")));
+    CLI_WORD(whist_crypt_role_parse(&role, cli_text(args, "role")));
     bool server = role == WHIST_CRYPT_COORDINATOR || role == WHIST_CRYPT_PARTY;
     if (server == cli_flag(args, "host")) return CLI_OK;
     return cli_fail_text(CLI_USAGE, "usage",

@@ -1,5 +1,6 @@
 /* cli/cmd_simulate.c: whist simulate: a whole federation in this process. */
 #include "cli/commands.h"
+#include "cli/data.h"
 #include "cli/file.h"
 #include "cli/hex.h"
 #include "cli/runs.h"
@@ -77,9 +78,8 @@ static int simulate(const cli_args *args)
     CLI_TRY(check_together(args));
     CLI_AUTO(cli_study_end) whist_study *study = NULL;
     CLI_LIB(whist_study_load(&study, args->words[0]));
-    if (whist_study_schema(study)->format != WHIST_DATA_SYNTHETIC && !cli_text(args, "data"))
-        return cli_fail_text(CLI_USAGE, "usage", "--data is missing: the folder with the data of %s",
-                             whist_study_name(study));
+    char folder[CLI_PATH];
+    CLI_TRY(cli_data_folder(folder, args, study));
     uint64_t own_seed = cli_flag(args, "seeds") ? 0 : whist_study_plan(study)->seed;
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     cli_progress progress;
@@ -87,7 +87,8 @@ static int simulate(const cli_args *args)
     const cli_runs_in in = {
         .study = study,
         .path = args->words[0],
-        .data = cli_text(args, "data"),
+        .data = folder,
+        .opened = cli_data_warn,
         .first_seed = cli_count(args, "seed", own_seed),
         .n_seeds = (size_t)cli_count(args, "seeds", 1),
         .threads = (unsigned)cli_count(args, "threads", cores > 0 ? (uint64_t)cores : 1),
@@ -102,7 +103,8 @@ static int simulate(const cli_args *args)
 }
 
 static const cli_option options[] = {
-    {"data", 'd', CLI_TEXT, "DIR", "Folder with the data; not needed where the study says synthetic."},
+    {"data", 'd', CLI_TEXT, "DIR",
+     "Folder with the data (WHIST_DATA/SET, the study's set); not needed for synthetic data."},
     {"seeds", 'n', CLI_COUNT, "N", "Run seeds 0 … N-1 and show mean and deviation.", .min = 1, .max = 1000000},
     {"seed", 's', CLI_COUNT, "S", "Run this seed instead of the study's.", .max = UINT64_MAX},
     {"threads", 't', CLI_COUNT, "N", "Threads (all cores). They change the time, not the result.", .min = 1,

@@ -97,10 +97,13 @@ static int preview(const cli_args *args)
 
 /* ---- approve ---- */
 
-static int confirm(const cli_site *s, const char *person)
+/* before: who approved already, or "". */
+static int confirm(const cli_site *s, const char *person, const char *before)
 {
     char digest[CLI_HEX], answer[16] = "";
     const whist_fed_plan *plan = s->run.plan;
+    if (before[0])
+        fprintf(stderr, "%s has approved %s for %s already\n", before, whist_study_name(s->study), s->config.name);
     if (cli_flag(s->args, "yes")) return CLI_OK;
     if (!isatty(STDIN_FILENO))
         return cli_fail_text(CLI_USAGE, "usage",
@@ -117,11 +120,17 @@ static int confirm(const cli_site *s, const char *person)
 static int approve(const cli_args *args)
 {
     const char *person = cli_text(args, "as");
+    char before[128];
+    bool approved;
     CLI_AUTO(cli_site_close) cli_site s = {0};
     CLI_TRY(cli_site_open(&s, args));
     CLI_LIB(cli_site_policy(&s));
-    CLI_TRY(confirm(&s, person));
-    CLI_LIB(whist_site_approve(&s.run, person));
+    if (s.party)
+        return cli_fail_text(CLI_FAILED, "unsupported", "%s is a third party: it has no rows to approve a study for",
+                             s.config.name);
+    CLI_LIB(whist_site_approval(&s.run, before, &approved));
+    CLI_TRY(confirm(&s, person, approved ? before : ""));
+    if (!approved || strcmp(before, person) != 0) CLI_WORD(whist_site_approve(&s.run, person));
     if (!cli_flag(args, "json")) {
         printf("%s approved %s for %s\n", person, whist_study_name(s.study), s.config.name);
         return cli_flush();

@@ -140,12 +140,14 @@ int cli_pin_of_file(uint8_t out[32], const char *path, const char *passphrase_fi
     }
     if (strstr(pem.data, "CERTIFICATE REQUEST-----")) {
         whist_crypt_request request;
-        CLI_LIB(whist_crypt_csr_read(&request, cli_view(&pem)));
+        whist_status status = whist_crypt_csr_read(&request, cli_view(&pem));
+        if (status != WHIST_OK) return cli_fail_file(status, path);
         memcpy(out, request.pin, 32);
         return CLI_OK;
     }
     whist_crypt_peer peer;
-    CLI_LIB(whist_crypt_cert_read(&peer, cli_view(&pem)));
+    whist_status status = whist_crypt_cert_read(&peer, cli_view(&pem));
+    if (status != WHIST_OK) return cli_fail_file(status, path);
     memcpy(out, peer.pin, 32);
     return CLI_OK;
 }

@@ -57,7 +57,7 @@ static int make_actor(uint8_t pin[32], const maker *m, const char *folder, const
     CLI_TRY(cli_path(path, "%s/key.pem", folder));
     CLI_LIB(whist_crypt_key_new(&key));
     CLI_LIB(whist_crypt_key_save(key, path, NULL));
-    CLI_LIB(whist_crypt_csr_new(&csr, key, name, hosts, server ? 3u + own_host : 0));
+    CLI_WORD(whist_crypt_csr_new(&csr, key, name, hosts, server ? 3u + own_host : 0));
     const whist_bytes request = {(const uint8_t *)csr, strlen(csr)};
     CLI_LIB(whist_crypt_csr_sign(&certificate, m->ca.key, cli_view(&m->ca.certificate), request, &grant));
     whist_crypt_key_pin(pin, key);
@@ -74,13 +74,20 @@ static int make_authority(maker *m)
     return cli_authority_open(&m->ca, folder, NULL);
 }
 
+/* Loopback where the coordinator is called by it, else all addresses of the host's family. */
+static const char *listen_host(const char *host)
+{
+    if (strcmp(host, "127.0.0.1") == 0 || strcmp(host, "localhost") == 0) return "127.0.0.1";
+    if (strcmp(host, "::1") == 0) return "[::1]";
+    return strchr(host, ':') ? "[::]" : "0.0.0.0";
+}
+
 static int make_coordinator(maker *m)
 {
     char folder[CLI_PATH], head[512];
     CLI_TRY(cli_path(folder, "%s/coordinator", m->root));
     CLI_TRY(make_actor(m->coordinator, m, folder, "coordinator", WHIST_CRYPT_COORDINATOR));
-    bool local = strcmp(m->world->host, "127.0.0.1") == 0 || strcmp(m->world->host, "localhost") == 0;
-    snprintf(head, sizeof head, "listen: %s:%u\n", local ? "127.0.0.1" : "0.0.0.0", m->world->port);
+    snprintf(head, sizeof head, "listen: \"%s:%u\"\n", listen_host(m->world->host), m->world->port);
     return put_config(folder, "coordinator.yaml", head, "state: state\n");
 }
 

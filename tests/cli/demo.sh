@@ -8,6 +8,7 @@ have=${WHIST_DATA:-}
 unset WHIST_DATA
 ends 0 "$whist" demo --offline --json --keep kept && json out && says out '"same_bits_as_simulation":true'
 says out '"synthetic":true'
+says err '--offline forbids'
 [ "$(ls kept/federation/sites | wc -l)" -eq 4 ] && [ -s kept/federated.safetensors ] || bad=1
 ends 0 "$whist" log verify kept/federation/sites/va/state --study kept/federation/study.yaml \
     --certificate kept/federation/sites/va/cert.pem

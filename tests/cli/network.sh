@@ -41,12 +41,14 @@ port=0
 coordinator
 ends 0 "$whist" status w/operator/operator.yaml $url --json && json out && says out '"state":"running"'
 ends 0 "$whist" status w/operator/operator.yaml $url && says out 'round: 0'
+ends 0 "$whist" start w/operator/operator.yaml $url && says out 'it is running already'
+ends 0 "$whist" start w/operator/operator.yaml $url --json && says out '{"started":false}'
 ends 0 "$whist" site check w/sites/north/site.yaml $study $url && says out 'clock'
 ends 1 "$whist" coordinator w/coordinator/coordinator.yaml $study --listen "127.0.0.1:$port" && silent
 
 # An operator who may only read; a stranger of another authority; a site that another study names.
 ends 0 "$whist" provision request bob --role operator --out bob
-ends 0 "$whist" provision sign bob/request.pem --ca w/ca --role operator --may read --out bob/cert.pem
+ends 0 "$whist" provision sign bob/request.pem --ca w/ca --role operator --may read --out bob/cert.pem --yes
 cp w/ca/ca.pem w/ca/crl.pem bob
 cp w/operator/operator.yaml bob/operator.yaml
 ends 0 "$whist" status bob/operator.yaml $url
@@ -67,7 +69,8 @@ says coordinator.err 'cancelled'
 coordinator
 kill -TERM $hub
 ended coordinator $hub 4
-coordinator --model net.safetensors --json
+coordinator --model net.safetensors --json --wait
+ends 0 "$whist" start w/operator/operator.yaml $url && says out 'the rounds begin'
 kill -TERM $north
 ended north $north 4
 site north

@@ -26,6 +26,12 @@ ends 2 "$whist" completion zsh
 ends 1 "$whist" simulate nosuch.yaml --data . && says err 'nosuch.yaml' && silent
 ends 1 "$whist" simulate nosuch.yaml --data . --json && silent
 
+for option in --data --model --metrics --replay -o; do
+    ends 2 "$whist" simulate a.yaml $option '' && says err 'empty' && silent
+done
+ends 2 "$whist" simulate a.yaml --data= && says err '--data takes DIR'
+ends 2 "$whist" simulate '' && says err 'empty'
+
 # The help of every command names it; -h and `help` say the same.
 ends 0 "$whist" help --json && json out
 ends 0 "$whist" help
@@ -46,6 +52,12 @@ if command -v bash >/dev/null 2>&1; then
     says words 'sign'
     bash -c '. ./out; COMP_WORDS=(whist simulate x --see); COMP_CWORD=3; _whist; echo "${COMPREPLY[@]}"' >words 2>&1
     says words '--seeds'
+    bash -c '. ./out; COMP_WORDS=(whist help ""); COMP_CWORD=2; _whist; echo "${COMPREPLY[@]}"' >words 2>&1
+    says words 'simulate' && says words 'provision'
+    bash -c '. ./out; COMP_WORDS=(whist help provision s); COMP_CWORD=3; _whist; echo "${COMPREPLY[@]}"' >words 2>&1
+    says words 'sign'
+    bash -c '. ./out; COMP_WORDS=(whist sim); COMP_CWORD=1; _whist; echo "${COMPREPLY[@]}"' >words 2>&1
+    says words 'simulate'
 fi
 
 ends 0 "$whist" version --json && json out
@@ -53,6 +65,7 @@ ends 0 "$whist" selftest --json && json out
 ends 0 "$whist" data list --json && json out
 ends 0 "$whist" study names learners --json && json out && says out 'sgd'
 ends 0 "$whist" study reference && says out '# Studies'
+ends 2 "$whist" study reference --json && says err '--json' && silent
 ends 0 "$whist" bench --list --json && json out && says out 'version.start'
 ends 0 "$whist" bench version.start --json && json out && says out '"unit":"s"'
 exit $bad
