@@ -185,20 +185,22 @@ whist_status wh_upload_write(wh_upload *upload, const wh_step *step, uint64_t of
         if (offset % upload->manifest.chunk_bytes) WH_FAIL(WHIST_E_FORMAT, "a piece that is no chunk of the upload");
         WH_TRY(wh_manifest_check(&upload->manifest, offset / upload->manifest.chunk_bytes, piece));
     }
+    *in_range = step->machine->class_->shows_updates && piece_in_range(step, offset, piece);
     if (!upload->file) {
         memcpy(upload->memory + offset, piece.data, piece.len);
         return WHIST_OK;
     }
-    *in_range = step->machine->class_->shows_updates && piece_in_range(step, offset, piece);
     return wh_vecfile_write(upload->file, piece.data, piece.len, offset);
 }
 
 void wh_upload_note(wh_upload *upload, uint64_t offset, size_t len, bool in_range)
 {
-    if (!upload->manifest.n_chunks)
+    bool first = true;
+    if (upload->manifest.n_chunks)
+        first = set_bit(upload, offset / upload->manifest.chunk_bytes);
+    else
         upload->received += len; /* the direct link puts every byte once, in order */
-    else if (set_bit(upload, offset / upload->manifest.chunk_bytes))
-        upload->n_checked += in_range;
+    if (first && in_range) upload->checked += len;
 }
 
 bool wh_upload_is_full(const wh_upload *upload)
@@ -294,7 +296,7 @@ whist_status wh_upload_check(wh_upload *upload, const wh_step *step, const whist
     uint8_t *scratch = NULL;
     if (!upload->memory) WH_TRY(wh_alloc_raw((void **)&scratch, WH_BLOCK, 8));
     /* What was in range as it came in need not be read again. */
-    bool known = upload->manifest.n_chunks && upload->n_checked == upload->manifest.n_chunks;
+    bool known = upload->checked == upload->bytes;
     whist_status status = known ? WHIST_OK : check_blocks(upload, step, scratch);
     if (status == WHIST_OK && step->row.purpose != WHIST_PURPOSE_MOMENTS)
         status = read_sums(upload, step, plan, scratch);

@@ -24,7 +24,7 @@ typedef struct wh_upload {
     wh_manifest manifest; /* empty on the direct link */
     uint8_t *have;        /* bitmap over chunks */
     size_t n_have;
-    size_t n_checked;   /* chunks whose elements were found in range as they came in */
+    uint64_t checked;   /* bytes whose elements were found in range as they came in, while in the cache */
     wh_vecfile *file;   /* NULL in memory */
     uint8_t *memory;    /* NULL on disk */
     bool complete;      /* checked; part of the sum */
