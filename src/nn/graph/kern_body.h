@@ -1,0 +1,884 @@
+/* nn/graph/kern_body.h: the kernels, written once for a type REAL and compiled for float and for double.
+ *
+ * Sums run in double, upward in the order of the elements, whatever REAL is. The functions are the specification;
+ * faster ones for an instruction set have to agree with them. */
+#include <math.h>
+#include <string.h>
+
+#include "nn/graph/kern.h"
+
+#if WH_KERN_F32
+#define REAL float
+#define NAME(name) wh_kern_f32_##name
+#define FN(name) name##f
+#else
+#define REAL double
+#define NAME(name) wh_kern_f64_##name
+#define FN(name) name
+#endif
+
+enum { BLOCK = WH_CHAIN_BLOCK };
+
+static inline size_t least(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+/* ---- Rows of numbers ----------------------------------------------------------------------- */
+
+static void exp_n(const wh_num_kernels *num, REAL *out, const REAL *x, size_t n)
+{
+#if WH_KERN_F32
+    num->exp(out, x, n);
+#else
+    (void)num;
+    for (size_t i = 0; i < n; i++) out[i] = exp(x[i]);
+#endif
+}
+
+static void log_n(const wh_num_kernels *num, REAL *out, const REAL *x, size_t n)
+{
+#if WH_KERN_F32
+    num->log(out, x, n);
+#else
+    (void)num;
+    for (size_t i = 0; i < n; i++) out[i] = log(x[i]);
+#endif
+}
+
+static void tanh_n(const wh_num_kernels *num, REAL *out, const REAL *x, size_t n)
+{
+#if WH_KERN_F32
+    num->tanh(out, x, n);
+#else
+    (void)num;
+    for (size_t i = 0; i < n; i++) out[i] = tanh(x[i]);
+#endif
+}
+
+static void sigmoid_n(const wh_num_kernels *num, REAL *out, const REAL *x, size_t n)
+{
+#if WH_KERN_F32
+    num->sigmoid(out, x, n);
+#else
+    (void)num;
+    for (size_t i = 0; i < n; i++) {
+        double e = exp(-fabs(x[i]));
+        out[i] = (x[i] >= 0 ? 1 : e) / (1 + e);
+    }
+#endif
+}
+
+static double sum_n(const REAL *x, size_t n)
+{
+    double sum = 0;
+    for (size_t i = 0; i < n; i++) sum += (double)x[i];
+    return sum;
+}
+
+static double dot_n(const REAL *x, const REAL *y, size_t n)
+{
+    double sum = 0;
+    for (size_t i = 0; i < n; i++) sum += (double)x[i] * (double)y[i];
+    return sum;
+}
+
+/* C (M,N) = op(A) · op(B), as wh_num_gemm. */
+static void gemm(const wh_num_kernels *num, wh_gemm_form form, REAL *restrict c, size_t ldc, const REAL *restrict a,
+                 size_t lda, const REAL *restrict b, size_t ldb, size_t m, size_t n, size_t k)
+{
+#if WH_KERN_F32
+    wh_num_gemm(num, form, c, ldc, a, lda, b, ldb, m, n, k);
+#else
+    (void)num;
+    for (size_t i = 0; i < m; i++) {
+        REAL *restrict row = c + i * ldc;
+        if (form == WH_GEMM_NT) {
+            for (size_t j = 0; j < n; j++) row[j] = dot_n(a + i * lda, b + j * ldb, k);
+            continue;
+        }
+        memset(row, 0, n * sizeof *row);
+        for (size_t l = 0; l < k; l++) {
+            REAL factor = form == WH_GEMM_TN ? a[l * lda + i] : a[i * lda + l];
+            for (size_t j = 0; j < n; j++) row[j] += factor * b[l * ldb + j];
+        }
+    }
+#endif
+}
+
+/* ---- Chains ------------------------------------------------------------------------------------ */
+
+static REAL half_normal(REAL x)
+{
+    return (REAL).5 * (1 + FN(erf)(x * (REAL)M_SQRT1_2));
+}
+
+static void gelu_tanh_n(const wh_num_kernels *num, REAL *out, const REAL *x, size_t n)
+{
+    REAL t[BLOCK];
+    for (size_t i = 0; i < n; i++)
+        t[i] = (REAL)(M_2_SQRTPI * M_SQRT1_2) * (x[i] + (REAL)0.044715 * x[i] * x[i] * x[i]);
+    tanh_n(num, t, t, n);
+    for (size_t i = 0; i < n; i++) out[i] = (REAL).5 * x[i] * (1 + t[i]);
+}
+
+#define EACH(expression)                                                                                               \
+    for (size_t i = 0; i < n; i++) out[i] = (expression);                                                              \
+    break
+
+/* One operation on up to BLOCK elements. out may be one of the sources. */
+static void element(const wh_num_kernels *num, wh_element what, double number, REAL *out, const REAL *a, const REAL *b,
+                    const REAL *c, size_t n)
+{
+    switch (what) {
+    case WH_ELEMENT_ADD: EACH(a[i] + b[i]);
+    case WH_ELEMENT_SUB: EACH(a[i] - b[i]);
+    case WH_ELEMENT_MUL: EACH(a[i] * b[i]);
+    case WH_ELEMENT_DIV: EACH(a[i] / b[i]);
+    case WH_ELEMENT_MAX: EACH(a[i] >= b[i] || a[i] != a[i] ? a[i] : b[i]);
+    case WH_ELEMENT_MIN: EACH(a[i] <= b[i] || a[i] != a[i] ? a[i] : b[i]);
+    case WH_ELEMENT_NOT_LESS: EACH(a[i] >= b[i] ? 1 : 0);
+    case WH_ELEMENT_WHERE: EACH(a[i] != 0 ? b[i] : c[i]);
+    case WH_ELEMENT_NEG: EACH(-a[i]);
+    case WH_ELEMENT_EXP: exp_n(num, out, a, n); break;
+    case WH_ELEMENT_LOG: log_n(num, out, a, n); break;
+    case WH_ELEMENT_SQRT: EACH(FN(sqrt)(a[i]));
+    case WH_ELEMENT_RSQRT: EACH(1 / FN(sqrt)(a[i]));
+    case WH_ELEMENT_TANH: tanh_n(num, out, a, n); break;
+    case WH_ELEMENT_SIGMOID: sigmoid_n(num, out, a, n); break;
+    case WH_ELEMENT_SOFTPLUS: EACH((a[i] > 0 ? a[i] : 0) + FN(log1p)(FN(exp)(-FN(fabs)(a[i]))));
+    case WH_ELEMENT_ERF: EACH(FN(erf)(a[i]));
+    case WH_ELEMENT_RELU: EACH(a[i] < 0 ? 0 : a[i]);
+    case WH_ELEMENT_POSITIVE: EACH(a[i] > 0 ? 1 : 0);
+    case WH_ELEMENT_ABS: EACH(FN(fabs)(a[i]));
+    case WH_ELEMENT_POW: EACH(FN(pow)(a[i], (REAL)number));
+    case WH_ELEMENT_GELU: EACH(a[i] * half_normal(a[i]));
+    case WH_ELEMENT_GELU_TANH: gelu_tanh_n(num, out, a, n); break;
+    default: EACH(a[i]);
+    }
+}
+
+static void fill_n(REAL *out, REAL value, size_t n)
+{
+    for (size_t i = 0; i < n; i++) out[i] = value;
+}
+
+/* Elements from … from + n - 1 of an operand that repeats along some axes. */
+static void load_strided(REAL *out, const REAL *data, const wh_operand *operand, size_t from, size_t n)
+{
+    size_t at[WH_GRAPH_RANK], offset = 0, last = operand->rank - 1;
+    for (size_t k = operand->rank; k-- > 0; from /= operand->size[k]) {
+        at[k] = from % operand->size[k];
+        offset += at[k] * operand->stride[k];
+    }
+    while (n > 0) {
+        size_t run = least(n, operand->size[last] - at[last]), step = operand->stride[last];
+        for (size_t i = 0; i < run; i++) out[i] = data[offset + i * step];
+        out += run;
+        n -= run;
+        at[last] += run;
+        offset += run * step;
+        for (size_t k = last; k > 0 && at[k] == operand->size[k]; k--) {
+            offset -= operand->size[k] * operand->stride[k];
+            at[k] = 0;
+            at[k - 1]++;
+            offset += operand->stride[k - 1];
+        }
+    }
+}
+
+/* The operands of one block, in source[]. Buffers of constants were filled before. */
+static void point_operands(const REAL *source[], const wh_call *call, REAL *buffers, size_t from, size_t n)
+{
+    const wh_chain *chain = call->chain;
+    for (unsigned k = 0; k < chain->n_operands; k++) {
+        REAL *buffer = buffers + k * BLOCK;
+        source[k] = buffer;
+        if (chain->operand[k].kind == WH_OPERAND_ARRAY) source[k] = (const REAL *)call->arg[k] + from;
+        if (chain->operand[k].kind == WH_OPERAND_STRIDED)
+            load_strided(buffer, call->arg[k], &chain->operand[k], from, n);
+    }
+}
+
+/* A unit is BLOCK elements; all operations of the chain run on them while they are in the nearest cache. */
+void NAME(chain)(const wh_call *call, size_t from, size_t to)
+{
+    const wh_chain *chain = call->chain;
+    const REAL *source[WH_CHAIN_ARGS + WH_CHAIN_OPS];
+    REAL *buffers = call->scratch, *slots = buffers + chain->n_operands * BLOCK;
+    for (unsigned k = 0; k < chain->n_operands; k++) {
+        if (chain->operand[k].kind == WH_OPERAND_FILL)
+            fill_n(buffers + k * BLOCK, (REAL)chain->operand[k].number, BLOCK);
+        if (chain->operand[k].kind == WH_OPERAND_ONE)
+            fill_n(buffers + k * BLOCK, *(const REAL *)call->arg[k], BLOCK);
+    }
+    size_t size = wh_dims_size(call->out_dims);
+    for (size_t unit = from; unit < to; unit++) {
+        size_t at = unit * BLOCK, n = least(BLOCK, size - at);
+        point_operands(source, call, buffers, at, n);
+        for (unsigned k = 0; k < chain->n_ops; k++) {
+            REAL *out = k + 1 == chain->n_ops ? (REAL *)call->out + at : slots + chain->op[k].slot * (size_t)BLOCK;
+            const uint8_t *s = chain->op[k].source;
+            element(call->num, chain->op[k].element, chain->op[k].number, out, source[s[0]], source[s[1]],
+                    source[s[2]], n);
+            source[chain->n_operands + k] = out;
+        }
+    }
+}
+
+/* ---- Shapes ------------------------------------------------------------------------------------- */
+
+void NAME(fill)(const wh_call *call, size_t from, size_t to)
+{
+    (void)from, (void)to;
+    fill_n(call->out, (REAL)call->attr->real[0], wh_dims_size(call->out_dims));
+}
+
+/* Rows from … to-1 of the output: element (i, …, j) is data[base + i stride[0] + … + j stride[rank-1]]. */
+static void copy_strided(const wh_call *call, const size_t stride[], size_t base, size_t from, size_t to)
+{
+    const wh_dims *dims = call->out_dims;
+    const REAL *data = call->arg[0];
+    size_t last = wh_dims_last(dims), step = dims->rank ? stride[dims->rank - 1] : 1;
+    for (size_t row = from; row < to; row++) {
+        size_t left = row, offset = base;
+        for (unsigned k = dims->rank > 0 ? dims->rank - 1 : 0; k-- > 0; left /= dims->dim[k])
+            offset += left % dims->dim[k] * stride[k];
+        REAL *out = (REAL *)call->out + row * last;
+        if (step == 1)
+            memcpy(out, data + offset, last * sizeof *out);
+        else
+            for (size_t i = 0; i < last; i++) out[i] = data[offset + i * step];
+    }
+}
+
+static void strides_of(size_t stride[], const wh_dims *dims)
+{
+    size_t step = 1;
+    for (unsigned k = dims->rank; k-- > 0; step *= dims->dim[k]) stride[k] = step;
+}
+
+void NAME(transpose)(const wh_call *call, size_t from, size_t to)
+{
+    size_t in[WH_GRAPH_RANK] = {0}, stride[WH_GRAPH_RANK] = {0};
+    strides_of(in, call->arg_dims);
+    for (unsigned k = 0; k < call->out_dims->rank; k++) stride[k] = in[call->attr->whole[k]];
+    copy_strided(call, stride, 0, from, to);
+}
+
+void NAME(broadcast)(const wh_call *call, size_t from, size_t to)
+{
+    size_t in[WH_GRAPH_RANK] = {0}, stride[WH_GRAPH_RANK] = {0};
+    const wh_dims *narrow = call->arg_dims;
+    unsigned lead = call->out_dims->rank - narrow->rank;
+    strides_of(in, narrow);
+    for (unsigned k = 0; k < narrow->rank; k++) stride[k + lead] = narrow->dim[k] == 1 ? 0 : in[k];
+    copy_strided(call, stride, 0, from, to);
+}
+
+void NAME(slice)(const wh_call *call, size_t from, size_t to)
+{
+    size_t stride[WH_GRAPH_RANK] = {0}, base = 0;
+    strides_of(stride, call->arg_dims);
+    for (unsigned k = 0; k < call->out_dims->rank; k++) base += call->attr->whole[k] * stride[k];
+    copy_strided(call, stride, base, from, to);
+}
+
+void NAME(pad)(const wh_call *call, size_t from, size_t to)
+{
+    const wh_dims *wide = call->out_dims, *small = call->arg_dims;
+    const size_t *before = call->attr->whole;
+    unsigned rank = wide->rank;
+    size_t stride[WH_GRAPH_RANK] = {0}, last = wide->dim[rank - 1], inner = small->dim[rank - 1];
+    strides_of(stride, small);
+    for (size_t row = from; row < to; row++) {
+        REAL *out = (REAL *)call->out + row * last;
+        size_t left = row, offset = 0;
+        bool inside = true;
+        for (unsigned k = rank - 1; k-- > 0; left /= wide->dim[k]) {
+            size_t at = left % wide->dim[k];
+            inside = inside && at >= before[k] && at - before[k] < small->dim[k];
+            if (inside) offset += (at - before[k]) * stride[k];
+        }
+        memset(out, 0, last * sizeof *out);
+        if (inside) memcpy(out + before[rank - 1], (const REAL *)call->arg[0] + offset, inner * sizeof *out);
+    }
+}
+
+void NAME(concat)(const wh_call *call, size_t from, size_t to)
+{
+    (void)from, (void)to;
+    size_t axis = call->attr->whole[0], outer = 1, row = 1, offset = 0;
+    for (unsigned k = 0; k < call->out_dims->rank; k++) *(k < axis ? &outer : &row) *= call->out_dims->dim[k];
+    for (unsigned i = 0; i < call->n_args; i++) {
+        size_t part = wh_dims_size(&call->arg_dims[i]) / outer;
+        for (size_t o = 0; o < outer; o++)
+            memcpy((REAL *)call->out + o * row + offset, (const REAL *)call->arg[i] + o * part, part * sizeof(REAL));
+        offset += part;
+    }
+}
+
+/* ---- Sums ------------------------------------------------------------------------------------------- */
+
+/* Moves the counters of the summed axes on; false after the last. Axes below `skip` from the end stay. */
+static bool next(size_t at[], size_t *offset, const wh_sum_plan *plan, unsigned n_axes)
+{
+    for (unsigned k = n_axes; k-- > 0;) {
+        if (!plan->summed[k]) continue;
+        *offset += plan->stride[k];
+        if (++at[k] < plan->size[k]) return true;
+        *offset -= plan->size[k] * plan->stride[k];
+        at[k] = 0;
+    }
+    return false;
+}
+
+static size_t outer_offset(const wh_sum_plan *plan, size_t index, unsigned n_axes)
+{
+    size_t offset = 0;
+    for (unsigned k = n_axes; k-- > 0;) {
+        if (plan->summed[k]) continue;
+        offset += index % plan->size[k] * plan->stride[k];
+        index /= plan->size[k];
+    }
+    return offset;
+}
+
+static void sum_columns(const wh_call *call, const wh_sum_plan *plan, size_t unit)
+{
+    enum { COLUMNS = 256 };
+    unsigned last = plan->rank - 1;
+    size_t width = plan->size[last], chunks = (width + COLUMNS - 1) / COLUMNS;
+    size_t outer = unit / chunks, column = unit % chunks * COLUMNS, n = least(COLUMNS, width - column);
+    size_t at[WH_GRAPH_RANK] = {0}, offset = outer_offset(plan, outer, last) + column;
+    double sum[COLUMNS] = {0};
+    do {
+        const REAL *x = (const REAL *)call->arg[0] + offset;
+        for (size_t j = 0; j < n; j++) sum[j] += (double)x[j];
+    } while (next(at, &offset, plan, last));
+    REAL *out = (REAL *)call->out + outer * width + column;
+    for (size_t j = 0; j < n; j++) out[j] = (REAL)sum[j];
+}
+
+static void sum_element(const wh_call *call, const wh_sum_plan *plan, size_t unit)
+{
+    unsigned last = plan->rank - 1;
+    size_t at[WH_GRAPH_RANK] = {0}, offset = outer_offset(plan, unit, last);
+    double sum = 0;
+    do {
+        sum += sum_n((const REAL *)call->arg[0] + offset, plan->size[last]);
+    } while (next(at, &offset, plan, last));
+    ((REAL *)call->out)[unit] = (REAL)sum;
+}
+
+void NAME(sum)(const wh_call *call, size_t from, size_t to)
+{
+    wh_sum_plan plan = wh_graph_sum_plan(call->arg_dims, call->attr->whole[0]);
+    for (size_t unit = from; unit < to; unit++) {
+        if (plan.summed[plan.rank - 1])
+            sum_element(call, &plan, unit);
+        else
+            sum_columns(call, &plan, unit);
+    }
+}
+
+void NAME(cumsum)(const wh_call *call, size_t from, size_t to)
+{
+    size_t n = wh_dims_last(call->arg_dims);
+    bool reverse = call->attr->whole[0] != 0;
+    for (size_t row = from; row < to; row++) {
+        const REAL *x = (const REAL *)call->arg[0] + row * n;
+        const uint32_t *segment = call->n_args > 1 ? (const uint32_t *)call->arg[1] + row * n : NULL;
+        REAL *out = (REAL *)call->out + row * n;
+        double sum = 0;
+        for (size_t k = 0; k < n; k++) {
+            size_t i = reverse ? n - 1 - k : k;
+            if (segment && k > 0 && segment[i] != segment[reverse ? i + 1 : i - 1]) sum = 0;
+            sum += (double)x[i];
+            out[i] = (REAL)sum;
+        }
+    }
+}
+
+static REAL largest(const REAL *x, size_t n)
+{
+    REAL max = x[0];
+    for (size_t i = 1; i < n; i++) max = x[i] > max ? x[i] : max;
+    return max;
+}
+
+void NAME(max_last)(const wh_call *call, size_t from, size_t to)
+{
+    size_t n = wh_dims_last(call->arg_dims);
+    for (size_t row = from; row < to; row++)
+        ((REAL *)call->out)[row] = largest((const REAL *)call->arg[0] + row * n, n);
+}
+
+/* ---- Products ------------------------------------------------------------------------------------------ */
+
+void NAME(matmul)(const wh_call *call, size_t from, size_t to)
+{
+    const wh_dims *da = &call->arg_dims[0], *db = &call->arg_dims[1], *dc = call->out_dims;
+    wh_gemm_form form = (wh_gemm_form)call->attr->whole[0];
+    size_t m = dc->dim[dc->rank - 2], n = dc->dim[dc->rank - 1];
+    size_t lda = da->dim[da->rank - 1], ldb = db->dim[db->rank - 1];
+    size_t k = form == WH_GEMM_TN ? da->dim[da->rank - 2] : lda;
+    size_t blocks = (m + 127) / 128, height = (m + blocks - 1) / blocks;
+    for (size_t unit = from; unit < to;) {
+        /* Neighbouring units of one product go together: the pieces are cut by shape, so this is no matter of threads. */
+        size_t which = unit / blocks, first = unit % blocks, last = least(blocks, first + (to - unit));
+        size_t row = first * height, rows = least(m, last * height) > row ? least(m, last * height) - row : 0;
+        const REAL *a = (const REAL *)call->arg[0] + which * m * k + (form == WH_GEMM_TN ? row : row * lda);
+        const REAL *b = (const REAL *)call->arg[1] + which * n * k;
+        if (rows > 0) gemm(call->num, form, (REAL *)call->out + (which * m + row) * n, n, a, lda, b, ldb, rows, n, k);
+        unit += last - first;
+    }
+}
+
+/* Σ_ij a[i] b[i], for the products of steps */
+void NAME(outer_squared)(const wh_call *call, size_t from, size_t to)
+{
+    size_t t = call->arg_dims[0].dim[1], p = call->arg_dims[0].dim[2], q = call->arg_dims[1].dim[2];
+    REAL *s = call->scratch;
+    for (size_t e = from; e < to; e++) {
+        const REAL *a = (const REAL *)call->arg[0] + e * t * p, *b = (const REAL *)call->arg[1] + e * t * q;
+        double sum;
+        if (t == 1) {
+            sum = dot_n(a, a, p) * dot_n(b, b, q);
+        } else if (call->attr->whole[0]) {
+            gemm(call->num, WH_GEMM_NT, s, t, a, p, a, p, t, t, p);
+            gemm(call->num, WH_GEMM_NT, s + t * t, t, b, q, b, q, t, t, q);
+            sum = dot_n(s, s + t * t, t * t);
+        } else {
+            gemm(call->num, WH_GEMM_TN, s, q, a, p, b, q, p, q, t);
+            sum = dot_n(s, s, p * q);
+        }
+        ((REAL *)call->out)[e] = (REAL)sum;
+    }
+}
+
+void NAME(gather_squared)(const wh_call *call, size_t from, size_t to)
+{
+    size_t t = call->arg_dims[1].dim[1], d = call->arg_dims[1].dim[2];
+    for (size_t e = from; e < to; e++) {
+        const uint32_t *index = (const uint32_t *)call->arg[0] + e * t;
+        const REAL *c = (const REAL *)call->arg[1] + e * t * d;
+        double sum = 0;
+        for (size_t i = 0; i < t; i++)
+            for (size_t j = 0; j <= i; j++)
+                if (index[i] == index[j]) sum += (i == j ? 1 : 2) * dot_n(c + i * d, c + j * d, d);
+        ((REAL *)call->out)[e] = (REAL)sum;
+    }
+}
+
+/* Σ_ts rows[s, index[t]] (c[t] · cols[s]) */
+void NAME(tied_cross)(const wh_call *call, size_t from, size_t to)
+{
+    size_t t = call->arg_dims[1].dim[1], d = call->arg_dims[1].dim[2];
+    size_t s = call->arg_dims[2].dim[1], v = call->arg_dims[2].dim[2];
+    REAL *products = call->scratch;
+    for (size_t e = from; e < to; e++) {
+        const uint32_t *index = (const uint32_t *)call->arg[0] + e * t;
+        const REAL *rows = (const REAL *)call->arg[2] + e * s * v;
+        gemm(call->num, WH_GEMM_NT, products, s, (const REAL *)call->arg[1] + e * t * d, d,
+             (const REAL *)call->arg[3] + e * s * d, d, t, s, d);
+        double sum = 0;
+        for (size_t i = 0; i < t; i++)
+            for (size_t j = 0; j < s; j++) sum += (double)products[i * s + j] * (double)rows[j * v + index[i]];
+        ((REAL *)call->out)[e] = (REAL)sum;
+    }
+}
+
+/* ---- Indices ------------------------------------------------------------------------------------------------ */
+
+void NAME(gather)(const wh_call *call, size_t from, size_t to)
+{
+    size_t d = call->arg_dims[0].dim[1];
+    const uint32_t *index = call->arg[1];
+    for (size_t row = from; row < to; row++)
+        memcpy((REAL *)call->out + row * d, (const REAL *)call->arg[0] + index[row] * d, d * sizeof(REAL));
+}
+
+void NAME(scatter)(const wh_call *call, size_t from, size_t to)
+{
+    size_t v = call->out_dims->dim[0], d = call->out_dims->dim[1], n = wh_dims_size(&call->arg_dims[1]);
+    const uint32_t *index = call->arg[1];
+    size_t first = from * 64, width = least(d, to * 64) - first;
+    for (size_t row = 0; row < v; row++) memset((REAL *)call->out + row * d + first, 0, width * sizeof(REAL));
+    for (size_t row = 0; row < n; row++) {
+        const REAL *x = (const REAL *)call->arg[0] + row * d + first;
+        REAL *out = (REAL *)call->out + index[row] * d + first;
+        for (size_t j = 0; j < width; j++) out[j] += x[j];
+    }
+}
+
+void NAME(take)(const wh_call *call, size_t from, size_t to)
+{
+    size_t n = wh_dims_last(&call->arg_dims[0]), k = wh_dims_last(&call->arg_dims[1]);
+    const uint32_t *index = call->arg[1];
+    for (size_t row = from; row < to; row++)
+        for (size_t j = 0; j < k; j++)
+            ((REAL *)call->out)[row * k + j] = ((const REAL *)call->arg[0])[row * n + index[row * k + j]];
+}
+
+void NAME(put)(const wh_call *call, size_t from, size_t to)
+{
+    size_t n = wh_dims_last(call->out_dims), k = wh_dims_last(&call->arg_dims[1]);
+    const uint32_t *index = call->arg[1];
+    memset((REAL *)call->out + from * n, 0, (to - from) * n * sizeof(REAL));
+    for (size_t row = from; row < to; row++)
+        for (size_t j = 0; j < k; j++)
+            ((REAL *)call->out)[row * n + index[row * k + j]] += ((const REAL *)call->arg[0])[row * k + j];
+}
+
+static uint64_t scramble(uint64_t x)
+{
+    x += 0x9E3779B97F4A7C15;
+    x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9;
+    x = (x ^ (x >> 27)) * 0x94D049BB133111EB;
+    return x ^ (x >> 31);
+}
+
+/* Element i is kept where 53 bits of a hash of (seed, site, i) are at least rate. */
+void NAME(keep_mask)(const wh_call *call, size_t from, size_t to)
+{
+    const uint32_t *seed = call->arg[0];
+    uint64_t key = scramble(scramble((uint64_t)seed[1] << 32 | seed[0]) ^ call->attr->whole[0]);
+    double rate = call->attr->real[0];
+    REAL kept = (REAL)(1 / (1 - rate));
+    size_t end = least(wh_dims_size(call->out_dims), to * BLOCK);
+    for (size_t i = from * BLOCK; i < end; i++)
+        ((REAL *)call->out)[i] = (double)(scramble(key + i * 0x9E3779B97F4A7C15) >> 11) * 0x1p-53 < rate ? 0 : kept;
+}
+
+/* ---- Rows -------------------------------------------------------------------------------------------------------- */
+
+static double moments(double *mean, const REAL *x, size_t n, double eps)
+{
+    double m = sum_n(x, n) / (double)n, var = 0;
+    for (size_t i = 0; i < n; i++) var += ((double)x[i] - m) * ((double)x[i] - m);
+    *mean = m;
+    return 1 / sqrt(var / (double)n + eps);
+}
+
+void NAME(normalize)(const wh_call *call, size_t from, size_t to)
+{
+    size_t n = wh_dims_last(call->out_dims);
+    for (size_t row = from; row < to; row++) {
+        const REAL *x = (const REAL *)call->arg[0] + row * n;
+        REAL *out = (REAL *)call->out + row * n;
+        double mean, scale = moments(&mean, x, n, call->attr->real[0]);
+        for (size_t i = 0; i < n; i++) out[i] = (REAL)(((double)x[i] - mean) * scale);
+    }
+}
+
+void NAME(normalize_back)(const wh_call *call, size_t from, size_t to)
+{
+    size_t n = wh_dims_last(call->out_dims);
+    for (size_t row = from; row < to; row++) {
+        const REAL *x = (const REAL *)call->arg[0] + row * n, *c = (const REAL *)call->arg[1] + row * n;
+        REAL *out = (REAL *)call->out + row * n;
+        double mean, scale = moments(&mean, x, n, call->attr->real[0]), along = 0, level = sum_n(c, n) / (double)n;
+        for (size_t i = 0; i < n; i++) along += (double)c[i] * (((double)x[i] - mean) * scale);
+        along /= (double)n;
+        for (size_t i = 0; i < n; i++)
+            out[i] = (REAL)(scale * ((double)c[i] - level - ((double)x[i] - mean) * scale * along));
+    }
+}
+
+/* How many columns row `row` of a (causal) softmax sees. */
+static size_t visible(const wh_call *call, size_t row)
+{
+    const wh_dims *dims = call->out_dims;
+    size_t s = wh_dims_last(dims);
+    if (!call->attr->whole[0]) return s;
+    size_t t = dims->dim[dims->rank - 2];
+    return row % t + s - t + 1;
+}
+
+static void softmax_row(const wh_num_kernels *num, REAL *out, const REAL *x, size_t n)
+{
+    REAL max = largest(x, n);
+    for (size_t i = 0; i < n; i++) out[i] = x[i] - max;
+    exp_n(num, out, out, n);
+    REAL scale = (REAL)(1 / sum_n(out, n));
+    for (size_t i = 0; i < n; i++) out[i] *= scale;
+}
+
+void NAME(softmax)(const wh_call *call, size_t from, size_t to)
+{
+    size_t s = wh_dims_last(call->out_dims);
+    for (size_t row = from; row < to; row++) {
+        REAL *out = (REAL *)call->out + row * s;
+        size_t n = visible(call, row);
+        softmax_row(call->num, out, (const REAL *)call->arg[0] + row * s, n);
+        memset(out + n, 0, (s - n) * sizeof *out);
+    }
+}
+
+void NAME(softmax_back)(const wh_call *call, size_t from, size_t to)
+{
+    size_t n = wh_dims_last(call->out_dims);
+    for (size_t row = from; row < to; row++) {
+        const REAL *y = (const REAL *)call->arg[0] + row * n, *c = (const REAL *)call->arg[1] + row * n;
+        REAL *out = (REAL *)call->out + row * n, along = (REAL)dot_n(y, c, n);
+        for (size_t i = 0; i < n; i++) out[i] = y[i] * (c[i] - along);
+    }
+}
+
+/* log Σ e^(x - max), and max */
+static double log_sum(const wh_num_kernels *num, REAL *max, const REAL *x, size_t n)
+{
+    REAL t[BLOCK];
+    double sum = 0;
+    *max = largest(x, n);
+    for (size_t from = 0; from < n; from += BLOCK) {
+        size_t len = least(BLOCK, n - from);
+        for (size_t i = 0; i < len; i++) t[i] = x[from + i] - *max;
+        exp_n(num, t, t, len);
+        sum += sum_n(t, len);
+    }
+    return log(sum);
+}
+
+void NAME(log_softmax)(const wh_call *call, size_t from, size_t to)
+{
+    size_t n = wh_dims_last(call->out_dims);
+    for (size_t row = from; row < to; row++) {
+        const REAL *x = (const REAL *)call->arg[0] + row * n;
+        REAL max, *out = (REAL *)call->out + row * n;
+        REAL log_total = (REAL)log_sum(call->num, &max, x, n);
+        for (size_t i = 0; i < n; i++) out[i] = x[i] - max - log_total;
+    }
+}
+
+void NAME(cross_entropy)(const wh_call *call, size_t from, size_t to)
+{
+    size_t n = wh_dims_last(call->arg_dims);
+    const uint32_t *index = call->arg[1];
+    for (size_t row = from; row < to; row++) {
+        const REAL *x = (const REAL *)call->arg[0] + row * n;
+        REAL max;
+        double log_total = log_sum(call->num, &max, x, n);
+        ((REAL *)call->out)[row] = (REAL)(log_total + ((double)max - (double)x[index[row]]));
+    }
+}
+
+void NAME(cross_entropy_back)(const wh_call *call, size_t from, size_t to)
+{
+    size_t n = wh_dims_last(call->out_dims);
+    const uint32_t *index = call->arg[1];
+    for (size_t row = from; row < to; row++) {
+        REAL *out = (REAL *)call->out + row * n, c = ((const REAL *)call->arg[2])[row];
+        softmax_row(call->num, out, (const REAL *)call->arg[0] + row * n, n);
+        out[index[row]] -= 1;
+        for (size_t i = 0; i < n; i++) out[i] *= c;
+    }
+}
+
+/* ---- Images --------------------------------------------------------------------------------------------------------- */
+
+typedef struct geometry {
+    size_t channels, h, w;   /* of one group of the image */
+    size_t kh, kw, oh, ow;
+    size_t stride, pad, groups, outs; /* outs: of one group */
+    size_t depth, places;    /* channels · kh · kw, oh · ow */
+} geometry;
+
+static geometry geometry_of(const wh_dims *x, size_t kh, size_t kw, const wh_dims *c, const wh_attr *attr)
+{
+    geometry g = {.h = x->dim[2], .w = x->dim[3], .kh = kh, .kw = kw, .oh = c->dim[2], .ow = c->dim[3]};
+    g.stride = attr->whole[0];
+    g.pad = attr->whole[1];
+    g.groups = attr->whole[2];
+    g.channels = x->dim[1] / g.groups;
+    g.outs = c->dim[1] / g.groups;
+    g.depth = g.channels * kh * kw;
+    g.places = g.oh * g.ow;
+    return g;
+}
+
+/* Where the row of the image under output row y and kernel row i lies; false outside. */
+static inline bool inside(size_t *at, size_t out, size_t tap, size_t stride, size_t pad, size_t size)
+{
+    size_t padded = out * stride + tap;
+    *at = padded - pad;
+    return padded >= pad && padded - pad < size;
+}
+
+/* columns (depth, places) of one group of one image (channels,h,w) */
+static void unfold(REAL *columns, const REAL *x, const geometry *g)
+{
+    for (size_t c = 0; c < g->channels; c++)
+        for (size_t i = 0; i < g->kh; i++)
+            for (size_t j = 0; j < g->kw; j++)
+                for (size_t y = 0; y < g->oh; y++) {
+                    size_t row, column;
+                    bool has_row = inside(&row, y, i, g->stride, g->pad, g->h);
+                    for (size_t z = 0; z < g->ow; z++)
+                        *columns++ = has_row && inside(&column, z, j, g->stride, g->pad, g->w)
+                                         ? x[(c * g->h + row) * g->w + column]
+                                         : 0;
+                }
+}
+
+/* The transpose: adds columns to the image. */
+static void fold(REAL *x, const REAL *columns, const geometry *g)
+{
+    for (size_t c = 0; c < g->channels; c++)
+        for (size_t i = 0; i < g->kh; i++)
+            for (size_t j = 0; j < g->kw; j++)
+                for (size_t y = 0; y < g->oh; y++) {
+                    size_t row, column;
+                    bool has_row = inside(&row, y, i, g->stride, g->pad, g->h);
+                    for (size_t z = 0; z < g->ow; z++, columns++)
+                        if (has_row && inside(&column, z, j, g->stride, g->pad, g->w))
+                            x[(c * g->h + row) * g->w + column] += *columns;
+                }
+}
+
+static const REAL *group_of(const void *images, size_t image, size_t group, size_t groups, size_t size)
+{
+    return (const REAL *)images + (image * groups + group) * size;
+}
+
+void NAME(conv)(const wh_call *call, size_t from, size_t to)
+{
+    const wh_dims *w = &call->arg_dims[1];
+    geometry g = geometry_of(&call->arg_dims[0], w->dim[2], w->dim[3], call->out_dims, call->attr);
+    REAL *columns = call->scratch;
+    for (size_t n = from; n < to; n++)
+        for (size_t k = 0; k < g.groups; k++) {
+            unfold(columns, group_of(call->arg[0], n, k, g.groups, g.channels * g.h * g.w), &g);
+            REAL *out = (REAL *)call->out + (n * g.groups + k) * g.outs * g.places;
+            gemm(call->num, WH_GEMM_NN, out, g.places, (const REAL *)call->arg[1] + k * g.outs * g.depth, g.depth,
+                 columns, g.places, g.outs, g.places, g.depth);
+        }
+}
+
+void NAME(conv_data)(const wh_call *call, size_t from, size_t to)
+{
+    const wh_dims *w = &call->arg_dims[1];
+    geometry g = geometry_of(call->out_dims, w->dim[2], w->dim[3], &call->arg_dims[0], call->attr);
+    size_t image = g.channels * g.h * g.w;
+    REAL *columns = call->scratch;
+    for (size_t n = from; n < to; n++)
+        for (size_t k = 0; k < g.groups; k++) {
+            REAL *out = (REAL *)call->out + (n * g.groups + k) * image;
+            gemm(call->num, WH_GEMM_TN, columns, g.places, (const REAL *)call->arg[1] + k * g.outs * g.depth, g.depth,
+                 group_of(call->arg[0], n, k, g.groups, g.outs * g.places), g.places, g.depth, g.places, g.outs);
+            memset(out, 0, image * sizeof *out);
+            fold(out, columns, &g);
+        }
+}
+
+void NAME(conv_weight)(const wh_call *call, size_t from, size_t to)
+{
+    const wh_dims *w = call->out_dims, *x = &call->arg_dims[0];
+    geometry g = geometry_of(x, w->dim[2], w->dim[3], &call->arg_dims[1], call->attr);
+    size_t size = g.outs * g.depth;
+    REAL *columns = call->scratch, *one = columns + g.depth * g.places;
+    for (size_t k = from; k < to; k++) {
+        REAL *out = (REAL *)call->out + k * size;
+        memset(out, 0, size * sizeof *out);
+        for (size_t n = 0; n < x->dim[0]; n++) {
+            unfold(columns, group_of(call->arg[0], n, k, g.groups, g.channels * g.h * g.w), &g);
+            gemm(call->num, WH_GEMM_NT, one, g.depth, group_of(call->arg[1], n, k, g.groups, g.outs * g.places),
+                 g.places, columns, g.places, g.outs, g.depth, g.places);
+            for (size_t i = 0; i < size; i++) out[i] += one[i];
+        }
+    }
+}
+
+/* |c · columnsᵀ|² of one group: by the gradient itself, or by the products of places where that is less work. */
+static double group_squared(const wh_num_kernels *num, const REAL *c, const REAL *columns, REAL *scratch,
+                            const geometry *g)
+{
+    size_t l = g->places;
+    if (l * (g->depth + g->outs) >= g->depth * g->outs) {
+        gemm(num, WH_GEMM_NT, scratch, g->depth, c, l, columns, l, g->outs, g->depth, l);
+        return dot_n(scratch, scratch, g->outs * g->depth);
+    }
+    gemm(num, WH_GEMM_TN, scratch, l, c, l, c, l, l, l, g->outs);
+    gemm(num, WH_GEMM_TN, scratch + l * l, l, columns, l, columns, l, l, l, g->depth);
+    return dot_n(scratch, scratch + l * l, l * l);
+}
+
+void NAME(conv_squared)(const wh_call *call, size_t from, size_t to)
+{
+    const size_t *a = call->attr->whole;
+    geometry g = geometry_of(&call->arg_dims[0], a[3], a[4], &call->arg_dims[1], call->attr);
+    REAL *columns = call->scratch;
+    for (size_t n = from; n < to; n++) {
+        double sum = 0;
+        for (size_t k = 0; k < g.groups; k++) {
+            unfold(columns, group_of(call->arg[0], n, k, g.groups, g.channels * g.h * g.w), &g);
+            sum += group_squared(call->num, group_of(call->arg[1], n, k, g.groups, g.outs * g.places), columns,
+                                 columns + g.depth * g.places, &g);
+        }
+        ((REAL *)call->out)[n] = (REAL)sum;
+    }
+}
+
+/* The part of a window inside the image: [*from, *to) */
+static void clip_window(size_t *from, size_t *to, size_t at, size_t kernel, size_t stride, size_t pad, size_t size)
+{
+    size_t start = at * stride, end = start + kernel;
+    *from = start > pad ? start - pad : 0;
+    *to = least(size, end > pad ? end - pad : 0);
+}
+
+void NAME(argmax_window)(const wh_call *call, size_t from, size_t to)
+{
+    const size_t *a = call->attr->whole;
+    size_t h = call->arg_dims->dim[2], w = call->arg_dims->dim[3], oh = a[4], ow = a[5];
+    for (size_t plane = from; plane < to; plane++) {
+        const REAL *x = (const REAL *)call->arg[0] + plane * h * w;
+        uint32_t *out = (uint32_t *)call->out + plane * oh * ow;
+        for (size_t y = 0; y < oh; y++)
+            for (size_t z = 0; z < ow; z++) {
+                size_t top, bottom, left, right;
+                clip_window(&top, &bottom, y, a[1], a[2], a[3], h);
+                clip_window(&left, &right, z, a[1], a[2], a[3], w);
+                size_t best = top * w + left;
+                for (size_t i = top; i < bottom; i++)
+                    for (size_t j = left; j < right; j++)
+                        if (x[i * w + j] > x[best]) best = i * w + j;
+                out[y * ow + z] = (uint32_t)best;
+            }
+    }
+}
+
+void NAME(avg_pool)(const wh_call *call, size_t from, size_t to)
+{
+    const size_t *a = call->attr->whole;
+    const wh_dims *in = call->arg_dims, *dims = call->out_dims;
+    size_t h = in->dim[2], w = in->dim[3], oh = dims->dim[2], ow = dims->dim[3];
+    for (size_t unit = from * oh * ow; unit < to * oh * ow; unit++) {
+        const REAL *x = (const REAL *)call->arg[0] + unit / (oh * ow) * h * w;
+        size_t top, bottom, left, right;
+        clip_window(&top, &bottom, unit / ow % oh, a[0], a[1], a[2], h);
+        clip_window(&left, &right, unit % ow, a[0], a[1], a[2], w);
+        double sum = 0;
+        for (size_t i = top; i < bottom; i++)
+            for (size_t j = left; j < right; j++) sum += (double)x[i * w + j];
+        ((REAL *)call->out)[unit] = (REAL)(sum / (double)(a[0] * a[0]));
+    }
+}
+
+void NAME(avg_pool_back)(const wh_call *call, size_t from, size_t to)
+{
+    const size_t *a = call->attr->whole;
+    const wh_dims *in = call->out_dims, *dims = call->arg_dims;
+    size_t h = in->dim[2], w = in->dim[3], oh = dims->dim[2], ow = dims->dim[3];
+    REAL share = (REAL)(1 / (double)(a[0] * a[0]));
+    memset((REAL *)call->out + from * h * w, 0, (to - from) * h * w * sizeof(REAL));
+    for (size_t unit = from * oh * ow; unit < to * oh * ow; unit++) {
+        REAL *out = (REAL *)call->out + unit / (oh * ow) * h * w, c = ((const REAL *)call->arg[0])[unit] * share;
+        size_t top, bottom, left, right;
+        clip_window(&top, &bottom, unit / ow % oh, a[0], a[1], a[2], h);
+        clip_window(&left, &right, unit % ow, a[0], a[1], a[2], w);
+        for (size_t i = top; i < bottom; i++)
+            for (size_t j = left; j < right; j++) out[i * w + j] += c;
+    }
+}

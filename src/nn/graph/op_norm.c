@@ -1,0 +1,219 @@
+/* nn/graph/op_norm.c: what looks at a whole row: normalisation, softmax, cross-entropy.
+ *
+ * First derivatives are fused: one pass over the row. Their Jacobians are symmetric, so the same operation serves
+ * both directions. Second derivatives come from decompose. */
+#include "nn/graph/node.h"
+
+static wh_cut rows_cut(const wh_call *call)
+{
+    size_t last = wh_dims_last(&call->arg_dims[0]);
+    return (wh_cut){wh_dims_size(&call->arg_dims[0]) / last, 8 * last};
+}
+
+static unsigned last_axis(const wh_graph *g, wh_value a)
+{
+    return 1u << (wh_graph_dims(g, a).rank - 1);
+}
+
+/* Σ over the last axis, spread over it again. */
+static wh_value row_sum(wh_graph *g, wh_value a)
+{
+    return wh_graph_broadcast(g, wh_graph_sum(g, a, last_axis(g, a), true), wh_graph_dims(g, a));
+}
+
+static wh_value row_mean(wh_graph *g, wh_value a)
+{
+    return wh_graph_broadcast(g, wh_graph_mean(g, a, last_axis(g, a), true), wh_graph_dims(g, a));
+}
+
+static bool has_last(wh_graph *g, const wh_op *op, wh_value a)
+{
+    if (!wh_graph_args(g, op, &a, 1, 0)) return false;
+    if (wh_graph_dims(g, a).rank > 0) return true;
+    wh_graph_fail(g, WHIST_E_ARG, "%s of a scalar () needs a last axis", op->name);
+    return false;
+}
+
+/* ---- Normalize ------------------------------------------------------------------------------------ */
+
+static wh_value normalize_pull(wh_graph *g, wh_value n, wh_value ct)
+{
+    wh_node node = *wh_node_at(g, n);
+    return wh_graph_node2(g, &wh_op_normalize_back, node.arg[0], ct, node.dims, &node.attr);
+}
+
+static wh_value normalize_vjp(wh_graph *g, wh_value n, unsigned i, wh_value ct)
+{
+    (void)i;
+    return normalize_pull(g, n, ct);
+}
+
+static wh_value normalize_jvp(wh_graph *g, wh_value n, const wh_value tangents[])
+{
+    return normalize_pull(g, n, tangents[0]);
+}
+
+/* (c - mean c - x̂ mean(c x̂)) / √(var + eps) */
+static wh_value normalize_back_decompose(wh_graph *g, wh_value n)
+{
+    wh_node node = *wh_node_at(g, n);
+    wh_value x = node.arg[0], c = node.arg[1];
+    double eps = node.attr.real[0];
+    wh_value hat = wh_graph_normalize(g, x, eps);
+    wh_value off = wh_graph_sub(g, x, row_mean(g, x));
+    wh_value scale = wh_graph_rsqrt(g, wh_graph_shift(g, row_mean(g, wh_graph_square(g, off)), eps));
+    wh_value inner = wh_graph_sub(g, c, row_mean(g, c));
+    inner = wh_graph_sub(g, inner, wh_graph_mul(g, hat, row_mean(g, wh_graph_mul(g, c, hat))));
+    return wh_graph_mul(g, scale, inner);
+}
+
+const wh_op wh_op_normalize = {.name = "normalize",
+                               .vjp = normalize_vjp,
+                               .jvp = normalize_jvp,
+                               .splits = wh_splits_rows,
+                               .kernel = WH_KERNEL_PAIR(normalize),
+                               .cut = rows_cut};
+const wh_op wh_op_normalize_back = {.name = "normalize_back",
+                                    .decompose = normalize_back_decompose,
+                                    .splits = wh_splits_rows,
+                                    .kernel = WH_KERNEL_PAIR(normalize_back),
+                                    .cut = rows_cut};
+
+wh_value wh_graph_normalize(wh_graph *g, wh_value a, double eps)
+{
+    if (!has_last(g, &wh_op_normalize, a)) return WH_NO_VALUE;
+    wh_attr attr = {.real = {eps}};
+    return wh_graph_node1(g, &wh_op_normalize, a, wh_graph_dims(g, a), &attr);
+}
+
+/* ---- Softmax ------------------------------------------------------------------------------------------ */
+
+static wh_value softmax_pull(wh_graph *g, wh_value n, wh_value ct)
+{
+    return wh_graph_node2(g, &wh_op_softmax_back, n, ct, wh_graph_dims(g, n), NULL);
+}
+
+static wh_value softmax_vjp(wh_graph *g, wh_value n, unsigned i, wh_value ct)
+{
+    (void)i;
+    return softmax_pull(g, n, ct);
+}
+
+static wh_value softmax_jvp(wh_graph *g, wh_value n, const wh_value tangents[])
+{
+    return softmax_pull(g, n, tangents[0]);
+}
+
+/* y (c - Σ y c) */
+static wh_value softmax_back_decompose(wh_graph *g, wh_value n)
+{
+    wh_node node = *wh_node_at(g, n);
+    wh_value y = node.arg[0], c = node.arg[1];
+    return wh_graph_mul(g, y, wh_graph_sub(g, c, row_sum(g, wh_graph_mul(g, y, c))));
+}
+
+const wh_op wh_op_softmax = {.name = "softmax",
+                             .vjp = softmax_vjp,
+                             .jvp = softmax_jvp,
+                             .splits = wh_splits_rows,
+                             .kernel = WH_KERNEL_PAIR(softmax),
+                             .cut = rows_cut};
+const wh_op wh_op_softmax_back = {.name = "softmax_back",
+                                  .decompose = softmax_back_decompose,
+                                  .splits = wh_splits_rows,
+                                  .kernel = WH_KERNEL_PAIR(softmax_back),
+                                  .cut = rows_cut};
+
+wh_value wh_graph_softmax(wh_graph *g, wh_value a, bool causal)
+{
+    if (!has_last(g, &wh_op_softmax, a)) return WH_NO_VALUE;
+    wh_dims dims = wh_graph_dims(g, a);
+    if (causal && (dims.rank < 2 || dims.dim[dims.rank - 2] > dims.dim[dims.rank - 1]))
+        return wh_graph_fail(g, WHIST_E_ARG, "softmax of %s: causal needs (…,T,S) with S at least T",
+                             wh_dims_show(&dims).text);
+    wh_attr attr = {.whole = {causal}};
+    return wh_graph_node1(g, &wh_op_softmax, a, dims, &attr);
+}
+
+static wh_value log_softmax_vjp(wh_graph *g, wh_value n, unsigned i, wh_value ct)
+{
+    (void)i;
+    return wh_graph_sub(g, ct, wh_graph_mul(g, wh_graph_exp(g, n), row_sum(g, ct)));
+}
+
+static wh_value log_softmax_jvp(wh_graph *g, wh_value n, const wh_value tangents[])
+{
+    return wh_graph_sub(g, tangents[0], row_sum(g, wh_graph_mul(g, wh_graph_exp(g, n), tangents[0])));
+}
+
+const wh_op wh_op_log_softmax = {.name = "log_softmax",
+                                 .vjp = log_softmax_vjp,
+                                 .jvp = log_softmax_jvp,
+                                 .splits = wh_splits_rows,
+                                 .kernel = WH_KERNEL_PAIR(log_softmax),
+                                 .cut = rows_cut};
+
+wh_value wh_graph_log_softmax(wh_graph *g, wh_value a)
+{
+    if (!has_last(g, &wh_op_log_softmax, a)) return WH_NO_VALUE;
+    return wh_graph_node1(g, &wh_op_log_softmax, a, wh_graph_dims(g, a), NULL);
+}
+
+/* ---- Cross-entropy ----------------------------------------------------------------------------------------- */
+
+/* softmax(z) - [column = index] */
+static wh_value residue(wh_graph *g, wh_value z, wh_value index)
+{
+    wh_dims dims = wh_graph_dims(g, z), one = wh_graph_dims(g, index);
+    one.dim[one.rank++] = 1;
+    wh_value hot = wh_graph_put(g, wh_graph_fill(g, one, 1), wh_graph_reshape(g, index, one), wh_dims_last(&dims));
+    return wh_graph_sub(g, wh_graph_softmax(g, z, false), hot);
+}
+
+static wh_value cross_entropy_vjp(wh_graph *g, wh_value n, unsigned i, wh_value ct)
+{
+    if (i != 0) return WH_NO_VALUE;
+    wh_node node = *wh_node_at(g, n);
+    const wh_value args[] = {node.arg[0], node.arg[1], ct};
+    return wh_graph_node(g, &wh_op_cross_entropy_back, args, 3, wh_graph_dims(g, node.arg[0]), NULL, WH_KIND_REAL);
+}
+
+static wh_value cross_entropy_jvp(wh_graph *g, wh_value n, const wh_value tangents[])
+{
+    wh_node node = *wh_node_at(g, n);
+    wh_value product = wh_graph_mul(g, residue(g, node.arg[0], node.arg[1]), tangents[0]);
+    return wh_graph_sum(g, product, last_axis(g, product), false);
+}
+
+static wh_value cross_entropy_back_decompose(wh_graph *g, wh_value n)
+{
+    wh_node node = *wh_node_at(g, n);
+    wh_value ct = wh_graph_repeat_last(g, node.arg[2], wh_dims_last(&node.dims));
+    return wh_graph_mul(g, residue(g, node.arg[0], node.arg[1]), ct);
+}
+
+const wh_op wh_op_cross_entropy = {.name = "cross_entropy",
+                                   .vjp = cross_entropy_vjp,
+                                   .jvp = cross_entropy_jvp,
+                                   .splits = wh_splits_rows,
+                                   .kernel = WH_KERNEL_PAIR(cross_entropy),
+                                   .cut = rows_cut};
+const wh_op wh_op_cross_entropy_back = {.name = "cross_entropy_back",
+                                        .decompose = cross_entropy_back_decompose,
+                                        .splits = wh_splits_rows,
+                                        .kernel = WH_KERNEL_PAIR(cross_entropy_back),
+                                        .cut = rows_cut};
+
+wh_value wh_graph_cross_entropy(wh_graph *g, wh_value logits, wh_value index)
+{
+    wh_value args[] = {logits, index};
+    if (!wh_graph_args(g, &wh_op_cross_entropy, args, 2, 2)) return WH_NO_VALUE;
+    wh_dims dims = wh_graph_dims(g, logits), rows = wh_dims_drop_last(&dims), di = wh_graph_dims(g, index);
+    if (dims.rank == 0 || !wh_dims_equal(&rows, &di))
+        return wh_graph_fail_dims(g, "cross_entropy", &dims, &di, "one class for each row of logits");
+    uint64_t limit = wh_graph_index_limit(g, index);
+    if (limit > wh_dims_last(&dims))
+        return wh_graph_fail(g, WHIST_E_ARG, "cross_entropy of %s: indices below %llu are more classes than that",
+                             wh_dims_show(&dims).text, (unsigned long long)limit);
+    return wh_graph_node(g, &wh_op_cross_entropy, args, 2, di, NULL, WH_KIND_REAL);
+}

@@ -1,0 +1,160 @@
+/* nn/graph/op_sum.c: sums over axes, running sums, the largest of a row. */
+#include "nn/graph/node.h"
+
+/* ---- Sum ----------------------------------------------------------------------------------- */
+
+static wh_value sum_vjp(wh_graph *g, wh_value n, unsigned i, wh_value ct)
+{
+    (void)i;
+    wh_node node = *wh_node_at(g, n);
+    wh_dims wide = wh_graph_dims(g, node.arg[0]), narrow = wide;
+    for (unsigned k = 0; k < wide.rank; k++)
+        if (node.attr.whole[0] >> k & 1) narrow.dim[k] = 1;
+    return wh_graph_broadcast(g, wh_graph_reshape(g, ct, narrow), wide);
+}
+
+static bool sum_splits(const wh_graph *g, const wh_node *node, const bool split[], size_t examples)
+{
+    if (node->attr.whole[0] & 1) return examples == 1;
+    (void)split;
+    return wh_node_at(g, node->arg[0])->dims.dim[0] % examples == 0;
+}
+
+wh_sum_plan wh_graph_sum_plan(const wh_dims *dims, size_t axes)
+{
+    wh_sum_plan plan = {0};
+    for (unsigned k = 0; k < dims->rank; k++) {
+        bool summed = axes >> k & 1;
+        if (dims->dim[k] == 1) continue;
+        if (plan.rank > 0 && plan.summed[plan.rank - 1] == summed) {
+            plan.size[plan.rank - 1] *= dims->dim[k];
+            continue;
+        }
+        plan.size[plan.rank] = dims->dim[k];
+        plan.summed[plan.rank++] = summed;
+    }
+    size_t step = 1;
+    for (unsigned k = plan.rank; k-- > 0; step *= plan.size[k]) plan.stride[k] = step;
+    return plan;
+}
+
+/* A unit is one element where the last axis is summed, else 256 columns of one group of rows. */
+static wh_cut sum_cut(const wh_call *call)
+{
+    wh_sum_plan plan = wh_graph_sum_plan(call->arg_dims, call->attr->whole[0]);
+    size_t out = wh_dims_size(call->out_dims), depth = wh_dims_size(call->arg_dims) / out;
+    if (plan.summed[plan.rank - 1]) return (wh_cut){out, depth};
+    size_t columns = plan.size[plan.rank - 1];
+    return (wh_cut){out / columns * ((columns + 255) / 256), 256 * depth};
+}
+
+const wh_op wh_op_sum = {.name = "sum",
+                         .flags = WH_OP_LINEAR,
+                         .vjp = sum_vjp,
+                         .splits = sum_splits,
+                         .kernel = WH_KERNEL_PAIR(sum),
+                         .cut = sum_cut};
+
+wh_value wh_graph_sum(wh_graph *g, wh_value a, unsigned axes, bool keep)
+{
+    if (!wh_graph_args(g, &wh_op_sum, &a, 1, 0)) return WH_NO_VALUE;
+    wh_dims from = wh_graph_dims(g, a), dims = WH_SCALAR, kept = from;
+    if (axes >> from.rank)
+        return wh_graph_fail(g, WHIST_E_ARG, "sum of %s: axes 0x%x are not all its own", wh_dims_show(&from).text, axes);
+    size_t count = 1;
+    for (unsigned k = 0; k < from.rank; k++) {
+        if (axes >> k & 1) {
+            kept.dim[k] = 1;
+            count *= from.dim[k];
+        } else {
+            dims.dim[dims.rank++] = from.dim[k];
+        }
+    }
+    double number;
+    wh_value out = a;
+    if (wh_graph_is_fill(g, a, &number)) {
+        out = wh_graph_fill(g, dims, number * (double)count);
+    } else if (count == 1) {
+        out = wh_graph_reshape(g, a, dims);
+    } else {
+        wh_attr attr = {.whole = {axes}};
+        out = wh_graph_node1(g, &wh_op_sum, a, dims, &attr);
+    }
+    return keep ? wh_graph_reshape(g, out, kept) : out;
+}
+
+wh_value wh_graph_mean(wh_graph *g, wh_value a, unsigned axes, bool keep)
+{
+    wh_value sum = wh_graph_sum(g, a, axes, keep);
+    if (sum == WH_NO_VALUE) return WH_NO_VALUE;
+    wh_dims from = wh_graph_dims(g, a), to = wh_graph_dims(g, sum);
+    return wh_graph_scale(g, sum, (double)wh_dims_size(&to) / (double)wh_dims_size(&from));
+}
+
+static unsigned all_axes(const wh_graph *g, wh_value a)
+{
+    return (1u << wh_graph_dims(g, a).rank) - 1;
+}
+
+wh_value wh_graph_sum_all(wh_graph *g, wh_value a)
+{
+    return wh_graph_sum(g, a, all_axes(g, a), false);
+}
+
+wh_value wh_graph_mean_all(wh_graph *g, wh_value a)
+{
+    return wh_graph_mean(g, a, all_axes(g, a), false);
+}
+
+wh_value wh_graph_dot(wh_graph *g, wh_value a, wh_value b)
+{
+    return wh_graph_sum_all(g, wh_graph_mul(g, a, b));
+}
+
+/* ---- Rows of the last axis ----------------------------------------------------------------------- */
+
+static wh_cut rows_cut(const wh_call *call)
+{
+    size_t last = wh_dims_last(&call->arg_dims[0]);
+    return (wh_cut){wh_dims_size(&call->arg_dims[0]) / last, last};
+}
+
+static wh_value cumsum_vjp(wh_graph *g, wh_value n, unsigned i, wh_value ct)
+{
+    if (i != 0) return WH_NO_VALUE;
+    wh_node node = *wh_node_at(g, n);
+    return wh_graph_cumsum(g, ct, node.n_args > 1 ? node.arg[1] : WH_NO_VALUE, node.attr.whole[0] == 0);
+}
+
+const wh_op wh_op_cumsum = {.name = "cumsum",
+                            .flags = WH_OP_LINEAR,
+                            .vjp = cumsum_vjp,
+                            .splits = wh_splits_rows,
+                            .kernel = WH_KERNEL_PAIR(cumsum),
+                            .cut = rows_cut};
+
+wh_value wh_graph_cumsum(wh_graph *g, wh_value a, wh_value segment, bool reverse)
+{
+    wh_value args[] = {a, segment};
+    unsigned n = segment == WH_NO_VALUE ? 1 : 2;
+    if (!wh_graph_args(g, &wh_op_cumsum, args, n, 2)) return WH_NO_VALUE;
+    wh_dims dims = wh_graph_dims(g, a), other = n > 1 ? wh_graph_dims(g, segment) : dims;
+    if (dims.rank == 0 || !wh_dims_equal(&dims, &other))
+        return wh_graph_fail_dims(g, "cumsum", &dims, &other, "values and segments need one shape, not a scalar");
+    wh_attr attr = {.whole = {reverse}};
+    return wh_graph_node(g, &wh_op_cumsum, args, n, dims, &attr, WH_KIND_REAL);
+}
+
+/* Serves as a shift that keeps exponentials in range; no derivative passes it. */
+const wh_op wh_op_max_last = {.name = "max_last",
+                              .flags = WH_OP_CONSTANT,
+                              .splits = wh_splits_rows,
+                              .kernel = WH_KERNEL_PAIR(max_last),
+                              .cut = rows_cut};
+
+wh_value wh_graph_max_last(wh_graph *g, wh_value a)
+{
+    if (!wh_graph_args(g, &wh_op_max_last, &a, 1, 0)) return WH_NO_VALUE;
+    wh_dims dims = wh_graph_dims(g, a);
+    return wh_graph_node1(g, &wh_op_max_last, a, wh_dims_drop_last(&dims), NULL);
+}
