@@ -82,7 +82,10 @@ static int child(const world_plan *plan, const char *dir, const float *want)
 {
     world w = {.plan = plan, .dir = dir};
     whist_status status = run(&w);
-    if (status == WHIST_E_IO && getenv("WHIST_TEST_DISK_FULL_AFTER")) return CHILD_DISK_FULL;
+    if (status == WHIST_E_IO && getenv("WHIST_TEST_DISK_FULL_AFTER")) {
+        world_end(&w); /* a full disk is no kill: what was made is ended */
+        return CHILD_DISK_FULL;
+    }
     if (status != WHIST_OK) return complain("run");
     float *model;
     if (world_model(&w, &model) != WHIST_OK || check_record(&w) != WHIST_OK) return complain("record");
