@@ -150,6 +150,21 @@ typedef struct whist_data_source {
  * without training rows is WHIST_E_FORMAT. */
 WHIST_API WHIST_MUST_CHECK whist_status whist_dataset_open(whist_dataset **out, const whist_schema *schema,
                                                            const whist_data_source *source);
+/* Rows to predict for, of another file of the schema's columns (CSV only): all of them, in order, as WHIST_FOLD_TEST,
+ * with no other fold; row i is the file's i-th. They are converted by the schema and filled and standardised by what
+ * `like` has learnt from its own training rows or been given by whist_dataset_standardize, and never by the rows
+ * themselves: a row gets here, to the bit, what it would get as a test row of `like`. `like` was opened by the same
+ * schema; NULL where the schema neither standardises by site nor fills with means (pooled moments are then given to
+ * the new rows by whist_dataset_standardize). It may be freed before or after.
+ *
+ * Target, event, site and row id may be empty, or absent from the file: with a header in any combination, without one
+ * all four together. y and event of such a row are NaN. A feature that is missing where nothing stands in for it is
+ * WHIST_E_FORMAT, with its place: no row is dropped. WHIST_E_STATE where `like` is needed; WHIST_E_ARG where its
+ * columns are others; WHIST_E_RANGE naming the row whose standardised value is beyond float32. Of source only folder,
+ * file, local_names and (in messages; may be NULL) site count; split file and partition do not. */
+WHIST_API WHIST_MUST_CHECK whist_status whist_dataset_open_more(whist_dataset **out, const whist_schema *schema,
+                                                                const whist_data_source *source,
+                                                                const whist_dataset *like);
 /* All sites of a simulation at once, reading each file once; each gets what whist_dataset_open would
  * give it. out has source->n_sites entries, owned by the caller one by one; on failure none is set.
  * names[i] per site; files NULL, or files[i] per site (FILE); source's file (FILE), site, site_index are

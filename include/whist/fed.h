@@ -243,7 +243,8 @@ typedef struct whist_simulation {
     const whist_fed_plan *plan;
     whist_dataset *const *data; /* one for each site of the plan; moments are applied to them */
     unsigned threads;
-    const char *work_dir; /* NULL: state in memory */
+    /* NULL, or an empty folder that gets the coordinator's state at the end: what `replay` reads. Not of baselines. */
+    const char *work_dir;
     whist_progress_fn *progress;
     void *user;
     /* State folder of a coordinator: the sites that arrived in each of its steps take part in the same
@@ -254,9 +255,11 @@ typedef struct whist_simulation {
 typedef struct whist_fed_result {
     float *model; /* (whist_model_size), the final one; NULL for the local baseline */
     size_t n;
+    float *moments;           /* (2D) pooled mean, then sd, of the features; NULL where the plan pools none */
     uint32_t rounds;          /* done */
     whist_fed_metrics pooled; /* final model, Σ over sites */
-    whist_fed_metrics *sites; /* final model at each site of the plan; NULL where the protection hides them */
+    whist_fed_metrics *sites; /* final model at each site of the plan; NULL where there are no metrics or the
+                                 protection hides them */
     size_t n_sites;
     whist_fed_metrics *history; /* pooled, one an evaluation */
     size_t n_history;

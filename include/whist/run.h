@@ -27,6 +27,7 @@ typedef struct whist_coordinator_run {
     const char *operations; /* NULL or loopback "address:port" of /healthz and /metrics (plain HTTP, GET only) */
     uint64_t max_spool_bytes;
     const char *metrics_dir; /* NULL, or a folder for CSV and TensorBoard files */
+    bool wait_for_start;     /* rounds begin when an operator with the right to start says so */
     const volatile int *stop;
     void (*listening)(void *user, uint16_t port); /* called once; may be NULL */
     whist_progress_fn *progress;
@@ -47,6 +48,7 @@ typedef struct whist_site_run {
     const char *coordinator; /* "https://host:port" */
     const char *proxy;       /* NULL, "" or "http://host:port" */
     uint32_t min_metric_count;
+    uint64_t max_state_bytes; /* ceiling on what a study keeps on disk; 0: none */
     const volatile int *stop;
     whist_progress_fn *progress;
     void *user;
@@ -70,6 +72,7 @@ typedef struct whist_log_line {
     uint64_t seq;
     int64_t unix_ms;
     char kind[33];
+    char head[65];    /* of the log up to this entry: Merkle root (RFC 6962) of entries 0 … seq, in hex */
     const char *body; /* JSON; valid during the call */
 } whist_log_line;
 typedef whist_status whist_log_line_fn(void *user, const whist_log_line *line);
@@ -94,6 +97,9 @@ typedef struct whist_operator_call {
 } whist_operator_call;
 /* One JSON object; freed by whist_operator_text_free. WHIST_E_AUTH without the right to read. */
 WHIST_API WHIST_MUST_CHECK whist_status whist_operator_status(char **json, const whist_operator_call *call);
+/* Lets a coordinator that waits for it begin; asks one that runs to end in good order. WHIST_E_AUTH without the right
+ * to start, to stop. */
+WHIST_API WHIST_MUST_CHECK whist_status whist_operator_start(const whist_operator_call *call);
 WHIST_API WHIST_MUST_CHECK whist_status whist_operator_stop(const whist_operator_call *call);
 WHIST_API void whist_operator_text_free(char *text);
 
@@ -103,13 +109,56 @@ typedef struct whist_model_meta {
     const char *key, *value;
 } whist_model_meta;
 /* Writes a safetensors file with the plan's tensors and study hash, seed, version and kernels in its metadata; after
- * a crash the old file or the new one is there. extra (up to 64 pairs) ends with a NULL key, or is NULL. WHIST_E_RANGE
- * for a value that is not finite. */
+ * a crash the old file or the new one is there. moments: NULL, or the pooled mean and sd of plan->n_features features
+ * (whist_fed_result.moments), which become the tensors standardize.mean and standardize.sd. extra (up to 64 pairs) ends
+ * with a NULL key, or is NULL. WHIST_E_RANGE for a value that is not finite. */
 WHIST_API WHIST_MUST_CHECK whist_status whist_model_save(const char *path, const whist_fed_plan *plan,
-                                                         const float *params, const whist_model_meta *extra);
+                                                         const float *params, const float *moments,
+                                                         const whist_model_meta *extra);
 /* params (whist_model_size) from such a file. WHIST_E_FORMAT where tensors are missing, too many or of another
  * shape (the text names both), or a value is not finite; params is untouched then. */
 WHIST_API WHIST_MUST_CHECK whist_status whist_model_load(float *params, const char *path, const whist_model *model);
+/* mean and sd (n_features each) from such a file, as whist_dataset_standardize takes them. WHIST_E_STATE where the file
+ * holds none, WHIST_E_FORMAT where they are of another length or not finite; both untouched then. */
+WHIST_API WHIST_MUST_CHECK whist_status whist_model_load_moments(double *mean, double *sd, const char *path,
+                                                                 size_t n_features);
+/* The value of a key in the metadata of a safetensors file, with a 0 behind it; "" where it has no such key. size: room
+ * in out. WHIST_E_RANGE where the value does not fit, WHIST_E_FORMAT where the file is none; untouched then. */
+WHIST_API WHIST_MUST_CHECK whist_status whist_model_metadata(char *out, size_t size, const char *path, const char *key);
+
+/* ---- Metrics as files ---- */
+
+/* metrics.csv and a TensorBoard event file in `dir` (made if need be), as a coordinator writes them: the pooled metrics
+ * of every evaluation, those of the sites after the last round. The event file of an earlier run of the same study is
+ * replaced, so several seeds of one study need a folder each. A result without metrics writes nothing. */
+WHIST_API WHIST_MUST_CHECK whist_status whist_metrics_save(const char *dir, const whist_fed_plan *plan,
+                                                           const whist_fed_result *result);
+
+/* ---- Public data sets ---- */
+
+/* Brings every file of the set into `folder` (made if need be) that is not there or not as published; files that are
+ * computed from others are computed. HTTPS only, by libcurl, which is loaded when it is needed. What arrives is kept
+ * only when size and SHA-256 are the published ones; a file of that name that differs is replaced then.
+ *
+ * mirror   NULL: the publishers' addresses, one after the other; else "https://…/folder", which has the files by name
+ * cafile   NULL: the authorities of the system; else a PEM file with the only ones to believe
+ *
+ * WHIST_E_UNSUPPORTED without libcurl; WHIST_E_IO (offline, not found, ended early) and WHIST_E_TIMEOUT may pass;
+ * WHIST_E_AUTH: the server could not be verified; WHIST_E_FORMAT: other bytes; WHIST_E_CANCELLED. */
+WHIST_API WHIST_MUST_CHECK whist_status whist_data_fetch(const whist_data_set *set, const char *folder,
+                                                         const char *mirror, const char *cafile,
+                                                         whist_progress_fn *progress, void *user);
+
+/* ---- State folders ---- */
+
+/* A consistent copy of a coordinator's state folder, or of all studies below a site's, into a new or empty folder;
+ * also while the process runs. WHIST_E_STATE where there is no state, or `to` is not empty; WHIST_E_TIMEOUT where the
+ * state changes faster than it can be copied. The copy holds the spool and is as confidential as the original. */
+WHIST_API WHIST_MUST_CHECK whist_status whist_state_backup(const char *state, const char *to);
+/* The way back: a backup into a new or empty state folder, and each study in it is opened to see that it is whole.
+ * Never run a restored site beside, or after, another that went on from the same state: it would answer steps that
+ * are answered already. */
+WHIST_API WHIST_MUST_CHECK whist_status whist_state_restore(const char *backup, const char *state);
 
 #ifdef __cplusplus
 }

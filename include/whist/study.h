@@ -76,16 +76,14 @@ typedef struct whist_site_config {
     char proxy[256];                                    /* "" or http://host:port */
     char ca[512], certificate[512], key[512], crl[512]; /* PEM files; relative paths stand beside the configuration */
     char passphrase_file[512];
-    char state[512];   /* folder */
-    char data[512];    /* folder */
-    char file[256];    /* this site's file in it, where it differs from the study's; "" = the study's */
-    char metrics[512]; /* folder for CSV and TensorBoard, "" = none */
+    char state[512]; /* folder */
+    char data[512];  /* folder */
+    char file[256];  /* this site's file in it, where it differs from the study's; "" = the study's */
     struct {
         char study[WHIST_NAME_SIZE], local[WHIST_NAME_SIZE];
     } columns[256]; /* schema column → header name in the local file */
     size_t n_columns;
-    uint64_t max_state_bytes; /* ceiling on the state folder */
-    unsigned threads;
+    uint64_t max_state_bytes; /* ceiling on what a study keeps in the state folder */
     whist_policy policy;
 } whist_site_config;
 
@@ -96,13 +94,20 @@ typedef struct whist_coordinator_config {
     char state[512];
     char metrics[512];
     uint64_t max_spool_bytes; /* ceiling on uploads waiting on disk */
-    unsigned threads;
 } whist_coordinator_config;
+
+/* Who looks and steers, and where. */
+typedef struct whist_operator_config {
+    char coordinator[256], proxy[256];
+    char coordinator_key[80]; /* "sha256:…": the pin of the coordinator, as the study names it */
+    char ca[512], certificate[512], key[512], crl[512], passphrase_file[512];
+} whist_operator_config;
 
 /* WHIST_E_IO, WHIST_E_FORMAT with place and remedy; out is untouched then. No file that it names is opened. */
 WHIST_API WHIST_MUST_CHECK whist_status whist_site_config_load(whist_site_config *out, const char *path);
 /* The same for a coordinator. */
 WHIST_API WHIST_MUST_CHECK whist_status whist_coordinator_config_load(whist_coordinator_config *out, const char *path);
+WHIST_API WHIST_MUST_CHECK whist_status whist_operator_config_load(whist_operator_config *out, const char *path);
 
 /* WHIST_E_BUDGET … WHIST_E_AUTH: WHIST_E_AUTH with the rule that the study breaks. */
 WHIST_API WHIST_MUST_CHECK whist_status whist_policy_check(const whist_policy *policy, const whist_study *study);

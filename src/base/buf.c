@@ -104,14 +104,6 @@ static whist_status take_le(wh_cursor *cursor, uint64_t *out, size_t size)
     return WHIST_OK;
 }
 
-whist_status wh_take_u8(wh_cursor *cursor, uint8_t *out)
-{
-    uint64_t value;
-    WH_TRY(take_le(cursor, &value, 1));
-    *out = (uint8_t)value;
-    return WHIST_OK;
-}
-
 whist_status wh_take_u32(wh_cursor *cursor, uint32_t *out)
 {
     uint64_t value;

@@ -50,7 +50,6 @@ static inline size_t wh_cursor_left(const wh_cursor *cursor)
     return (size_t)(cursor->end - cursor->at);
 }
 WH_MUST_CHECK whist_status wh_take_bytes(wh_cursor *cursor, whist_bytes *out, size_t len);
-WH_MUST_CHECK whist_status wh_take_u8(wh_cursor *cursor, uint8_t *out);
 WH_MUST_CHECK whist_status wh_take_u32(wh_cursor *cursor, uint32_t *out);
 WH_MUST_CHECK whist_status wh_take_u64(wh_cursor *cursor, uint64_t *out);
 WH_MUST_CHECK whist_status wh_take_u32be(wh_cursor *cursor, uint32_t *out);

@@ -3,9 +3,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#if defined(__x86_64__)
-#include <cpuid.h>
-#endif
 
 wh_cpu_level wh_cpu_machine(void)
 {
@@ -35,24 +32,4 @@ const char *wh_cpu_name(wh_cpu_level level)
 {
     static const char *const names[] = {"generic", "avx2", "avx512"};
     return names[level];
-}
-
-bool wh_cpu_has_ifma(void)
-{
-#if defined(__x86_64__)
-    return wh_cpu_get() == WH_CPU_AVX512 && __builtin_cpu_supports("avx512ifma");
-#else
-    return false;
-#endif
-}
-
-bool wh_cpu_has_vaes(void)
-{
-#if defined(__x86_64__)
-    /* The compiler's helper does not know this word everywhere: leaf 7, ecx bit 9. */
-    unsigned a, b, c, d;
-    return wh_cpu_get() == WH_CPU_AVX512 && __get_cpuid_count(7, 0, &a, &b, &c, &d) && (c >> 9 & 1);
-#else
-    return false;
-#endif
 }

@@ -15,8 +15,5 @@ wh_cpu_level wh_cpu_get(void);
 /* What the machine has, whatever WHIST_CPU says (tests run every kernel up to it). */
 wh_cpu_level wh_cpu_machine(void);
 const char *wh_cpu_name(wh_cpu_level level);
-/* AVX-512 with IFMA and VAES beside it; false whenever wh_cpu_get() is below AVX512. */
-bool wh_cpu_has_ifma(void);
-bool wh_cpu_has_vaes(void);
 
 #endif

@@ -189,10 +189,18 @@ static whist_status write_and_sync(const char *path, whist_bytes content, unsign
     return status == WHIST_OK ? WHIST_OK : wh_fail_context(status, "%s: ", path);
 }
 
+/* Is there something that a rename would destroy? */
+static bool is_special(const char *path)
+{
+    struct stat st;
+    return lstat(path, &st) == 0 && !S_ISREG(st.st_mode);
+}
+
 whist_status wh_file_put_in_place(const char *temporary, const char *path)
 {
     char folder[PATH_MAX];
     folder_of(folder, path);
+    if (is_special(path)) WH_FAIL(WHIST_E_STATE, "%s is no regular file: it would be replaced", path);
     if (rename(temporary, path) != 0) return wh_fail_errno(errno, path, "put in place");
     WH_TRY(wh_dir_sync(folder));
     wh_durable_point("renamed");
@@ -204,6 +212,7 @@ whist_status wh_file_write(const char *path, whist_bytes content, unsigned mode)
     char temporary[PATH_MAX];
     if (snprintf(temporary, sizeof temporary, "%s.part", path) >= (int)sizeof temporary)
         WH_FAIL(WHIST_E_RANGE, "path too long: %s", path);
+    if (is_special(path)) WH_FAIL(WHIST_E_STATE, "%s is no regular file: it would be replaced", path);
     whist_status status = write_and_sync(temporary, content, mode);
     if (status != WHIST_OK) {
         unlink(temporary);

@@ -25,6 +25,7 @@ WH_MUST_CHECK whist_status wh_file_read(wh_buf *out, const char *path, size_t ma
 
 /* Writes path so that after a crash either the old or the new content is there: temporary
  * file, fsync, rename, fsync of the folder. mode as for open(2). */
+/* WHIST_E_STATE where path is there and is no regular file: a device or a link is never replaced. */
 WH_MUST_CHECK whist_status wh_file_write(const char *path, whist_bytes content, unsigned mode);
 
 /* The last two steps of that for who writes the temporary file itself: rename, fsync of the folder. The file is

@@ -57,13 +57,13 @@ whist_status wh_fail_context(whist_status code, const char *format, ...) WHIST_P
  * (values with a clear function) or WH_AUTO_FREE (pointers with a free function: WH_AUTO(T_ptr)). */
 #define WH_AUTO(type) __attribute__((cleanup(type##_end_), unused)) type
 #define WH_AUTO_CLEAR(type, clear)                                                                                     \
-    static inline void type##_end_(type *value)                                                                        \
+    __attribute__((unused)) static inline void type##_end_(type *value)                                                \
     {                                                                                                                  \
         clear(value);                                                                                                  \
     }
 #define WH_AUTO_FREE(type, free_)                                                                                      \
     typedef type *type##_ptr;                                                                                          \
-    static inline void type##_ptr_end_(type##_ptr *value)                                                              \
+    __attribute__((unused)) static inline void type##_ptr_end_(type##_ptr *value)                                      \
     {                                                                                                                  \
         free_(*value);                                                                                                 \
     }

@@ -107,6 +107,10 @@ static int add_value(cli_args *args, const cli_option *option, const char *text)
                  (unsigned long long)option->min, (unsigned long long)option->max);
         return usage(args->command, what, text, "'");
     }
+    if (option->kind != CLI_FLAG && !text[0]) {
+        snprintf(what, sizeof what, "--%s takes %s, not an empty text", option->name, option->value);
+        return usage(args->command, what, "", "");
+    }
     args->values[args->n_values++] = (cli_value){option, text};
     return CLI_OK;
 }
@@ -176,6 +180,8 @@ static int check_all(const cli_args *args)
     if (args->n_words < command->min_arguments) return usage(command, "something is missing: ", line, "");
     if (args->n_words > command->max_arguments)
         return usage(command, "one word too many: '", args->words[command->max_arguments], "'");
+    for (unsigned i = 0; i < args->n_words; i++)
+        if (!args->words[i][0]) return usage(command, "a word is empty: ", line, "");
     for (const cli_option *o = command->options; o && o->name; o++)
         if (o->required && !cli_text(args, o->name)) return usage(command, "--", o->name, " is missing");
     const char *log = cli_text(args, "log");

@@ -6,6 +6,13 @@
 
 #include <string.h>
 
+/* A build that tests may interrupt and whose clock they may turn is not for use. */
+#ifdef WH_TEST_HOOKS
+#define WITH_TEST_HOOKS true
+#else
+#define WITH_TEST_HOOKS false
+#endif
+
 static int version(const cli_args *args)
 {
     if (!cli_flag(args, "json")) {
@@ -18,6 +25,7 @@ static int version(const cli_args *args)
     whist_json_key(json, "version"), whist_json_text(json, whist_version());
     whist_json_key(json, "kernels"), whist_json_text(json, whist_kernels());
     whist_json_key(json, "machine"), whist_json_text(json, whist_machine());
+    whist_json_key(json, "test_hooks"), whist_json_bool(json, WITH_TEST_HOOKS);
     whist_json_end_object(json);
     return cli_json_print(json);
 }

@@ -1,5 +1,7 @@
 /* cli/cmd_simulate.c: whist simulate: a whole federation in this process. */
 #include "cli/commands.h"
+#include "cli/data.h"
+#include "cli/file.h"
 #include "cli/hex.h"
 #include "cli/runs.h"
 #include "cli/signals.h"
@@ -42,10 +44,22 @@ static int print_json(const whist_study *study, const cli_results *results, doub
 static int print_text(const whist_study *study, const cli_results *results, double seconds)
 {
     const whist_fed_plan *plan = whist_study_plan(study);
-    printf("%s: %s, %zu sites, %u rounds, %zu seed%s, %.2f s\n", plan->name, plan->strategy->name, plan->n_sites,
-           results->runs[0].rounds, results->n, results->n == 1 ? "" : "s", seconds);
+    printf("%s: %s, %zu sites, %u round%s, %zu seed%s, %.2f s\n", plan->name, plan->strategy->name, plan->n_sites,
+           results->runs[0].rounds, results->runs[0].rounds == 1 ? "" : "s", results->n, results->n == 1 ? "" : "s",
+           seconds);
     CLI_TRY(cli_results_table(results, stdout));
     return cli_flush();
+}
+
+/* One run's files lie in the folder itself; many seeds, which begin at 0, have a folder each. */
+static int save_metrics(const char *folder, const cli_results *results)
+{
+    char path[CLI_PATH];
+    for (size_t k = 0; k < results->n; k++) {
+        if (results->n > 1) CLI_TRY(cli_path(path, "%s/seed-%zu", folder, k));
+        CLI_LIB(whist_metrics_save(results->n > 1 ? path : folder, results->plan, &results->runs[k]));
+    }
+    return CLI_OK;
 }
 
 static int finish(const cli_args *args, const whist_study *study, const cli_runs *runs, double seconds)
@@ -54,8 +68,8 @@ static int finish(const cli_args *args, const whist_study *study, const cli_runs
     const char *model = cli_text(args, "model"), *metrics = cli_text(args, "metrics");
     if (model && !runs->runs[0].model)
         return cli_fail_text(CLI_FAILED, "unsupported", "the local baseline has a model at each site, none to write");
-    if (model) return cli_fail_text(CLI_FAILED, "unsupported", "no model files yet");
-    if (metrics) CLI_TRY(cli_results_csv(metrics, &results));
+    if (model) CLI_LIB(whist_model_save(model, results.plan, runs->runs[0].model, runs->runs[0].moments, NULL));
+    if (metrics) CLI_TRY(save_metrics(metrics, &results));
     return cli_flag(args, "json") ? print_json(study, &results, seconds) : print_text(study, &results, seconds);
 }
 
@@ -64,9 +78,8 @@ static int simulate(const cli_args *args)
     CLI_TRY(check_together(args));
     CLI_AUTO(cli_study_end) whist_study *study = NULL;
     CLI_LIB(whist_study_load(&study, args->words[0]));
-    if (whist_study_schema(study)->format != WHIST_DATA_SYNTHETIC && !cli_text(args, "data"))
-        return cli_fail_text(CLI_USAGE, "usage", "--data is missing: the folder with the data of %s",
-                             whist_study_name(study));
+    char folder[CLI_PATH];
+    CLI_TRY(cli_data_folder(folder, args, study));
     uint64_t own_seed = cli_flag(args, "seeds") ? 0 : whist_study_plan(study)->seed;
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     cli_progress progress;
@@ -74,7 +87,8 @@ static int simulate(const cli_args *args)
     const cli_runs_in in = {
         .study = study,
         .path = args->words[0],
-        .data = cli_text(args, "data"),
+        .data = folder,
+        .opened = cli_data_warn,
         .first_seed = cli_count(args, "seed", own_seed),
         .n_seeds = (size_t)cli_count(args, "seeds", 1),
         .threads = (unsigned)cli_count(args, "threads", cores > 0 ? (uint64_t)cores : 1),
@@ -89,14 +103,15 @@ static int simulate(const cli_args *args)
 }
 
 static const cli_option options[] = {
-    {"data", 'd', CLI_TEXT, "DIR", "Folder with the data; not needed where the study says synthetic."},
+    {"data", 'd', CLI_TEXT, "DIR",
+     "Folder with the data (WHIST_DATA/SET, the study's set); not needed for synthetic data."},
     {"seeds", 'n', CLI_COUNT, "N", "Run seeds 0 … N-1 and show mean and deviation.", .min = 1, .max = 1000000},
     {"seed", 's', CLI_COUNT, "S", "Run this seed instead of the study's.", .max = UINT64_MAX},
     {"threads", 't', CLI_COUNT, "N", "Threads (all cores). They change the time, not the result.", .min = 1,
      .max = 256},
     {"replay", 0, CLI_TEXT, "RUN", "Let the sites that arrived in RUN, a coordinator's state folder, take part here."},
     {"model", 'o', CLI_TEXT, "FILE", "Write the final model as safetensors."},
-    {"metrics", 0, CLI_TEXT, "DIR", "Write the metrics of every evaluation to DIR/metrics.csv."},
+    {"metrics", 0, CLI_TEXT, "DIR", "Folder for CSV and TensorBoard files; one below it for each of many seeds."},
     {0},
 };
 

@@ -85,7 +85,8 @@ static void print_line(void *user, const char *text)
 
 static int reference(const cli_args *args)
 {
-    (void)args;
+    if (cli_flag(args, "json"))
+        return cli_fail_text(CLI_USAGE, "usage", "unknown option --json: the reference is Markdown and nothing else");
     whist_study_reference(print_text, stdout);
     return cli_flush();
 }
@@ -93,7 +94,7 @@ static int reference(const cli_args *args)
 static int names(const cli_args *args)
 {
     if (!cli_flag(args, "json")) {
-        CLI_LIB(whist_study_names(args->words[0], print_line, stdout));
+        CLI_WORD(whist_study_names(args->words[0], print_line, stdout));
         return cli_flush();
     }
     CLI_AUTO(cli_json_end) whist_json *json = NULL;
@@ -101,7 +102,7 @@ static int names(const cli_args *args)
     whist_json_begin_object(json);
     whist_json_key(json, args->words[0]);
     whist_json_begin_array(json);
-    CLI_LIB(whist_study_names(args->words[0], put_text, json));
+    CLI_WORD(whist_study_names(args->words[0], put_text, json));
     whist_json_end_array(json);
     whist_json_end_object(json);
     return cli_json_print(json);

@@ -25,6 +25,21 @@ int cli_fail(whist_status status)
     return exit_of(status);
 }
 
+int cli_fail_word(whist_status status)
+{
+    int code = cli_fail(status);
+    return status == WHIST_E_ARG || status == WHIST_E_FORMAT || status == WHIST_E_RANGE ? CLI_USAGE : code;
+}
+
+int cli_fail_file(whist_status status, const char *path)
+{
+    const whist_detail *detail = whist_detail_get();
+    bool known = detail->code == status && detail->text[0];
+    fprintf(stderr, "whist: %s: %s%s%s\n", whist_status_name(status), path, known ? ": " : "",
+            known ? detail->text : "");
+    return exit_of(status);
+}
+
 int cli_fail_text(cli_exit exit_code, const char *code, const char *format, ...)
 {
     char text[1024];
@@ -33,7 +48,7 @@ int cli_fail_text(cli_exit exit_code, const char *code, const char *format, ...)
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
     fprintf(stderr, "whist: %s: %s\n", code, text);
-    return exit_code;
+    return (int)exit_code;
 }
 
 int cli_fail_errno(const char *path)

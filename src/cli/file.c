@@ -75,6 +75,9 @@ static int write_all(int fd, const char *data, size_t len, const char *path)
 
 static int put_in_place(const char *temporary, const char *path, cli_write_how how)
 {
+    struct stat st;
+    if (lstat(path, &st) == 0 && !S_ISREG(st.st_mode))
+        return cli_fail_text(CLI_FAILED, "state", "%s is no regular file: it would be replaced", path);
     if (how == CLI_WRITE_REPLACE) return rename(temporary, path) == 0 ? CLI_OK : cli_fail_errno(path);
     int code = CLI_OK;
     if (link(temporary, path) != 0)

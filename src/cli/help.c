@@ -11,8 +11,10 @@ static void print_filled(const char *text, int indent, int column)
 {
     for (bool first = true; *text; first = false) {
         size_t word = strcspn(text, " \n");
-        if (!first && column + 1 + (int)word > LINE) printf("\n%*s", column = indent, "");
-        else if (!first && column > indent) putchar(' '), column++;
+        if (!first && column + 1 + (int)word > LINE)
+            printf("\n%*s", column = indent, "");
+        else if (!first && column > indent)
+            putchar(' '), column++;
         fwrite(text, 1, word, stdout);
         column += (int)word;
         text += word;
@@ -122,7 +124,8 @@ int cli_help_man(void)
     man_options(cli_common_options);
     printf(".SH EXIT STATUS\n0 done; 1 failed; 2 wrong command line; 3 refused by policy, certificate or permission;\n"
            "4 stopped, the same command goes on; 5 not in time.\n"
-           ".SH ENVIRONMENT\n.TP\n.B WHIST_DATA\nfolder of data sets for the demo and benches\n"
+           ".SH ENVIRONMENT\n.TP\n.B WHIST_DATA\nfolder of data sets, each in a folder of its name, for commands "
+           "without --data\n"
            ".TP\n.B WHIST_CPU\nlowers the instruction set: generic, avx2, avx512\n"
            ".TP\n.B NO_COLOR\nno colours\n");
     return cli_flush();
@@ -144,6 +147,18 @@ static void completion_group(const char *name)
             if (strncmp(c->name, name, len) == 0 && c->name[len] == ' ') printf("%s ", c->name + len + 1);
 }
 
+/* First words, each once. */
+static void completion_first(void)
+{
+    char group[64] = "";
+    for (const cli_command *const *table = cli_tables; *table; table++)
+        for (const cli_command *c = *table; c->name; c++) {
+            int len = (int)strcspn(c->name, " ");
+            if (strncmp(group, c->name, (size_t)len) != 0 || group[len]) printf("%.*s ", len, c->name);
+            snprintf(group, sizeof group, "%.*s", len, c->name);
+        }
+}
+
 /* Case branches: "data get" gives its options, "data" its commands, "" all first words. */
 int cli_help_completion(void)
 {
@@ -151,13 +166,12 @@ int cli_help_completion(void)
     printf("# bash completion of whist: source <(whist completion bash)\n_whist() {\n"
            "    local word=${COMP_WORDS[COMP_CWORD]} first=${COMP_WORDS[1]} second=${COMP_WORDS[2]} list=\n"
            "    if [ \"$COMP_CWORD\" -le 1 ]; then list='");
-    for (const cli_command *const *table = cli_tables; *table; table++)
-        for (const cli_command *c = *table; c->name; c++) {
-            int len = (int)strcspn(c->name, " ");
-            if (strncmp(group, c->name, (size_t)len) != 0 || group[len]) printf("%.*s ", len, c->name);
-            snprintf(group, sizeof group, "%.*s", len, c->name);
-        }
-    printf("'\n    else case \"$first $second\" in\n");
+    completion_first();
+    printf("'\n    elif [ \"$first\" = help ]; then\n"
+           "        if [ \"$COMP_CWORD\" -eq 2 ]; then first=commands; else first=$second; second=; fi\n"
+           "    fi\n    [ -n \"$list\" ] || case \"$first $second\" in\n    'commands '*) list='");
+    completion_first();
+    printf("--man --json' ;;\n");
     for (const cli_command *const *table = cli_tables; *table; table++)
         for (const cli_command *c = *table; c->name; c++) {
             printf("    '%s'%s) list='", c->name, strchr(c->name, ' ') ? "" : "' '*");
@@ -174,7 +188,7 @@ int cli_help_completion(void)
             completion_group(c->name);
             printf("' ;;\n");
         }
-    printf("    esac; fi\n"
+    printf("    esac\n"
            "    case $word in\n"
            "    -*) COMPREPLY=($(compgen -W \"$list\" -- \"$word\")) ;;\n"
            "    *) COMPREPLY=($(compgen -W \"$(printf '%%s\\n' $list | grep -v '^-')\" -- \"$word\") "

@@ -1,6 +1,7 @@
 /* cli/main.c: the program `whist`: finds the subcommand, reads its options, runs it. */
 #include "cli/commands.h"
 #include "cli/log.h"
+#include "cli/signals.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -28,12 +29,14 @@ static bool asks_for_help(const char *word)
 
 int main(int argc, char **argv)
 {
+    cli_signals_tame();
     if (argc < 2) {
         cli_help_overview(NULL);
         return CLI_USAGE;
     }
     if (asks_for_help(argv[1])) return cli_help_overview(NULL);
-    if (strcmp(argv[1], "--version") == 0) argv[1] = (char[]){"version"};
+    static char version[] = "version";
+    if (strcmp(argv[1], "--version") == 0) argv[1] = version;
     int words = 0;
     const cli_command *command = cli_command_find(argc - 1, argv + 1, &words);
     if (!command && cli_is_group(argv[1]) && (argc == 2 || asks_for_help(argv[2]))) {

@@ -2,10 +2,7 @@
  * seeds are taken here. */
 #include "cli/results.h"
 
-#include "cli/file.h"
-
 #include <math.h>
-#include <stdlib.h>
 
 static double value_of(const whist_metric_value *v)
 {
@@ -145,36 +142,4 @@ void cli_results_json(whist_json *json, const cli_results *results)
         put_metric(json, results, m);
     }
     whist_json_end_object(json);
-}
-
-/* ---- CSV ---- */
-
-static void put_rows(FILE *out, const cli_results *r, size_t run, const whist_fed_metrics *at)
-{
-    for (int fold = 0; fold < 2; fold++)
-        for (size_t m = 0; m < r->plan->n_metrics; m++) {
-            const whist_metric_value *v = fold ? &at->validation[m] : &at->test[m];
-            if (v->den > 0)
-                fprintf(out, "%zu,%llu,%s,%s,%.17g,%.17g,%.0f,%.17g\n", run, (unsigned long long)at->round,
-                        fold ? "validation" : "test", r->plan->metrics[m], v->num, v->den, v->n, v->num / v->den);
-        }
-}
-
-int cli_results_csv(const char *folder, const cli_results *results)
-{
-    char path[CLI_PATH], *text = NULL;
-    size_t len = 0;
-    CLI_TRY(cli_make_dirs(folder, 0755));
-    CLI_TRY(cli_path(path, "%s/metrics.csv", folder));
-    FILE *out = open_memstream(&text, &len);
-    if (!out) return cli_no_memory();
-    fputs("run,round,fold,metric,num,den,n,value\n", out);
-    for (size_t k = 0; k < results->n; k++) {
-        const whist_fed_result *run = &results->runs[k];
-        for (size_t h = 0; h < run->n_history; h++) put_rows(out, results, k, &run->history[h]);
-        if (!run->n_history) put_rows(out, results, k, &run->pooled);
-    }
-    int code = fclose(out) == 0 ? cli_write(path, text, len, 0644, CLI_WRITE_REPLACE) : cli_no_memory();
-    free(text);
-    return code;
 }

@@ -27,7 +27,5 @@ cli_stat cli_stat_mean(const cli_results *results, size_t m);
 int cli_results_table(const cli_results *results, FILE *to);
 /* Writes "metrics": {…} into an open object. */
 void cli_results_json(whist_json *json, const cli_results *results);
-/* DIR/metrics.csv: run, round, fold, metric, num, den, n, value of every pooled evaluation. */
-int cli_results_csv(const char *folder, const cli_results *results);
 
 #endif

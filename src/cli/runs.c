@@ -76,8 +76,10 @@ static int run_seed(pool *p, size_t k)
     whist_study_set_seed(study, p->in->first_seed + k);
     whist_dataset **own = NULL;
     if (!p->shared) CLI_TRY(open_data(&own, study, p->in->data));
+    const whist_fed_plan *plan = whist_study_plan(study);
+    if (k == 0 && p->in->opened) p->in->opened(p->shared ? p->shared : own, plan->sites, plan->n_sites);
     int code = run_with(&p->runs[k], p, study, p->shared ? p->shared : own);
-    close_data(own, whist_study_plan(study)->n_sites);
+    close_data(own, plan->n_sites);
     return code;
 }
 

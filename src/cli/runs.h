@@ -12,6 +12,8 @@ typedef struct cli_runs_in {
     const whist_study *study;
     const char *path; /* of the study, for error texts */
     const char *data; /* folder; unused by synthetic data */
+    /* NULL, or looks at the data of all sites, as the first seed reads them. */
+    void (*opened)(whist_dataset *const *data, const whist_fed_site *sites, size_t n);
     uint64_t first_seed;
     size_t n_seeds;
     unsigned threads;

@@ -1,5 +1,5 @@
-/* cli/signals.c: a polite stop first, the system's own way at the second Ctrl-C. SIGPIPE is ignored: writes
- * report it. */
+/* cli/signals.c: a polite stop first, the system's own way at the second Ctrl-C. A write to a closed pipe or past
+ * the file-size limit reports itself, with a reason; as a signal it would end the program without one. */
 #include "cli/signals.h"
 
 #include <signal.h>
@@ -13,12 +13,19 @@ static void ask_to_stop(int number)
     if (number == SIGINT) signal(SIGINT, SIG_DFL);
 }
 
+void cli_signals_tame(void)
+{
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);
+}
+
 const volatile int *cli_signals_catch(void)
 {
-    struct sigaction action = {.sa_handler = ask_to_stop};
+    struct sigaction action = {.sa_handler = ask_to_stop}, before;
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
-    signal(SIGPIPE, SIG_IGN);
+    if (sigaction(SIGHUP, NULL, &before) == 0 && before.sa_handler != SIG_IGN)
+        sigaction(SIGHUP, &action, NULL); /* nohup */
     return &stop;
 }

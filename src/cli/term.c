@@ -162,9 +162,11 @@ static bool is_numeric(const cli_table *table, size_t column)
 static void print_cell(const cli_table *table, size_t i, int width, bool right, FILE *to)
 {
     bool last = (i + 1) % table->n_columns == 0;
-    int space = width - width_of(table->cells[i]);
+    int space = last && !table->cells[i][0] ? 0 : width - width_of(table->cells[i]);
     fprintf(to, "%*s%s%*s", right ? space : 0, "", table->cells[i], right || last ? 0 : space, "");
-    fputs(last ? "\n" : "  ", to);
+    const char *next = last ? "" : table->cells[i + 1];
+    bool ends = (i + 2) % table->n_columns == 0 && !*next; /* no space before an empty end */
+    fputs(last ? "\n" : ends ? "" : "  ", to);
 }
 
 int cli_table_print(const cli_table *table, FILE *to)

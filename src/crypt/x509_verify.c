@@ -190,7 +190,7 @@ static whist_status refuse_dates(const path_check *check, int error, bool is_lea
     case X509_V_ERR_CRL_HAS_EXPIRED:
         wh_x509_date(date, crl ? X509_CRL_get0_nextUpdate(crl) : NULL);
         WH_FAIL(WHIST_E_AUTH,
-                "the revocation list ended on %s (it is %s here): install a fresh one (`whist provision revoke`)", date,
+                "the revocation list ended on %s (it is %s here): install a fresh one (`whist provision crl`)", date,
                 now);
     default:
         wh_x509_date(date, crl ? X509_CRL_get0_lastUpdate(crl) : NULL);

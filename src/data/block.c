@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "data/table.h"
 
 /* ---- Blocks */
 
@@ -58,6 +59,26 @@ whist_status wh_block_set_name(wh_block *block, size_t j, const char *name, cons
     return wh_arena_strdup(&block->names[j], &block->arena, wh_buf_str(&text));
 }
 
+typedef struct frame_walk {
+    wh_block *block;
+    const whist_schema *schema;
+    size_t j;
+} frame_walk;
+
+static whist_status frame_one(void *user, const whist_column *column, const char *level)
+{
+    frame_walk *framing = user;
+    size_t j = framing->j++;
+    framing->block->takes_part[j] = !column || (level ? framing->schema->standardize_one_hot : column->standardize);
+    return column ? wh_block_set_name(framing->block, j, column->name, level) : WHIST_OK;
+}
+
+whist_status wh_block_frame(wh_block *block, const whist_schema *schema)
+{
+    frame_walk framing = {block, schema, 0};
+    return wh_schema_each(schema, frame_one, &framing);
+}
+
 whist_status wh_block_copy_frame(wh_block *to, const wh_block *from)
 {
     memcpy(to->takes_part, from->takes_part, from->d * sizeof *from->takes_part);
@@ -87,6 +108,8 @@ void whist_dataset_free(whist_dataset *dataset)
     wh_block_unref(dataset->block);
     wh_free(dataset->classes);
     wh_free(dataset->missing);
+    wh_free(dataset->mean);
+    wh_free(dataset->fill);
     wh_free(dataset);
 }
 

@@ -27,6 +27,8 @@ typedef struct wh_block {
 /* With one reference. x and y are not set, weight is 1, takes_part is false. */
 WH_MUST_CHECK whist_status wh_block_new(wh_block **out, size_t n, size_t d, bool event, bool weight);
 WH_MUST_CHECK whist_status wh_block_set_name(wh_block *block, size_t j, const char *name, const char *level);
+/* Names of the schema's features, and which take part. */
+WH_MUST_CHECK whist_status wh_block_frame(wh_block *block, const whist_schema *schema);
 WH_MUST_CHECK whist_status wh_block_copy_frame(wh_block *to, const wh_block *from);
 wh_block *wh_block_ref(wh_block *block);
 void wh_block_unref(wh_block *block);
@@ -35,7 +37,9 @@ WH_AUTO_FREE(wh_block, wh_block_unref)
 struct whist_dataset {
     wh_block *block;
     size_t begin[3], n[3]; /* by fold */
-    bool standardized;     /* by given moments */
+    bool standardized;     /* by its own or given moments */
+    double *mean, *sd;     /* (d) in one piece: those moments; NULL before */
+    double *fill;          /* (d): training means for missing values, NaN where a column has none; or NULL */
     bool synthetic;
     uint64_t rows_read, rows_dropped, rows_left_out;
     size_t n_classes, n_columns;
@@ -52,7 +56,11 @@ WH_MUST_CHECK whist_status wh_dataset_new(whist_dataset **out, wh_block *block, 
 void wh_rows_standardize(whist_dataset *dataset, const double *mean, const double *sd);
 /* Mean and sample sd of the training rows' columns (images: of all pixels together). mean, sd: (d). */
 void wh_rows_moments(double *mean, double *sd, const whist_dataset *dataset, bool images);
-/* Puts the training mean for NaN. WHIST_E_FORMAT naming a column that has no value at all. */
-WH_MUST_CHECK whist_status wh_rows_fill_mean(whist_dataset *dataset, const char *site);
+/* Keeps the training means of all columns in dataset->fill. */
+WH_MUST_CHECK whist_status wh_rows_learn_fill(whist_dataset *dataset);
+/* Puts dataset->fill for NaN. WHIST_E_FORMAT naming a column that needs it and has none. */
+WH_MUST_CHECK whist_status wh_rows_fill(whist_dataset *dataset, const char *site);
+/* dataset->mean, ->sd <- copies of (d) each. */
+WH_MUST_CHECK whist_status wh_dataset_keep_moments(whist_dataset *dataset, const double *mean, const double *sd);
 
 #endif

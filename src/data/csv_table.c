@@ -17,11 +17,14 @@ typedef struct level_set {
     bool numeric; /* any is a number */
 } level_set;
 
+#define ABSENT SIZE_MAX
+
 typedef struct csv_reader {
     wh_table *table;
     const whist_schema *schema;
     wh_csv *csv;
-    size_t *field;     /* per column: its place in the file */
+    bool to_predict;   /* only features have to be there */
+    size_t *field;     /* per column: its place in the file, or ABSENT */
     level_set *levels; /* per column */
     wh_lookup owners;
     float *x; /* one row */
@@ -63,7 +66,19 @@ static whist_status prepare_levels(csv_reader *reader)
     return WHIST_OK;
 }
 
-/* Where each column of the schema stands in the file. */
+static bool is_feature(const whist_column *column)
+{
+    return column->type == WHIST_COLUMN_REAL || column->type == WHIST_COLUMN_CATEGORY;
+}
+
+static bool has_column(const wh_csv *csv, const char *name)
+{
+    size_t i = 0;
+    while (i < csv->n_columns && strcmp(csv->names[i], name) != 0) i++;
+    return i < csv->n_columns;
+}
+
+/* Where each column of the schema stands in a file with a header. */
 static whist_status map_columns(csv_reader *reader, const char *const *names)
 {
     const whist_schema *schema = reader->schema;
@@ -71,9 +86,32 @@ static whist_status map_columns(csv_reader *reader, const char *const *names)
     for (size_t c = 0; c < schema->n_columns; c++) {
         reader->field[c] = c;
         if (!schema->header || schema->columns[c].type == WHIST_COLUMN_IGNORE) continue;
-        WH_TRY(wh_csv_column(&reader->field[c], reader->csv, names && names[c] ? names[c] : schema->columns[c].name));
+        const char *name = names && names[c] ? names[c] : schema->columns[c].name;
+        if (reader->to_predict && !is_feature(&schema->columns[c]) && !has_column(reader->csv, name))
+            reader->field[c] = ABSENT;
+        else
+            WH_TRY(wh_csv_column(&reader->field[c], reader->csv, name));
     }
     return WHIST_OK;
+}
+
+/* Of a file without a header, at its first row: it has all columns, or (to predict) all that are not target, event,
+ * site or row id. */
+static whist_status check_width(csv_reader *reader, const char *file)
+{
+    const whist_schema *schema = reader->schema;
+    size_t n = reader->csv->n_columns, n_fewer = 0;
+    if (schema->header || n == schema->n_columns) return WHIST_OK;
+    for (size_t c = 0; c < schema->n_columns; c++) {
+        bool stays = is_feature(&schema->columns[c]) || schema->columns[c].type == WHIST_COLUMN_IGNORE;
+        if (reader->to_predict) reader->field[c] = stays ? n_fewer : ABSENT;
+        n_fewer += stays;
+    }
+    if (reader->to_predict && n == n_fewer) return WHIST_OK;
+    WH_FAIL(WHIST_E_FORMAT,
+            "%s, line %llu: %zu columns, and the study's schema has %zu: is this the right file, "
+            "and the right delimiter?",
+            file, (unsigned long long)reader->csv->row_line, n, schema->n_columns);
 }
 
 /* The number of the level that the cell holds, or n. */
@@ -182,7 +220,11 @@ static whist_status meet_missing(csv_reader *reader, csv_row *row, size_t c, boo
 {
     const whist_schema *schema = reader->schema;
     reader->table->missing[c]++;
-    if (schema->columns[c].has_fill) return WHIST_OK;
+    if (schema->columns[c].has_fill || (reader->to_predict && needed)) return WHIST_OK;
+    if (reader->to_predict && schema->rows_with_missing != WHIST_MISSING_MEAN)
+        FAIL_CELL(reader, c,
+                  "a value is missing, and the study names none to take instead: complete the cell, or leave "
+                  "the row out");
     if (schema->rows_with_missing == WHIST_MISSING_REFUSE)
         FAIL_CELL(reader, c,
                   "a value is missing, and the study refuses such rows: complete the cell, or choose drop, "
@@ -195,7 +237,7 @@ static whist_status read_cell(csv_reader *reader, csv_row *row, size_t c, size_t
 {
     const whist_column *column = &reader->schema->columns[c];
     whist_bytes cell = {0};
-    if (column->type != WHIST_COLUMN_IGNORE) cell = reader->csv->fields[reader->field[c]];
+    if (column->type != WHIST_COLUMN_IGNORE && reader->field[c] != ABSENT) cell = reader->csv->fields[reader->field[c]];
     bool missing = false;
     switch (column->type) {
     case WHIST_COLUMN_IGNORE: return WHIST_OK;
@@ -222,8 +264,12 @@ static whist_status read_cell(csv_reader *reader, csv_row *row, size_t c, size_t
     case WHIST_COLUMN_EVENT:
         missing = is_missing(reader->schema, cell);
         return missing ? meet_missing(reader, row, c, true) : read_event(&row->event, reader, c);
-    case WHIST_COLUMN_SITE: row->owner = wh_lookup_find(&reader->owners, cell); return WHIST_OK;
+    case WHIST_COLUMN_SITE:
+        if (reader->to_predict) return WHIST_OK;
+        row->owner = wh_lookup_find(&reader->owners, cell);
+        return WHIST_OK;
     case WHIST_COLUMN_ROW:
+        if (reader->to_predict) return WHIST_OK;
         WH_TRY(WH_ARENA_NEW(&row->id, &reader->table->ids, cell.len + 1));
         if (cell.len) memcpy(row->id, cell.data, cell.len);
         return WHIST_OK;
@@ -237,6 +283,7 @@ static whist_status read_row(csv_reader *reader)
     wh_table *table = reader->table;
     if (table->n >= UINT32_MAX - 1) WH_FAIL(WHIST_E_RANGE, "more than 2^32 - 2 rows");
     csv_row row = {.owner = WH_NOBODY};
+    if (reader->to_predict) row.y = row.event = NAN;
     size_t at = 0;
     for (size_t c = 0; c < schema->n_columns; c++) WH_TRY(read_cell(reader, &row, c, &at));
     const uint8_t dropped = row.dropped;
@@ -263,24 +310,20 @@ whist_status wh_table_parse_csv(wh_table *out, const whist_schema *schema, whist
     options.max_columns = WHIST_MAX_COLUMNS;
     WH_AUTO(wh_csv) csv = WH_CSV_EMPTY;
     WH_TRY(wh_csv_init(&csv, text, &options));
-    WH_AUTO(csv_reader) reader = {.table = out, .schema = schema, .csv = &csv};
+    WH_AUTO(csv_reader) reader = {.table = out, .schema = schema, .csv = &csv, .to_predict = !sites};
     size_t outputs;
     WH_TRY(whist_schema_features(schema, &out->d, &outputs));
     WH_TRY(WH_NEW(&out->missing, schema->n_columns));
     WH_TRY(WH_ARENA_NEW(&reader.x, &reader.arena, out->d));
     WH_TRY(prepare_levels(&reader));
     WH_TRY(map_columns(&reader, names));
-    WH_TRY(wh_lookup_init(&reader.owners, sites->n));
-    for (size_t s = 0; s < sites->n; s++) wh_lookup_add(&reader.owners, sites->names[s], (uint32_t)s);
+    WH_TRY(wh_lookup_init(&reader.owners, sites ? sites->n : 0));
+    for (size_t s = 0; sites && s < sites->n; s++) wh_lookup_add(&reader.owners, sites->names[s], (uint32_t)s);
     wh_lookup_sort(&reader.owners);
     for (bool more;;) {
         WH_TRY(wh_csv_next(&csv, &more));
         if (!more) break;
-        if (!schema->header && csv.n_columns != schema->n_columns)
-            WH_FAIL(WHIST_E_FORMAT,
-                    "%s, line %llu: %zu columns, and the study's schema has %zu: is this the right file, "
-                    "and the right delimiter?",
-                    file, (unsigned long long)csv.row_line, csv.n_columns, schema->n_columns);
+        if (csv.n_rows == 1) WH_TRY(check_width(&reader, file));
         WH_TRY(read_row(&reader));
     }
     if (!out->n) WH_FAIL(WHIST_E_FORMAT, "%s holds no rows", file);

@@ -6,20 +6,6 @@
 
 /* ---- From table and plan to a block */
 
-typedef struct frame_walk {
-    wh_block *block;
-    const whist_schema *schema;
-    size_t j;
-} frame_walk;
-
-static whist_status frame_one(void *user, const whist_column *column, const char *level)
-{
-    frame_walk *framing = user;
-    size_t j = framing->j++;
-    framing->block->takes_part[j] = !column || (level ? framing->schema->standardize_one_hot : column->standardize);
-    return column ? wh_block_set_name(framing->block, j, column->name, level) : WHIST_OK;
-}
-
 static whist_status make_block(wh_block **out, const wh_table *table, const wh_plan *plan, const whist_schema *schema,
                                size_t n_slots)
 {
@@ -28,8 +14,7 @@ static whist_status make_block(wh_block **out, const wh_table *table, const wh_p
     const float *y = wh_table_y(table), *event = wh_table_event(table);
     size_t n = plan->begin[3 * n_slots];
     WH_TRY(wh_block_new(&block, n, table->d, event != NULL, weights));
-    frame_walk framing = {block, schema, 0};
-    WH_TRY(wh_schema_each(schema, frame_one, &framing));
+    WH_TRY(wh_block_frame(block, schema));
     for (size_t i = 0; i < n; i++) {
         size_t row = plan->row[i];
         wh_table_row(block->x + i * table->d, table, row);
@@ -79,13 +64,17 @@ static whist_status prepare(whist_dataset *dataset, const whist_schema *schema, 
     bool images = !dataset->block->names;
     count_classes(dataset, schema);
     set_weights(dataset, schema);
-    if (!images && schema->rows_with_missing == WHIST_MISSING_MEAN) WH_TRY(wh_rows_fill_mean(dataset, site));
+    if (!images && schema->rows_with_missing == WHIST_MISSING_MEAN) {
+        WH_TRY(wh_rows_learn_fill(dataset));
+        WH_TRY(wh_rows_fill(dataset, site));
+    }
     if (schema->standardize != WHIST_STANDARDIZE_SITE) return WHIST_OK;
     WH_AUTO(wh_owned) moments = NULL;
     size_t d = dataset->block->d;
     WH_TRY(wh_alloc(&moments, d, 2 * sizeof(double)));
     double *mean = moments, *sd = mean + d;
     wh_rows_moments(mean, sd, dataset, images);
+    WH_TRY(wh_dataset_keep_moments(dataset, mean, sd));
     wh_rows_standardize(dataset, mean, sd);
     dataset->standardized = true;
     return WHIST_OK;

@@ -255,6 +255,79 @@ static char *fifty_rows(void)
     return text;
 }
 
+static whist_status more_of(whist_dataset **out, const whist_schema *schema, const char *text,
+                            const whist_dataset *like)
+{
+    put("more.csv", text);
+    const whist_data_source source = {.folder = folder, .file = "more.csv"};
+    return whist_dataset_open_more(out, schema, &source, like);
+}
+
+static void more_refused(const whist_schema *schema, const char *text, const whist_dataset *like, whist_status code,
+                         const char *word)
+{
+    whist_dataset *more = NULL;
+    assert_int_equal(more_of(&more, schema, text, like), code);
+    assert_null(more);
+    if (!strstr(whist_detail_get()->text, word)) fail_msg("'%s' is not in: %s", word, whist_detail_get()->text);
+}
+
+/* Mean 3, sd 2 and the fill of the training rows count, never those of the file. */
+static void test_more_rows(void **state)
+{
+    (void)state;
+    whist_schema schema = tabular(WHIST_TASK_REGRESSION, "id:k a:r kind:p|q y:t");
+    schema.standardize = WHIST_STANDARDIZE_SITE;
+    schema.rows_with_missing = WHIST_MISSING_MEAN;
+    schema.standardize_one_hot = false;
+    whist_dataset *more, *like = opened(&schema, "id,a,kind,y\n1,1,p,0\n2,3,q,0\n3,5,p,0\n");
+    assert_ok(more_of(&more, &schema, "kind,a\nq,7\n,\np,3\n", like));
+    whist_rows rows = whist_dataset_rows(more, WHIST_FOLD_TEST);
+    assert_true(rows.n == 3 && rows.d == 3 && isnan(rows.y[0]) && !rows.weight);
+    assert_true(rows.x[0] == 2 && rows.x[3] == 0 && rows.x[6] == 0);
+    assert_true(rows.x[1] == 0 && rows.x[2] == 1 && rows.x[4] == (float)(2.0 / 3));
+    assert_int_equal(whist_dataset_rows(more, WHIST_FOLD_TRAIN).n, 0);
+    const double zero[3] = {0}, one[3] = {1, 1, 1};
+    assert_int_equal(whist_dataset_standardize(more, zero, one), WHIST_E_STATE);
+    whist_dataset_free(more);
+    assert_ok(more_of(&more, &schema, "y,kind,a,other\n?,q,7,x\n4,q,7,x\n", like)); /* targets where there are any */
+    rows = whist_dataset_rows(more, WHIST_FOLD_TEST);
+    assert_true(isnan(rows.y[0]) && rows.y[1] == 4 && rows.x[0] == rows.x[3]);
+    whist_dataset_free(more);
+    more_refused(&schema, "kind\nq\n", like, WHIST_E_FORMAT, "'a'");
+    more_refused(&schema, "kind,a,y\nq,1,secret\n", like, WHIST_E_FORMAT, "line 2");
+    more_refused(&schema, "kind,a\n", like, WHIST_E_FORMAT, "no rows");
+    more_refused(&schema, "kind,a\nq,1\n", NULL, WHIST_E_STATE, "name the site");
+    whist_dataset *close = opened(&schema, "id,a,kind,y\n1,1,p,0\n2,1.0001,q,0\n");
+    more_refused(&schema, "kind,a\nq,1\nq,3e38\n", close, WHIST_E_RANGE, "row 2: the standardised value of 'a'");
+    whist_dataset_free(close);
+    whist_schema_clear(&schema);
+
+    whist_schema other = tabular(WHIST_TASK_REGRESSION, "a:r b:r y:t");
+    more_refused(&other, "a,b\n1,2\n", like, WHIST_E_ARG, "different columns");
+    more_refused(&other, "a,b\n1,2\n?,2\n", NULL, WHIST_E_FORMAT, "line 3");
+    other.header = false;
+    assert_ok(more_of(&more, &other, "1,2\n", NULL)); /* raw: for pooled moments */
+    assert_true(whist_dataset_rows(more, WHIST_FOLD_TEST).x[1] == 2);
+    assert_ok(whist_dataset_standardize(more, zero, one));
+    whist_dataset_free(more);
+    more_refused(&other, "1\n", NULL, WHIST_E_FORMAT, "line 1");
+    more_refused(&other, "1,2,3,4\n", NULL, WHIST_E_FORMAT, "line 1");
+    whist_schema_clear(&other);
+    whist_dataset_free(like);
+
+    other = tabular(WHIST_TASK_SURVIVAL, "where:s a:r T:t E:e");
+    other.partition = WHIST_PARTITION_COLUMN;
+    assert_ok(more_of(&more, &other, "a,T,E\n1,,\n2,5,1\n", NULL));
+    rows = whist_dataset_rows(more, WHIST_FOLD_TEST);
+    assert_true(isnan(rows.event[0]) && rows.event[1] == 1 && rows.y[1] == 5);
+    whist_dataset_free(more);
+    whist_schema_clear(&other);
+    whist_schema images = mnist_schema();
+    more_refused(&images, "1\n", NULL, WHIST_E_UNSUPPORTED, "CSV");
+    whist_schema_clear(&images);
+}
+
 static void test_fractions(void **state)
 {
     (void)state;
@@ -593,6 +666,23 @@ static void test_no_memory(void **state)
         for (int s = 0; s < 2; s++) whist_dataset_free(all[s]);
     }
     assert_int_equal(status, WHIST_OK);
+    schema.rows_with_missing = WHIST_MISSING_MEAN;
+    whist_dataset *like = NULL;
+    const whist_data_source of_a = {.folder = folder, .site = "a", .n_sites = 2};
+    assert_ok(whist_dataset_open(&like, &schema, &of_a));
+    put("more.csv", "a,kind\n7,p\n?,\n");
+    const whist_data_source more_source = {.folder = folder, .file = "more.csv"};
+    status = WHIST_E_NOMEM;
+    for (uint64_t n = 1; status != WHIST_OK && n < 1000; n++) {
+        whist_dataset *more = NULL;
+        wh_alloc_fail_after(n);
+        status = whist_dataset_open_more(&more, &schema, &more_source, like);
+        wh_alloc_fail_after(0);
+        assert_true(status == WHIST_OK || (status == WHIST_E_NOMEM && !more));
+        whist_dataset_free(more);
+    }
+    assert_int_equal(status, WHIST_OK);
+    whist_dataset_free(like);
     whist_schema_clear(&schema);
 }
 
@@ -605,6 +695,7 @@ int main(void)
         cmocka_unit_test(test_values),
         cmocka_unit_test(test_missing_values),
         cmocka_unit_test(test_standardisation),
+        cmocka_unit_test(test_more_rows),
         cmocka_unit_test(test_fractions),
         cmocka_unit_test(test_fractions_are_stratified),
         cmocka_unit_test(test_class_weights),

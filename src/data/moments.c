@@ -48,34 +48,48 @@ void wh_rows_standardize(whist_dataset *dataset, const double *mean, const doubl
     }
 }
 
-whist_status wh_rows_fill_mean(whist_dataset *dataset, const char *site)
+whist_status wh_rows_learn_fill(whist_dataset *dataset)
+{
+    size_t d = dataset->block->d, n_rows = dataset->n[WHIST_FOLD_TRAIN];
+    WH_TRY(WH_NEW(&dataset->fill, d));
+    for (size_t j = 0; j < d; j++) {
+        const float *x = run(dataset, WHIST_FOLD_TRAIN) + j;
+        double sum = 0;
+        size_t n = 0;
+        for (size_t i = 0; i < n_rows; i++)
+            if (!isnan(x[i * d])) sum += (double)x[i * d], n++;
+        dataset->fill[j] = n ? sum / (double)n : NAN;
+    }
+    return WHIST_OK;
+}
+
+whist_status wh_rows_fill(whist_dataset *dataset, const char *site)
 {
     const wh_block *block = dataset->block;
-    for (size_t j = 0; j < block->d; j++) {
-        double sum = 0;
-        size_t n = 0, n_missing = 0;
-        for (int fold = 0; fold < 3; fold++) {
-            const float *x = run(dataset, fold) + j;
-            for (size_t i = 0; i < dataset->n[fold]; i++) {
-                bool missing = isnan(x[i * block->d]);
-                n_missing += missing;
-                if (fold != WHIST_FOLD_TRAIN || missing) continue;
-                sum += (double)x[i * block->d];
-                n++;
+    for (int fold = 0; fold < 3; fold++)
+        for (size_t i = 0; i < dataset->n[fold]; i++) {
+            float *x = run(dataset, fold) + i * block->d;
+            for (size_t j = 0; j < block->d; j++) {
+                if (!isnan(x[j])) continue;
+                if (isnan(dataset->fill[j]))
+                    WH_FAIL(WHIST_E_FORMAT,
+                            "site '%s': no training row has a value for '%s', so there is no mean to fill in: give "
+                            "the column a fill value in the study, or ignore it",
+                            site, block->names[j]);
+                x[j] = (float)dataset->fill[j];
             }
         }
-        if (!n_missing) continue;
-        if (!n)
-            WH_FAIL(WHIST_E_FORMAT,
-                    "site '%s': no training row has a value for '%s', so there is no mean to fill in: give "
-                    "the column a fill value in the study, or ignore it",
-                    site, block->names[j]);
-        for (int fold = 0; fold < 3; fold++) {
-            float *x = run(dataset, fold) + j;
-            for (size_t i = 0; i < dataset->n[fold]; i++)
-                if (isnan(x[i * block->d])) x[i * block->d] = (float)(sum / (double)n);
-        }
-    }
+    return WHIST_OK;
+}
+
+whist_status wh_dataset_keep_moments(whist_dataset *dataset, const double *mean, const double *sd)
+{
+    size_t d = dataset->block->d;
+    WH_ENSURE(!dataset->mean, WHIST_E_STATE);
+    WH_TRY(wh_alloc((void **)&dataset->mean, d, 2 * sizeof *mean));
+    dataset->sd = dataset->mean + d;
+    memcpy(dataset->mean, mean, d * sizeof *mean);
+    memcpy(dataset->sd, sd, d * sizeof *sd);
     return WHIST_OK;
 }
 
@@ -130,6 +144,7 @@ whist_status whist_dataset_standardize(whist_dataset *dataset, const double *mea
         WH_ENSURE(isfinite(mean[j]) && isfinite(sd[j]) && sd[j] >= 0, WHIST_E_ARG);
     if (dataset->standardized) WH_FAIL(WHIST_E_STATE, "this data set has been standardised already");
     WH_TRY(make_own(dataset));
+    WH_TRY(wh_dataset_keep_moments(dataset, mean, sd));
     wh_rows_standardize(dataset, mean, sd);
     dataset->standardized = true;
     return WHIST_OK;

@@ -119,6 +119,52 @@ static void check_hospital(const whist_dataset *dataset, const char *folder, siz
     }
 }
 
+/* Each test row of a hospital, alone in a file: the same numbers as inside the hospital's data, with the target, with
+ * an empty one and without its column. */
+static void test_heart_row_alone(void **state)
+{
+    (void)state;
+    static double cells[400][14];
+    char fold[400], *folder = folder_of("heart"), *dir = test_dir("more"), *from = NULL, *to = NULL, line[512];
+    whist_schema schema = heart_schema();
+    whist_dataset *va, *more;
+    const whist_data_source source = {
+        .folder = folder, .file = heart_files[3], .site = "va", .site_index = 3, .n_sites = 4, .seed = 1};
+    const whist_data_source alone = {.folder = dir, .file = "one.csv"};
+    assert_ok(whist_dataset_open(&va, &schema, &source));
+    whist_rows test = whist_dataset_rows(va, WHIST_FOLD_TEST);
+    read_plain(cells, folder, heart_files[3]);
+    read_folds(fold, folder, "va");
+    assert_ok(wh_path(&from, folder, "%s", heart_files[3]));
+    assert_ok(wh_path(&to, dir, "one.csv"));
+    FILE *in = fopen(from, "r");
+    assert_non_null(in);
+    size_t n = 0;
+    for (size_t i = 0; fgets(line, sizeof line, in); i++) {
+        if (fold[i + 1] != 2) continue;
+        for (int form = 0; form < 3; form++) { /* whole; empty target; no target */
+            if (form) strrchr(line, ',')[form == 1] = 0;
+            assert_ok(wh_file_write(to, (whist_bytes){(const uint8_t *)line, strlen(line)}, 0600));
+            assert_ok(whist_dataset_open_more(&more, &schema, &alone, va));
+            whist_rows rows = whist_dataset_rows(more, WHIST_FOLD_TEST);
+            assert_int_equal(rows.n, 1);
+            assert_memory_equal(rows.x, test.x + n * 13, 13 * sizeof *rows.x);
+            assert_true(form ? isnan(rows.y[0]) : rows.y[0] == test.y[n]);
+            whist_dataset_free(more);
+        }
+        n++;
+    }
+    assert_int_equal(n, test.n);
+    fclose(in);
+    whist_dataset_free(va);
+    whist_schema_clear(&schema);
+    assert_ok(wh_tree_remove(dir));
+    test_dir_free(dir);
+    wh_free(from);
+    wh_free(to);
+    wh_free(folder);
+}
+
 static void test_heart(void **state)
 {
     (void)state;
@@ -371,9 +417,13 @@ static void test_mnist(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_heart),         cmocka_unit_test(test_heart_pooled_standardisation),
-        cmocka_unit_test(test_tcga_brca),     cmocka_unit_test(test_adult),
-        cmocka_unit_test(test_breast_cancer), cmocka_unit_test(test_mnist),
+        cmocka_unit_test(test_heart),
+        cmocka_unit_test(test_heart_row_alone),
+        cmocka_unit_test(test_heart_pooled_standardisation),
+        cmocka_unit_test(test_tcga_brca),
+        cmocka_unit_test(test_adult),
+        cmocka_unit_test(test_breast_cancer),
+        cmocka_unit_test(test_mnist),
     };
     return cmocka_run_group_tests_name("public data", tests, NULL, NULL);
 }

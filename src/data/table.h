@@ -83,7 +83,9 @@ static inline bool wh_table_dropped(const wh_table *table, size_t row)
 void wh_table_row(float *out, const wh_table *table, size_t row);
 
 /* Readers. `out` is empty before; cleared by the caller also on failure. WHIST_E_IO, WHIST_E_FORMAT,
- * WHIST_E_RANGE, WHIST_E_NOMEM. names: local names of columns or NULL. */
+ * WHIST_E_RANGE, WHIST_E_NOMEM. names: local names of columns or NULL. sites NULL: rows to predict for; columns that
+ * are no features may be absent or empty (y, event: NaN), and no row is dropped: a feature that is missing where the
+ * study has no fill and no mean is refused. */
 WH_MUST_CHECK whist_status wh_table_read_csv(wh_table *out, const whist_schema *schema, const char *folder,
                                              const char *file, const wh_sites *sites, const char *const *names);
 /* The same from memory; `file` only stands in error texts. */

@@ -1,11 +1,19 @@
 /* fed/aggregate.c: the one place where a sum becomes a model. Memory: a few blocks, whatever the model. */
 #include "fed/aggregate.h"
 
+#include "nn/model.h"
 #include "zq/fixed.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+
+/* What may be read ahead of each vector of each upload: a share of 16 MiB, at most 1 MiB. */
+static size_t read_ahead(const wh_step *step)
+{
+    size_t share = (16U << 20) / (step->n_complete * step->layout.n_vectors + 1);
+    return share < 1 << 20 ? share : 1 << 20;
+}
 
 whist_status wh_step_open_block(wh_step *step, size_t k, uint64_t j, uint8_t *scratch, const uint8_t **elements)
 {
@@ -18,7 +26,7 @@ whist_status wh_step_open_block(wh_step *step, size_t k, uint64_t j, uint8_t *sc
     for (size_t i = 0; !step->sum && i < step->n; i++) {
         if (!step->uploads[i] || !step->uploads[i]->complete) continue;
         const uint8_t *bytes;
-        WH_TRY(wh_upload_read(step->uploads[i], at, len, first ? sum : read, &bytes));
+        WH_TRY(wh_upload_walk(step->uploads[i], k, at, len, read_ahead(step), first ? sum : read, &bytes));
         if (first)
             total = bytes;
         else
@@ -248,15 +256,14 @@ whist_status wh_model_begin(wh_store *store, const whist_fed_plan *plan)
     WH_AUTO(version_files) to = {0};
     WH_TRY(create_files(&to, store, plan, 0));
     WH_AUTO(wh_arena) arena = WH_ARENA_EMPTY;
-    float *params, *tail;
+    float *tail;
     whist_strategy_block block;
-    WH_TRY(WH_ARENA_NEW(&params, &arena, p));
     WH_TRY(WH_ARENA_NEW(&tail, &arena, tail_floats(plan)));
     WH_TRY(block_buffers(&arena, plan, &block, NULL));
-    whist_model_init(plan->model, params, plan->seed);
     for (block.offset = 0; block.offset < p; block.offset += WH_BLOCK) {
         block.n = p - block.offset < WH_BLOCK ? p - block.offset : WH_BLOCK;
-        memcpy(block.model, params + block.offset, block.n * sizeof(float));
+        wh_model_init_range(plan->model, block.model, block.offset, block.n, plan->seed);
+        for (size_t s = 0; s < plan->strategy->n_states; s++) memset(block.state[s], 0, block.n * sizeof(float));
         if (plan->strategy->begin) WH_TRY(plan->strategy->begin(plan->strategy_settings, &block));
         WH_TRY(write_block(&block, &to, plan));
     }

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "fed/inbox.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -62,43 +63,13 @@ static whist_status open_step(wh_coordinator *c)
     WH_TRY(wh_step_init(&c->step, c->plan, &row));
     c->step.turn = entry.turn;
     c->step_open = true;
+    c->declined[0] = 0;
     wh_log(WHIST_LOG_DEBUG, "step.open", "step %llu, round %llu, %zu sites", (unsigned long long)c->step.row.step,
            (unsigned long long)entry.round, c->step.n);
     return WHIST_OK;
 }
 
 /* ---- Closing ---- */
-
-typedef struct inbox {
-    wh_arena arena;
-    whist_message *messages;
-    size_t n, cap;
-} inbox;
-
-static void inbox_clear(inbox *in)
-{
-    wh_arena_clear(&in->arena);
-}
-WH_AUTO_CLEAR(inbox, inbox_clear)
-
-static whist_status add_message(void *user, const whist_message *message)
-{
-    inbox *in = user;
-    if (in->n == in->cap) {
-        whist_message *more;
-        size_t cap = in->cap ? 2 * in->cap : 16;
-        WH_TRY(WH_ARENA_NEW(&more, &in->arena, cap));
-        if (in->n) memcpy(more, in->messages, in->n * sizeof *more);
-        in->messages = more;
-        in->cap = cap;
-    }
-    uint8_t *body;
-    WH_TRY(WH_ARENA_NEW(&body, &in->arena, message->body.len));
-    if (message->body.len) memcpy(body, message->body.data, message->body.len);
-    in->messages[in->n] = *message;
-    in->messages[in->n++].body = (whist_bytes){body, message->body.len};
-    return WHIST_OK;
-}
 
 typedef struct outbox {
     wh_coordinator *c;
@@ -146,13 +117,15 @@ static whist_status step_machine(wh_coordinator *c, whist_send_fn *send, bool *r
     const whist_protection_class *class_ = c->plan->protection;
     *refused = false;
     if (!class_->step) return WHIST_OK;
-    WH_AUTO(inbox) in = {0};
-    WH_TRY(wh_store_messages(c->store, c->step.row.step, c->step.row.phase, "", add_message, &in));
+    WH_AUTO(wh_arena) arena = WH_ARENA_EMPTY;
+    whist_message *messages;
+    size_t n_messages;
+    WH_TRY(wh_inbox_read(&messages, &n_messages, &arena, c->store, c->step.row.step, c->step.row.phase, ""));
     /* Who completed it, not who was asked. */
     size_t n = 0;
     for (size_t i = 0; i < c->step.n; i++)
         if (wh_step_has_completed(&c->step, i)) c->step.alive[n++] = c->step.names[i];
-    whist_phase_input input = {c->step.row.phase, c->step.alive, n, in.messages, in.n};
+    whist_phase_input input = {c->step.row.phase, c->step.alive, n, messages, n_messages};
     outbox out = {c, 0, WHIST_OK};
     whist_status status = class_->step(c->step.machine, &input, send, &out);
     *refused = out.stored == WHIST_OK && is_step_failure(status);
@@ -178,6 +151,8 @@ static size_t least_sites(const wh_coordinator *c)
 static void leave_step(wh_coordinator *c)
 {
     c->counts.step = c->step.row.step + 1;
+    c->counts.round = c->step.row.round; /* until the next step is open */
+    c->counts.phase = 0;
     wh_step_clear(&c->step);
     c->step_open = false;
 }
@@ -254,22 +229,29 @@ static whist_status compute(wh_coordinator *c, wh_sums *pooled, uint64_t *next_v
     WH_FAIL(WHIST_E_STATE, "a step without purpose");
 }
 
-static whist_status record_step(wh_coordinator *c, const wh_sums *pooled, uint64_t next_version)
+/* What closes with the step, all of it in one transaction. */
+typedef struct closing {
+    wh_sums pooled;
+    uint64_t next_version, stop_round;
+} closing;
+
+static whist_status record_step(wh_coordinator *c, closing *end)
 {
     c->step.row.state = WH_STEP_CLOSED;
     for (size_t i = 0; i < c->step.n; i++)
         if (c->step.uploads[i] && c->step.uploads[i]->complete) c->step.row.cohort[c->step.members[i]] |= 2;
     WH_TRY(wh_store_step_put(c->store, &c->step.row));
-    if (c->step.row.purpose != WHIST_PURPOSE_MOMENTS) WH_TRY(wh_coordinator_record_metrics(c, pooled));
+    if (c->step.row.purpose != WHIST_PURPOSE_MOMENTS) WH_TRY(wh_coordinator_record_metrics(c, &end->pooled));
+    if (c->step.row.purpose == WHIST_PURPOSE_TRAIN) WH_TRY(wh_coordinator_check_stop(c, &end->stop_round));
     WH_TRY(wh_coordinator_set_u64(c, "position", c->position + 1));
-    WH_TRY(wh_coordinator_set_u64(c, "version", next_version));
+    WH_TRY(wh_coordinator_set_u64(c, "version", end->next_version));
     return wh_store_forget_before(c->store, c->step.row.step);
 }
 
-static whist_status commit_step(wh_coordinator *c, const wh_sums *pooled, uint64_t next_version)
+static whist_status commit_step(wh_coordinator *c, closing *end)
 {
     WH_TRY(wh_store_begin(c->store));
-    whist_status status = record_step(c, pooled, next_version);
+    whist_status status = record_step(c, end);
     if (status == WHIST_OK) status = wh_store_commit(c->store);
     if (status != WHIST_OK) wh_store_rollback(c->store);
     return status;
@@ -277,31 +259,32 @@ static whist_status commit_step(wh_coordinator *c, const wh_sums *pooled, uint64
 
 static whist_status close_step(wh_coordinator *c)
 {
-    wh_sums pooled = {0};
-    uint64_t next_version, old_version = c->version;
+    closing end = {.next_version = c->version, .stop_round = c->stop_round};
+    uint64_t old_version = c->version;
     /* What was revealed opens the sum. The machine is not stored any more: after a crash it sees the phase again. */
     bool refused;
     whist_status status = step_machine(c, send_nothing, &refused);
     if (refused) return refuse_step(c);
     WH_TRY(status);
     pthread_mutex_unlock(&c->lock);
-    status = compute(c, &pooled, &next_version);
+    status = compute(c, &end.pooled, &end.next_version);
     pthread_mutex_lock(&c->lock);
+    /* The sum is not one that the strategy can step by: another draw may give a better one. */
+    if (status == WHIST_E_RANGE || status == WHIST_E_AUTH) return refuse_step(c);
     WH_TRY(status);
-    WH_TRY(commit_step(c, &pooled, next_version));
+    WH_TRY(commit_step(c, &end));
     for (size_t i = 0; c->last_arrived && c->step.row.purpose == WHIST_PURPOSE_TRAIN && i < c->step.n; i++)
         if (c->step.uploads[i] && c->step.uploads[i]->complete)
             c->last_arrived[c->step.members[i]] = c->step.row.step + 1;
     wh_log(WHIST_LOG_INFO, "step.closed", "step %llu, round %llu, %zu of %zu sites",
            (unsigned long long)c->step.row.step, (unsigned long long)c->step.row.round, c->step.n_complete, c->step.n);
-    bool trained = c->step.row.purpose == WHIST_PURPOSE_TRAIN;
     leave_step(c);
     c->position++;
-    c->version = next_version;
+    c->version = end.next_version;
+    c->stop_round = end.stop_round;
     c->attempts = 0;
     if (old_version != c->version) WH_TRY(wh_model_forget(c->store, old_version));
-    WH_TRY(clean_spool(c));
-    return trained && c->plan->stop_early ? wh_coordinator_check_stop(c) : WHIST_OK;
+    return clean_spool(c);
 }
 
 static bool in_flight(const wh_coordinator *c)
@@ -311,6 +294,23 @@ static bool in_flight(const wh_coordinator *c)
     return false;
 }
 
+/* Names those who were asked and did not answer, as many as fit. */
+static void name_missing(const wh_coordinator *c, char *out, size_t size)
+{
+    size_t used = 0, more = 0;
+    out[0] = 0;
+    for (size_t i = 0; i < c->step.n; i++) {
+        if (wh_step_has_completed(&c->step, i)) continue;
+        size_t need = strlen(c->step.names[i]) + 2;
+        if (used + need + 16 >= size) {
+            more++;
+            continue;
+        }
+        used += (size_t)snprintf(out + used, size - used, "%s%s", used ? ", " : "", c->step.names[i]);
+    }
+    if (more) snprintf(out + used, size - used, " and %zu more", more);
+}
+
 static whist_status close_phase(wh_coordinator *c)
 {
     c->closing = true;
@@ -318,11 +318,17 @@ static whist_status close_phase(wh_coordinator *c)
     size_t sites;
     bool parties;
     count_completers(c, &sites, &parties);
+    if (sites < c->step.n_alive) {
+        char missing[256];
+        name_missing(c, missing, sizeof missing);
+        wh_log(WHIST_LOG_WARNING, "sites.missing", "step %llu, round %llu goes on without %s",
+               (unsigned long long)c->step.row.step, (unsigned long long)c->step.row.round, missing);
+    }
     whist_status status;
-    char why[192] = "";
+    char why[224] = "";
     if (sites < least_sites(c))
-        snprintf(why, sizeof why, "%zu of at least %zu sites answered phase %s in time", sites, least_sites(c),
-                 c->plan->protection->phases[c->step.row.phase].name);
+        snprintf(why, sizeof why, "%zu of at least %zu sites answered phase %s in time%s%s", sites, least_sites(c),
+                 c->plan->protection->phases[c->step.row.phase].name, c->declined[0] ? "; " : "", c->declined);
     else if (!parties)
         snprintf(why, sizeof why, "a third party did not answer phase %s",
                  c->plan->protection->phases[c->step.row.phase].name);

@@ -82,6 +82,8 @@ bool wh_coordinator_all_told(wh_coordinator *c);
 void wh_coordinator_count(wh_coordinator *c, wh_coordinator_counts *out);
 /* Copies the newest model (P floats). */
 WH_MUST_CHECK whist_status wh_coordinator_model_copy(wh_coordinator *c, float *out);
+/* Copies mean and sd (2D floats) that stand behind it; a plan with pooled moments only. */
+WH_MUST_CHECK whist_status wh_coordinator_moments_copy(wh_coordinator *c, float *out);
 uint32_t wh_coordinator_rounds_done(wh_coordinator *c);
 
 #endif

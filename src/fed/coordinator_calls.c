@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "fed/inbox.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -53,31 +54,6 @@ static bool may_answer(wh_coordinator *c, size_t actor)
 
 /* ---- poll ---- */
 
-typedef struct inbox {
-    wh_task *task;
-    size_t cap;
-} inbox;
-
-static whist_status add_message(void *user, const whist_message *message)
-{
-    inbox *in = user;
-    wh_task *task = in->task;
-    if (task->n_inbox == in->cap) {
-        size_t cap = in->cap ? 2 * in->cap : 16;
-        whist_message *more;
-        WH_TRY(WH_ARENA_NEW(&more, &task->arena, cap));
-        if (task->n_inbox) memcpy(more, task->inbox, task->n_inbox * sizeof *more);
-        task->inbox = more;
-        in->cap = cap;
-    }
-    uint8_t *body;
-    WH_TRY(WH_ARENA_NEW(&body, &task->arena, message->body.len));
-    if (message->body.len) memcpy(body, message->body.data, message->body.len);
-    task->inbox[task->n_inbox] = *message;
-    task->inbox[task->n_inbox++].body = (whist_bytes){body, message->body.len};
-    return WHIST_OK;
-}
-
 static whist_status copy_names(const char ***out, wh_task *task, const char *const *names, size_t n)
 {
     WH_TRY(WH_ARENA_NEW(out, &task->arena, n));
@@ -98,8 +74,8 @@ static whist_status fill_company(wh_coordinator *c, size_t actor, wh_task *task)
     WH_TRY(copy_names(&task->sites, task, c->step.names, c->step.n));
     WH_TRY(copy_names(&task->alive, task, c->step.alive, c->step.n_alive));
     if (task->phase == 0) return WHIST_OK;
-    inbox in = {task, 0};
-    return wh_store_messages(c->store, task->step, task->phase - 1, actor_name(c, actor), add_message, &in);
+    return wh_inbox_read(&task->inbox, &task->n_inbox, &task->arena, c->store, task->step, task->phase - 1,
+                         actor_name(c, actor));
 }
 
 static whist_status fill_work(wh_coordinator *c, size_t actor, wh_task *task)
@@ -125,6 +101,7 @@ static whist_status fill_work(wh_coordinator *c, size_t actor, wh_task *task)
 /* When to ask again: soon while answers are coming in, later while others still work for long. */
 static uint32_t waiting_time(const wh_coordinator *c)
 {
+    if (!c->step_open && !c->counts.step) return WAIT_LONG_MS; /* not begun yet */
     if (!c->step_open || c->closing) return WAIT_SHORT_MS;
     int64_t age = (wh_clock_unix_ms() - c->step.row.opened_ms) / 4;
     return age < WAIT_SHORT_MS ? WAIT_SHORT_MS : age > WAIT_LONG_MS ? WAIT_LONG_MS : (uint32_t)age;
@@ -261,10 +238,11 @@ whist_status wh_coordinator_put(wh_coordinator *c, size_t actor, uint64_t step, 
     if (status == WHIST_OK) {
         upload->in_flight++;
         pthread_mutex_unlock(&c->lock);
-        status = wh_upload_write(upload, offset, piece);
+        bool in_range;
+        status = wh_upload_write(upload, &c->step, offset, piece, &in_range);
         pthread_mutex_lock(&c->lock);
         upload->in_flight--;
-        if (status == WHIST_OK) wh_upload_note(upload, offset, piece.len);
+        if (status == WHIST_OK) wh_upload_note(upload, offset, piece.len, in_range);
         c->counts.bytes_in += piece.len;
         pthread_cond_broadcast(&c->changed);
     }
@@ -402,6 +380,14 @@ whist_status wh_coordinator_submit(wh_coordinator *c, size_t actor, uint64_t ste
     return status;
 }
 
+/* A site's words in a text of ours, which is cut here and there and goes to others: plain letters only. */
+static void note_decline(wh_coordinator *c, size_t actor, const char *text)
+{
+    snprintf(c->declined, sizeof c->declined, "%.40s: %.80s", actor_name(c, actor), text);
+    for (char *at = c->declined; *at; at++)
+        if (*at < ' ' || *at > '~') *at = '?';
+}
+
 whist_status wh_coordinator_decline(wh_coordinator *c, size_t actor, uint64_t step, unsigned phase, whist_status why,
                                     const char *text)
 {
@@ -409,6 +395,7 @@ whist_status wh_coordinator_decline(wh_coordinator *c, size_t actor, uint64_t st
     whist_status status = check_open(c, actor, step, phase);
     if (status == WHIST_OK) {
         c->counts.declined++;
+        note_decline(c, actor, text);
         wh_log(WHIST_LOG_WARNING, "site.declined", "%s, step %llu: %s: %.200s", actor_name(c, actor),
                (unsigned long long)step, whist_status_name(why), text);
         /* It is out of this step: nobody waits for it until the deadline. */
@@ -449,15 +436,27 @@ void wh_coordinator_count(wh_coordinator *c, wh_coordinator_counts *out)
     pthread_mutex_unlock(&c->lock);
 }
 
-whist_status wh_coordinator_model_copy(wh_coordinator *c, float *out)
+static whist_status copy_of_version(wh_coordinator *c, float *out, uint64_t bytes, uint64_t offset)
 {
     char name[64];
     wh_model_file_name(name, c->version);
     wh_vecfile *file;
     WH_TRY(wh_vecfile_open(&file, c->store, name));
-    whist_status status = wh_vecfile_read(file, out, whist_model_size(c->plan->model) * sizeof *out, 0);
+    whist_status status = wh_vecfile_read(file, out, bytes, offset);
     wh_vecfile_close(file);
     return status;
+}
+
+whist_status wh_coordinator_model_copy(wh_coordinator *c, float *out)
+{
+    return copy_of_version(c, out, whist_model_size(c->plan->model) * sizeof *out, 0);
+}
+
+whist_status wh_coordinator_moments_copy(wh_coordinator *c, float *out)
+{
+    WH_ENSURE(c->plan->pooled_moments, WHIST_E_ARG);
+    uint64_t bytes = 2 * (uint64_t)c->plan->n_features * sizeof *out;
+    return copy_of_version(c, out, bytes, wh_model_file_bytes(c->plan) - bytes);
 }
 
 uint32_t wh_coordinator_rounds_done(wh_coordinator *c)

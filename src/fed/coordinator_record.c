@@ -122,6 +122,7 @@ whist_status wh_coordinator_recover(wh_coordinator *c)
     WH_TRY(get_u64(c->store, "stop", &c->stop_round, &has_stop));
     WH_AUTO(wh_step_row) row = {0};
     WH_TRY(wh_store_step_last(c->store, &row, &has_row));
+    if (c->version) WH_TRY(wh_model_forget(c->store, c->version - 1)); /* the crash may have come before that */
     if (!has_row) return WHIST_OK;
     if (row.n_sites != c->plan->n_sites) WH_FAIL(WHIST_E_FORMAT, "the store was made for another number of sites");
     c->counts.step = row.step + 1;
@@ -209,23 +210,17 @@ static whist_status look_at_metric(void *user, uint64_t round, const char *site,
     return WHIST_OK;
 }
 
-whist_status wh_coordinator_check_stop(wh_coordinator *c)
+whist_status wh_coordinator_check_stop(wh_coordinator *c, uint64_t *stop_round)
 {
-    if (!c->plan->n_metrics || c->stop_round != UINT64_MAX) return WHIST_OK;
+    *stop_round = c->stop_round;
+    if (!c->plan->stop_early || !c->plan->n_metrics || c->stop_round != UINT64_MAX) return WHIST_OK;
     const whist_metric *metric = whist_metric_find(c->plan->metrics[0]);
     best_round b = {.metric = c->plan->metrics[0], .higher = !metric || metric->higher_is_better};
     WH_TRY(wh_store_metrics(c->store, look_at_metric, &b));
     uint64_t every = c->plan->evaluate_every ? c->plan->evaluate_every : 1;
     if (!b.any || b.last_round - b.best_round < (uint64_t)c->plan->stop_patience * every) return WHIST_OK;
-    uint64_t stop = b.last_round + 1;
-    WH_TRY(wh_store_begin(c->store));
-    whist_status status = wh_coordinator_set_u64(c, "stop", stop);
-    if (status == WHIST_OK) status = wh_store_commit(c->store);
-    if (status != WHIST_OK) {
-        wh_store_rollback(c->store);
-        return status;
-    }
-    c->stop_round = stop;
+    WH_TRY(wh_coordinator_set_u64(c, "stop", b.last_round + 1));
+    *stop_round = b.last_round + 1;
     wh_log(WHIST_LOG_INFO, "run.stops", "no better validation %s since round %llu", b.metric,
            (unsigned long long)b.best_round);
     return WHIST_OK;

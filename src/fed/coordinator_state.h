@@ -22,6 +22,7 @@ struct wh_coordinator {
     bool woken;
     wh_run_state state;
     char failure[256];   /* why the run failed */
+    char declined[128];  /* the last site that declined the open step, and why; "" for none */
     uint64_t position;   /* closed steps */
     uint64_t version;    /* of the model */
     uint64_t stop_round; /* early stopping; UINT64_MAX: none */
@@ -44,8 +45,8 @@ WH_MUST_CHECK whist_status wh_coordinator_recover(wh_coordinator *c);
 WH_MUST_CHECK whist_status wh_coordinator_load_replay(wh_coordinator *c);
 /* Inside a transaction: metrics of the step, pooled and (where shown) per site. */
 WH_MUST_CHECK whist_status wh_coordinator_record_metrics(wh_coordinator *c, const wh_sums *pooled);
-/* Looks at the validation metrics of all rounds and sets stop_round. */
-WH_MUST_CHECK whist_status wh_coordinator_check_stop(wh_coordinator *c);
+/* Inside a transaction: looks at the validation metrics of all rounds; *stop_round is what it says then. */
+WH_MUST_CHECK whist_status wh_coordinator_check_stop(wh_coordinator *c, uint64_t *stop_round);
 /* Small numbers by name in the store. */
 WH_MUST_CHECK whist_status wh_coordinator_set_u64(wh_coordinator *c, const char *key, uint64_t value);
 

@@ -234,7 +234,9 @@ static whist_status put(wh_link *link, const wh_task *task, uint64_t offset, whi
     snprintf(path, sizeof path, "%s%llu/%u/%llu", WH_PATH_UPLOAD_CHUNK, (unsigned long long)task->step, task->phase,
              (unsigned long long)(offset / WH_CHUNK_BYTES));
     WH_AUTO(wh_response) response = WH_RESPONSE_EMPTY;
-    return exchange(l, &response, "PUT", path, piece, 204);
+    whist_status status = exchange(l, &response, "PUT", path, piece, 204);
+    /* The chunk was right when it left (node.c looked), so it was damaged on the way. */
+    return status == WHIST_E_FORMAT ? wh_fail_context(WHIST_E_IO, "a chunk of the update came damaged: ") : status;
 }
 
 static whist_status submit(wh_link *link, const wh_task *task, const whist_message *messages, size_t n)
@@ -258,6 +260,8 @@ static whist_status decline(wh_link *link, const wh_task *task, whist_status why
     wh_link_http *l = self_of(link);
     char shown[256];
     snprintf(shown, sizeof shown, "%s", text);
+    /* No half letter at the end: the other side takes UTF-8 only. */
+    for (size_t len = strlen(shown); strlen(text) > len && len && shown[len - 1] & 0x80; len--) shown[len - 1] = 0;
     Whist__V1__Decline message;
     whist__v1__decline__init(&message);
     message.version = WH_WIRE_VERSION;

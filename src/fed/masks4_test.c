@@ -41,7 +41,7 @@ static void check_undisturbed(bool scaffold, unsigned bits)
     assert_ok(world_undisturbed(&b, &masked));
     assert_models_equal(&plain, a, b);
     whist_fed_result result = {0};
-    assert_ok(world_simulate(&result, &masked, 2, NULL));
+    assert_ok(world_simulate(&result, &masked, 2, NULL, NULL));
     assert_models_equal(&plain, a, result.model);
     whist_fed_result_clear(&result);
     wh_free(a);
@@ -113,6 +113,49 @@ static void test_dropout_in_each_phase(void **state)
     }
 }
 
+/* ---- A message that does not hold ---- */
+
+/* Site 1's share for site 0 is spoilt in step 1: the first sealed body of its answer begins before byte 100. */
+static whist_status spoil_share(void *user, const wh_request *request, wh_response *response)
+{
+    world *w = user;
+    wh_coordinator_counts now;
+    wh_coordinator_count(w->coordinator, &now);
+    bool strikes = now.step == 1 && now.phase == 1 && request->peer.pin[0] == 2;
+    if (!strikes || strcmp(request->path, WH_PATH_SUBMIT) != 0) return wh_serve_handle(&w->serve, request, response);
+    WH_AUTO(wh_buf) body = WH_BUF_EMPTY;
+    WH_TRY(wh_buf_add(&body, request->body.data, request->body.len));
+    body.data[100] ^= 1;
+    wh_request spoilt = *request;
+    spoilt.body = wh_buf_view(&body);
+    return wh_serve_handle(&w->serve, &spoilt, response);
+}
+
+/* Whoever got it declines at once, and the others go on without it. */
+static void test_a_spoilt_share(void **state)
+{
+    (void)state;
+    world_plan plain, masked;
+    plan_for(&plain, false, false, 40);
+    plan_for(&masked, true, false, 40);
+    float *want, *model;
+    run_dropout(&want, &plain, (dropout){0, 1, 0});
+    world w = {.plan = &masked, .handler = spoil_share};
+    assert_ok(world_start(&w));
+    assert_ok(world_run(&w, 200));
+    assert_int_equal(w.expired, 0);
+    wh_coordinator_counts now;
+    wh_coordinator_count(w.coordinator, &now);
+    assert_int_equal(now.declined, 1);
+    assert_ok(world_model(&w, &model));
+    assert_models_equal(&plain, model, want);
+    world_end(&w);
+    wh_free(want);
+    wh_free(model);
+    world_plan_clear(&plain);
+    world_plan_clear(&masked);
+}
+
 /* ---- Restarts ---- */
 
 /* In one phase of each step, after some have answered and some have not. */
@@ -157,6 +200,7 @@ static void test_restart_in_each_phase(void **state)
     world_plan plain, masked;
     plan_for(&plain, false, true, 40);
     plan_for(&masked, true, true, 40);
+    plain.plan.rounds = masked.plan.rounds = 1; /* a training step and an evaluation: disks are slow */
     float *want;
     assert_ok(world_undisturbed(&want, &plain));
     for (unsigned phase = 0; phase < 4; phase++) {
@@ -309,8 +353,8 @@ static void test_many_sites_in_a_simulation(void **state)
     masked.plan.min_sites = 2;
     assert_ok(world_plan_protection(&masked, &test_masks4));
     whist_fed_result a = {0}, b = {0};
-    assert_ok(world_simulate(&a, &plain, 2, NULL));
-    assert_ok(world_simulate(&b, &masked, 2, NULL));
+    assert_ok(world_simulate(&a, &plain, 2, NULL, NULL));
+    assert_ok(world_simulate(&b, &masked, 2, NULL, NULL));
     assert_models_equal(&plain, a.model, b.model);
     whist_fed_result_clear(&a);
     whist_fed_result_clear(&b);
@@ -321,10 +365,15 @@ static void test_many_sites_in_a_simulation(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_undisturbed),           cmocka_unit_test(test_dropout_in_each_phase),
-        cmocka_unit_test(test_restart_in_each_phase), cmocka_unit_test(test_no_plain_element_is_seen),
-        cmocka_unit_test(test_too_few_survivors),     cmocka_unit_test(test_a_lost_party_fails_the_step),
-        cmocka_unit_test(test_plan_refusals),         cmocka_unit_test(test_many_sites_in_a_simulation),
+        cmocka_unit_test(test_undisturbed),
+        cmocka_unit_test(test_dropout_in_each_phase),
+        cmocka_unit_test(test_a_spoilt_share),
+        cmocka_unit_test(test_restart_in_each_phase),
+        cmocka_unit_test(test_no_plain_element_is_seen),
+        cmocka_unit_test(test_too_few_survivors),
+        cmocka_unit_test(test_a_lost_party_fails_the_step),
+        cmocka_unit_test(test_plan_refusals),
+        cmocka_unit_test(test_many_sites_in_a_simulation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

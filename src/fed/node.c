@@ -1,6 +1,8 @@
 /* fed/node.c: poll, work, keep, send. */
 #include "fed/node_state.h"
 
+#include "fed/aggregate.h"
+
 #include "base/log.h"
 
 #include <stdio.h>
@@ -180,6 +182,9 @@ static whist_status contribute(wh_node *node, const wh_task *task, wh_arena *are
         return WHIST_OK;
     }
     const float *model;
+    if (task->model_bytes != wh_model_file_bytes(node->env.plan)) /* before a byte of it is asked for */
+        WH_FAIL(WHIST_E_FORMAT, "the coordinator offers a model of %llu bytes, this study's has %llu",
+                (unsigned long long)task->model_bytes, (unsigned long long)wh_model_file_bytes(node->env.plan));
     WH_TRY(node->env.link->model(node->env.link, task, &model));
     size_t p = whist_model_size(node->env.plan->model);
     WH_TRY(apply_moments(node, model + p * (1 + node->env.plan->strategy->n_broadcast)));
@@ -226,6 +231,7 @@ static whist_status answer_and_send(wh_node *node, const wh_task *task)
     whist_message *messages;
     size_t n;
     WH_TRY(unpack_outbox(&node->outbox, &arena, &messages, &n));
+    node->made = true;
     return node->env.link->submit(node->env.link, task, messages, n);
 }
 
@@ -248,10 +254,24 @@ static whist_status put_into_file(void *user, uint64_t offset, whist_bytes bytes
     return wh_vecfile_write(user, bytes.data, bytes.len, offset);
 }
 
+/* The new upload, and the learner's state before and after the step. */
+static whist_status check_room(wh_node *node)
+{
+    uint64_t used, states = whist_model_size(node->env.plan->model) * sizeof(float) * node->env.plan->learner->n_states;
+    if (!node->env.max_state_bytes) return WHIST_OK;
+    WH_TRY(wh_spool_bytes(node->env.store, &used));
+    used += node->layout.bytes + 2 * states;
+    if (used > node->env.max_state_bytes)
+        WH_FAIL(WHIST_E_BUDGET, "this step needs %llu bytes in the state folder, max_state_bytes is %llu",
+                (unsigned long long)used, (unsigned long long)node->env.max_state_bytes);
+    return WHIST_OK;
+}
+
 static whist_status make_upload_file(wh_node *node, const wh_task *task, wh_manifest *manifest)
 {
     WH_AUTO(wh_arena) arena = WH_ARENA_EMPTY;
     wh_contribution contribution;
+    WH_TRY(check_room(node));
     WH_TRY(contribute(node, task, &arena, &contribution));
     char name[64];
     upload_name(name, task);
@@ -325,6 +345,7 @@ static whist_status send_chunks(wh_node *node, const wh_task *task, const wh_man
         uint64_t offset = (uint64_t)i * manifest->chunk_bytes;
         size_t len = wh_manifest_chunk_len(manifest, i);
         status = wh_vecfile_read(file, chunk, len, offset);
+        if (status == WHIST_OK) status = wh_manifest_check(manifest, i, (whist_bytes){chunk, len});
         if (status == WHIST_OK) status = node->env.link->put(node->env.link, task, offset, (whist_bytes){chunk, len});
         if (status == WHIST_OK)
             status = wh_progress(node->env.progress, node->env.progress_user, "upload", i + 1, manifest->n_chunks, "");
@@ -343,11 +364,10 @@ static whist_status send_answer(wh_node *node, const wh_task *task, const wh_man
     return node->env.link->submit(node->env.link, task, messages, n);
 }
 
-/* After the answer was taken, or came too late: its bytes are needed no more. */
+/* After the answer was taken, or came too late: its bytes are needed no more, nor those of older answers that were
+ * overtaken by the next step. */
 static whist_status forget_answer(wh_node *node, const wh_task *task)
 {
-    char name[64];
-    upload_name(name, task);
     WH_TRY(wh_store_begin(node->env.store));
     whist_status status = wh_store_answer_sent(node->env.store, task->step, task->phase);
     if (status == WHIST_OK) status = wh_store_forget_before(node->env.store, task->step);
@@ -356,7 +376,7 @@ static whist_status forget_answer(wh_node *node, const wh_task *task)
         wh_store_rollback(node->env.store);
         return status;
     }
-    return wh_vecfile_remove(node->env.store, name);
+    return wh_spool_clean(node->env.store, NULL);
 }
 
 static whist_status answer_durably(wh_node *node, const wh_task *task)
@@ -367,6 +387,7 @@ static whist_status answer_durably(wh_node *node, const wh_task *task)
     wh_buf_reset(&node->outbox);
     WH_TRY(wh_store_answer_get(node->env.store, task->step, task->phase, &row, &manifest, &node->outbox, &found));
     if (!found) WH_TRY(make_answer(node, task, &manifest));
+    node->made = true;
     whist_status status = send_answer(node, task, &manifest);
     if (status == WHIST_OK || status == WHIST_E_STATE) WH_TRY(forget_answer(node, task));
     return status;
@@ -374,18 +395,22 @@ static whist_status answer_durably(wh_node *node, const wh_task *task)
 
 /* ---- Steps ---- */
 
-static bool is_own_failure(whist_status status)
+/* An answer that cannot be made, now or later: the learner's fault, this site's memory, or what others sent. Once it is
+ * made, AUTH and STATE are the coordinator's words. */
+static bool is_own_failure(const wh_node *node, whist_status status)
 {
+    if (!node->made && (status == WHIST_E_AUTH || status == WHIST_E_STATE)) return true;
     return status == WHIST_E_RANGE || status == WHIST_E_NOMEM || status == WHIST_E_ARG || status == WHIST_E_FORMAT ||
-           status == WHIST_E_UNSUPPORTED;
+           status == WHIST_E_UNSUPPORTED || status == WHIST_E_BUDGET;
 }
 
 static whist_status work(wh_node *node, const wh_task *task, wh_node_state *state, uint32_t *wait_ms)
 {
+    node->made = false;
     whist_status status = node->env.store ? answer_durably(node, task) : answer_directly(node, task);
     *state = status == WHIST_OK ? WH_NODE_ANSWERED : WH_NODE_WAITING;
     if (status == WHIST_OK) return WHIST_OK;
-    if (is_own_failure(status)) {
+    if (is_own_failure(node, status)) {
         /* The coordinator need not wait for what will never come; the failure itself goes to the caller. */
         whist_detail why = *whist_detail_get();
         if (node->env.link->decline(node->env.link, task, status, why.text) == WHIST_OK)
@@ -413,7 +438,7 @@ whist_status wh_node_step(wh_node *node, wh_node_state *state, uint32_t *wait_ms
     case WH_TASK_REFUSED:
         *state = task.kind == WH_TASK_FINISHED ? WH_NODE_FINISHED : WH_NODE_REFUSED;
         memcpy(node->text, task.text, sizeof node->text);
-        return WHIST_OK;
+        return node->env.store ? wh_spool_clean(node->env.store, NULL) : WHIST_OK; /* nobody waits for it */
     }
     WH_FAIL(WHIST_E_FORMAT, "the coordinator gave a task of an unknown kind");
 }

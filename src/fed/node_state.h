@@ -24,6 +24,8 @@ struct wh_node {
     wh_layout layout;
     wh_buf outbox;
 
+    bool made; /* the answer to the present task is made; what fails now is the sending */
+
     uint64_t state_tag;   /* which step's state the learner holds */
     uint64_t backup_tag;  /* and the one it started the last fit from … */
     float *backup;        /* … (n_states * P), NULL until needed */

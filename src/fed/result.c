@@ -21,6 +21,7 @@ void whist_fed_result_clear(whist_fed_result *result)
 {
     if (!result) return;
     wh_free(result->model);
+    wh_free(result->moments);
     wh_free(result->sites);
     wh_free(result->history);
     *result = (whist_fed_result){0};
@@ -101,6 +102,12 @@ static whist_status take_metric(void *user, uint64_t round, const char *site, wh
     return WHIST_OK;
 }
 
+static whist_status copy_moments(whist_fed_result *out, const whist_fed_plan *plan, wh_coordinator *c)
+{
+    WH_TRY(WH_NEW(&out->moments, 2 * plan->n_features));
+    return wh_coordinator_moments_copy(c, out->moments);
+}
+
 whist_status wh_result_from(whist_fed_result *out, const whist_fed_plan *plan, wh_coordinator *c, wh_store *store)
 {
     *out = (whist_fed_result){0};
@@ -108,7 +115,8 @@ whist_status wh_result_from(whist_fed_result *out, const whist_fed_plan *plan, w
     out->n = whist_model_size(plan->model);
     whist_status status = WH_NEW(&out->model, out->n);
     if (status == WHIST_OK) status = wh_coordinator_model_copy(c, out->model);
-    if (status == WHIST_OK && plan->protection->shows_updates) status = wh_result_sites(out, plan);
+    if (status == WHIST_OK && plan->pooled_moments) status = copy_moments(out, plan, c);
+    if (status == WHIST_OK && plan->protection->shows_updates && plan->n_metrics) status = wh_result_sites(out, plan);
     gather g = {out, plan, 0};
     if (status == WHIST_OK) status = wh_store_metrics(store, take_metric, &g);
     if (status != WHIST_OK) whist_fed_result_clear(out);

@@ -188,8 +188,10 @@ static const char *run_name(wh_run_state state)
     return state == WH_RUN_GOING ? "running" : state == WH_RUN_FINISHED ? "finished" : "failed";
 }
 
-whist_status wh_serve_status_json(wh_buf *out, wh_coordinator *c, const whist_fed_plan *plan)
+whist_status wh_serve_status_json(wh_buf *out, wh_serve *serve)
 {
+    wh_coordinator *c = serve->coordinator;
+    const whist_fed_plan *plan = serve->plan;
     wh_coordinator_counts counts;
     wh_coordinator_count(c, &counts);
     char digest[65];
@@ -199,10 +201,11 @@ whist_status wh_serve_status_json(wh_buf *out, wh_coordinator *c, const whist_fe
         "{\"study\":\"%s\",\"digest\":\"%s\",\"state\":\"%s\",\"rounds\":%u,\"round\":%llu,\"step\":%llu,"
         "\"phase\":\"%s\",\"expected\":%zu,\"arrived\":%zu,\"answers\":%llu,\"repeated\":%llu,"
         "\"late\":%llu,\"refused\":%llu,\"declined\":%llu,\"bytes_in\":%llu}",
-        plan->name, digest, run_name(counts.state), plan->rounds, (unsigned long long)counts.round,
-        (unsigned long long)counts.step, plan->protection->phases[counts.phase].name, counts.expected, counts.arrived,
-        (unsigned long long)counts.answers, (unsigned long long)counts.repeated, (unsigned long long)counts.late,
-        (unsigned long long)counts.refused, (unsigned long long)counts.declined, (unsigned long long)counts.bytes_in);
+        plan->name, digest, atomic_load(&serve->waits) ? "waiting" : run_name(counts.state), plan->rounds,
+        (unsigned long long)counts.round, (unsigned long long)counts.step, plan->protection->phases[counts.phase].name,
+        counts.expected, counts.arrived, (unsigned long long)counts.answers, (unsigned long long)counts.repeated,
+        (unsigned long long)counts.late, (unsigned long long)counts.refused, (unsigned long long)counts.declined,
+        (unsigned long long)counts.bytes_in);
 }
 
 static whist_status need_right(const wh_request *request, unsigned right, const char *name)
@@ -217,7 +220,14 @@ static whist_status operate(wh_serve *serve, const wh_request *request, wh_respo
     if (strcmp(request->path, WH_PATH_STATUS) == 0) {
         WH_TRY(need_right(request, WHIST_CRYPT_MAY_READ, "read"));
         response->code = 200;
-        return wh_serve_status_json(&response->body, serve->coordinator, serve->plan);
+        return wh_serve_status_json(&response->body, serve);
+    }
+    if (strcmp(request->path, WH_PATH_START) == 0) {
+        WH_TRY(need_right(request, WHIST_CRYPT_MAY_START, "start"));
+        atomic_store(&serve->waits, false);
+        wh_coordinator_wake(serve->coordinator);
+        response->code = 204;
+        return WHIST_OK;
     }
     if (strcmp(request->path, WH_PATH_STOP) == 0) {
         WH_TRY(need_right(request, WHIST_CRYPT_MAY_STOP, "stop"));

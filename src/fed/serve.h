@@ -2,7 +2,7 @@
  *
  *   POST /v1/hello  poll  begin  submit  decline      sites and parties, by their pinned keys
  *   GET  /v1/chunk/model/STEP/INDEX                   PUT /v1/chunk/upload/STEP/PHASE/INDEX
- *   POST /v1/status  stop                             operators, by the rights in their certificates */
+ *   POST /v1/status  start  stop                       operators, by the rights in their certificates */
 #ifndef WH_FED_SERVE_H
 #define WH_FED_SERVE_H
 
@@ -14,6 +14,7 @@
 typedef struct wh_serve {
     wh_coordinator *coordinator;
     const whist_fed_plan *plan;
+    atomic_bool waits;      /* for an operator's start */
     atomic_bool stop_asked; /* by an operator */
 } wh_serve;
 
@@ -21,6 +22,6 @@ typedef struct wh_serve {
 whist_status wh_serve_handle(void *user, const wh_request *request, wh_response *response);
 
 /* One JSON object with the counts: for operators and for `whist status`. */
-WH_MUST_CHECK whist_status wh_serve_status_json(wh_buf *out, wh_coordinator *c, const whist_fed_plan *plan);
+WH_MUST_CHECK whist_status wh_serve_status_json(wh_buf *out, wh_serve *serve);
 
 #endif

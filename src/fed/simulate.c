@@ -146,6 +146,7 @@ static whist_status simulate_federation(whist_fed_result *out, const whist_simul
     double start = wh_clock_seconds();
     WH_TRY(sim_init(&s, in, plan));
     WH_TRY(run(&s));
+    if (in->work_dir) WH_TRY(wh_store_backup(s.store, in->work_dir));
     WH_TRY(wh_result_from(out, plan, s.coordinator, s.store));
     out->seconds = wh_clock_seconds() - start;
     return WHIST_OK;
@@ -166,6 +167,7 @@ static whist_status run_alone(whist_fed_result *out, const whist_simulation *in,
     alone.data = &data;
     alone.threads = 1;
     alone.replay = NULL;
+    alone.work_dir = NULL;
     return simulate_federation(out, &alone, &plan);
 }
 
@@ -195,6 +197,19 @@ static whist_status baseline_local(whist_fed_result *out, const whist_simulation
     return WHIST_OK;
 }
 
+/* The sites' rows as the model of all rows saw them. */
+static whist_status apply_moments(const whist_simulation *in, const float *moments)
+{
+    size_t d = in->plan->n_features;
+    if (!moments) return WHIST_OK;
+    WH_AUTO(wh_owned) memory = NULL;
+    WH_TRY(wh_alloc(&memory, 2 * d, sizeof(double)));
+    double *mean = memory;
+    for (size_t j = 0; j < 2 * d; j++) mean[j] = (double)moments[j];
+    for (size_t i = 0; i < in->plan->n_sites; i++) WH_TRY(whist_dataset_standardize(in->data[i], mean, mean + d));
+    return WHIST_OK;
+}
+
 static whist_status baseline_pooled(whist_fed_result *out, const whist_simulation *in)
 {
     const whist_fed_plan *plan = in->plan;
@@ -205,6 +220,7 @@ static whist_status baseline_pooled(whist_fed_result *out, const whist_simulatio
     whist_dataset_free(all);
     WH_TRY(status);
     WH_TRY(wh_result_sites(out, plan));
+    WH_TRY(apply_moments(in, out->moments));
     for (size_t i = 0; i < plan->n_sites; i++) WH_TRY(evaluate_at(&out->sites[i], plan, out->model, in->data[i]));
     return WHIST_OK;
 }

@@ -9,6 +9,14 @@
 #include "fed/protection.h"
 #include "fed/store.h"
 
+/* A piece of an upload, read ahead of a walk through one vector. */
+typedef struct wh_upload_window {
+    void *memory;
+    uint8_t *bytes; /* memory, from a page's beginning on */
+    uint64_t at;
+    size_t len, room;
+} wh_upload_window;
+
 /* One site's upload of the step. On disk: a spool file and beside it the manifest, so that a restart goes on
  * with the chunks that lie there. In memory: a buffer, added to the sum when it is complete. */
 typedef struct wh_upload {
@@ -16,11 +24,13 @@ typedef struct wh_upload {
     wh_manifest manifest; /* empty on the direct link */
     uint8_t *have;        /* bitmap over chunks */
     size_t n_have;
+    uint64_t checked;   /* bytes whose elements were found in range as they came in, while in the cache */
     wh_vecfile *file;   /* NULL in memory */
     uint8_t *memory;    /* NULL on disk */
     bool complete;      /* checked; part of the sum */
     unsigned in_flight; /* calls that use file or memory outside the lock */
     wh_sums sums;       /* where the protection shows them */
+    wh_upload_window windows[WHIST_MAX_VECTORS + 1];
 } wh_upload;
 
 typedef struct wh_step {
@@ -71,14 +81,20 @@ WH_MUST_CHECK whist_status wh_upload_open(wh_upload **out, wh_store *store, cons
 WH_MUST_CHECK whist_status wh_upload_reopen(wh_upload **out, wh_store *store, const wh_step *step, size_t site,
                                             bool arrived);
 void wh_upload_free(wh_upload *upload);
-/* Outside the lock: checks the piece and stores it. */
-WH_MUST_CHECK whist_status wh_upload_write(wh_upload *upload, uint64_t offset, whist_bytes piece);
+/* Outside the lock: checks the piece and stores it. *in_range: every element of it is known to lie within what one
+ * site may send (only asked of readable uploads; false also where an element is cut by the end of the piece). */
+WH_MUST_CHECK whist_status wh_upload_write(wh_upload *upload, const wh_step *step, uint64_t offset, whist_bytes piece,
+                                           bool *in_range);
 /* Under the lock, after a write. */
-void wh_upload_note(wh_upload *upload, uint64_t offset, size_t len);
+void wh_upload_note(wh_upload *upload, uint64_t offset, size_t len, bool in_range);
 bool wh_upload_is_full(const wh_upload *upload);
 /* Bytes of the upload at an offset: a view (memory) or read into scratch (file). */
 WH_MUST_CHECK whist_status wh_upload_read(const wh_upload *upload, uint64_t offset, size_t len, uint8_t *scratch,
                                           const uint8_t **out);
+/* The same for a walk through vector k from its start to its end, one thread: large files are read `ahead` bytes at a
+ * time, past the page cache. The bytes are in scratch or (memory) a view. */
+WH_MUST_CHECK whist_status wh_upload_walk(wh_upload *upload, size_t k, uint64_t offset, size_t len, size_t ahead,
+                                          uint8_t *scratch, const uint8_t **out);
 /* Every element of a readable upload lies within what one site may send; decodes the sums. WHIST_E_RANGE. */
 WH_MUST_CHECK whist_status wh_upload_check(wh_upload *upload, const wh_step *step, const whist_fed_plan *plan);
 /* In memory: adds a complete upload to step->sum and drops its buffer. */

@@ -165,6 +165,12 @@ uint64_t wh_vecfile_bytes(const wh_vecfile *file);
 /* WHIST_E_RANGE outside the file. */
 WH_MUST_CHECK whist_status wh_vecfile_read(const wh_vecfile *file, void *out, size_t len, uint64_t offset);
 WH_MUST_CHECK whist_status wh_vecfile_write(wh_vecfile *file, const void *bytes, size_t len, uint64_t offset);
+/* From now on writes of whole pages (4096 bytes, at multiples of them) go past the page cache where the file system
+ * can: for files so large that they would only push others out. Everything else stays as it is. */
+void wh_vecfile_go_direct(wh_vecfile *file);
+/* Such a read: up to len bytes into `to`; to, len and offset are multiples of 4096. False where it cannot be done this
+ * way; nothing is wrong then. */
+bool wh_vecfile_read_pages(const wh_vecfile *file, void *to, size_t len, uint64_t offset, size_t *got);
 /* The content is durable when this returns (and its folder entry too). Nothing to do in memory. */
 WH_MUST_CHECK whist_status wh_vecfile_sync(wh_vecfile *file);
 /* In memory: the bytes themselves, for callers that save the copy; NULL on disk. */

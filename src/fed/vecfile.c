@@ -29,6 +29,7 @@ struct wh_vecfile {
     char *name, *path; /* path NULL in memory */
     uint64_t bytes;
     wh_fd fd;            /* disk */
+    wh_fd direct;        /* disk: the same past the page cache; -1: not asked for, or not to be had */
     bool entry_synced;   /* disk: the folder knows the file durably */
     memory_file *memory; /* memory */
     bool has_manifest;
@@ -221,6 +222,7 @@ void wh_vecfile_close(wh_vecfile *file)
         pthread_mutex_unlock(&file->store->files_lock);
     }
     wh_fd_close(&file->fd);
+    wh_fd_close(&file->direct);
     wh_manifest_clear(&file->manifest);
     wh_free(file->path);
     wh_free(file->name);
@@ -233,7 +235,7 @@ static whist_status new_handle(wh_vecfile **out, wh_store *store, const char *na
     wh_vecfile *file;
     WH_TRY(WH_NEW(&file, 1));
     file->store = store;
-    file->fd = -1;
+    file->fd = file->direct = -1;
     whist_status status = wh_strdup(&file->name, name);
     if (status == WHIST_OK && store->dir) status = in_folder(&file->path, store, name);
     if (status == WHIST_OK)
@@ -312,6 +314,38 @@ whist_status wh_vecfile_read(const wh_vecfile *file, void *out, size_t len, uint
     return status == WHIST_OK ? status : wh_fail_context(status, "%s: ", file->path);
 }
 
+void wh_vecfile_go_direct(wh_vecfile *file)
+{
+    if (file->memory || file->direct >= 0) return;
+    file->direct = open(file->path, O_RDWR | O_CLOEXEC | O_DIRECT); /* EINVAL where the file system cannot */
+}
+
+/* The disk takes whole pages from whole pages of memory. False where it does not take these. */
+static bool write_direct(const wh_vecfile *file, const void *bytes, size_t len, uint64_t offset)
+{
+    enum { PAGE = 4096 };
+    if (file->direct < 0 || len % PAGE || offset % PAGE) return false;
+    void *memory;
+    if (wh_alloc_raw(&memory, len + PAGE, 1) != WHIST_OK) return false;
+    uint8_t *aligned = (uint8_t *)memory + (PAGE - (uintptr_t)memory % PAGE) % PAGE;
+    memcpy(aligned, bytes, len);
+    ssize_t n;
+    do n = pwrite(file->direct, aligned, len, (off_t)offset);
+    while (n < 0 && errno == EINTR);
+    wh_free(memory);
+    return n == (ssize_t)len;
+}
+
+bool wh_vecfile_read_pages(const wh_vecfile *file, void *to, size_t len, uint64_t offset, size_t *got)
+{
+    if (file->direct < 0 || offset >= file->bytes) return false;
+    ssize_t n;
+    do n = pread(file->direct, to, len, (off_t)offset);
+    while (n < 0 && errno == EINTR);
+    *got = n > 0 ? (size_t)n : 0;
+    return n > 0;
+}
+
 whist_status wh_vecfile_write(wh_vecfile *file, const void *bytes, size_t len, uint64_t offset)
 {
     WH_TRY(check_range(file, len, offset));
@@ -322,6 +356,7 @@ whist_status wh_vecfile_write(wh_vecfile *file, const void *bytes, size_t len, u
         return WHIST_OK;
     }
     if (disk_full()) return wh_fail_errno(ENOSPC, file->path, "write");
+    if (write_direct(file, bytes, len, offset)) return WHIST_OK;
     whist_status status = wh_write_at(file->fd, bytes, len, offset);
     return status == WHIST_OK ? status : wh_fail_context(status, "%s: ", file->path);
 }

@@ -16,6 +16,7 @@ enum {
 #define WH_PATH_SUBMIT "/v1/submit"
 #define WH_PATH_DECLINE "/v1/decline"
 #define WH_PATH_STATUS "/v1/status"
+#define WH_PATH_START "/v1/start"
 #define WH_PATH_STOP "/v1/stop"
 #define WH_PATH_MODEL_CHUNK "/v1/chunk/model/"   /* STEP/INDEX */
 #define WH_PATH_UPLOAD_CHUNK "/v1/chunk/upload/" /* STEP/PHASE/INDEX */

@@ -207,12 +207,14 @@ static uint64_t random_at(uint64_t seed, uint64_t i)
     return z ^ (z >> 31);
 }
 
-/* U[-bound, bound): 24 random bits, products of float32 alone, the same on every machine. */
-static void fill_uniform(float *params, size_t from, size_t n, double bound, uint64_t seed)
+/* The parameters [at, at + n) in `params`; those of them that lie in [from, from + len) are filled here.
+ * U[-bound, bound): 24 random bits, products of float32 alone, the same on every machine. */
+static void fill_uniform(float *params, size_t at, size_t n, size_t from, size_t len, double bound, uint64_t seed)
 {
-    for (size_t i = from; i < from + n; i++) {
+    size_t end = from + len < at + n ? from + len : at + n;
+    for (size_t i = from > at ? from : at; i < end; i++) {
         float unit = (float)((int32_t)(random_at(seed, i) >> 40) - (1 << 23)) * 0x1p-23f;
-        params[i] = unit * (float)bound;
+        params[i - at] = unit * (float)bound;
     }
 }
 
@@ -227,16 +229,21 @@ static double weight_bound(const whist_model *model, const wh_layer *layer)
     return 0;
 }
 
-void whist_model_init(const whist_model *model, float *params, uint64_t seed)
+void wh_model_init_range(const whist_model *model, float *params, size_t at, size_t n, uint64_t seed)
 {
     uint64_t stream = random_at(seed, UINT64_C(0x77686973742e6e6e)); /* "whist.nn": apart from other uses of the seed */
-    memset(params, 0, model->size * sizeof *params);
+    memset(params, 0, n * sizeof *params);
     if (model->init == WH_INIT_ZERO) return;
     for (size_t l = 0; l < model->n_layers; l++) {
         const wh_layer *layer = &model->layers[l];
         double bound = weight_bound(model, layer);
-        fill_uniform(params, layer->weight, layer->in * layer->out, bound, stream);
+        fill_uniform(params, at, n, layer->weight, layer->in * layer->out, bound, stream);
         if (layer->has_bias && model->init == WH_INIT_UNIFORM)
-            fill_uniform(params, layer->bias, layer->out, bound, stream);
+            fill_uniform(params, at, n, layer->bias, layer->out, bound, stream);
     }
+}
+
+void whist_model_init(const whist_model *model, float *params, uint64_t seed)
+{
+    wh_model_init_range(model, params, 0, model->size, seed);
 }

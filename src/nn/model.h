@@ -33,6 +33,10 @@ struct whist_model {
     size_t size;
 };
 
+/* Parameters [at, at + n) of whist_model_init into params (n): a model that does not fit into memory begins
+ * piece by piece. at + n <= whist_model_size. */
+void wh_model_init_range(const whist_model *model, float *params, size_t at, size_t n, uint64_t seed);
+
 /* Rows lie in buffers whose stride is a multiple of a cache line of floats. */
 static inline size_t wh_nn_stride(size_t width)
 {

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/settings.h"
+#include "nn/model.h"
 #include "nn/optim.h"
 #include "test.h"
 
@@ -446,6 +447,32 @@ static void test_start_values(void **state)
     assert_true(least >= -bound && least < -0.98f * bound && most < bound && most > 0.98f * bound);
 }
 
+/* Any cut of the parameters holds what the whole holds there, and nothing is left unset. */
+static void test_start_in_pieces(void **state)
+{
+    (void)state;
+    whist_model_shape shape = {7, 3, WHIST_TARGET_CLASS};
+    WH_AUTO(whist_settings_ptr) settings = NULL;
+    assert_ok(whist_settings_new(&settings, whist_model_class_find("mlp")->options));
+    assert_ok(whist_settings_set(settings, "hidden", "[5, 4]"));
+    static const char *const inits[] = {"uniform", "glorot", "zero"};
+    for (size_t k = 0; k < WH_COUNT(inits); k++) {
+        WH_AUTO(whist_model_ptr) model = NULL;
+        assert_ok(whist_settings_set(settings, "init", inits[k]));
+        assert_ok(whist_model_new(&model, "mlp", settings, &shape));
+        float whole[79], piece[79];
+        size_t n = whist_model_size(model);
+        assert_int_equal(n, WH_COUNT(whole));
+        whist_model_init(model, whole, 5);
+        for (size_t from = 0; from < n; from++)
+            for (size_t len = 1; from + len <= n; len++) {
+                memset(piece, 0xff, sizeof piece);
+                wh_model_init_range(model, piece, from, len, 5);
+                assert_memory_equal(piece, whole + from, len * sizeof *piece);
+            }
+    }
+}
+
 static void test_refusals(void **state)
 {
     (void)state;
@@ -521,6 +548,7 @@ int main(void)
         cmocka_unit_test(test_optimisers_follow_their_formulas),
         cmocka_unit_test(test_tensors_cover_the_parameters),
         cmocka_unit_test(test_start_values),
+        cmocka_unit_test(test_start_in_pieces),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_predictions_come_in_any_number),
     };

@@ -164,10 +164,8 @@ const wh_key wh_site_config_table[] = {
      .doc = "This site's file in it, where it is called otherwise than in the study."},
     {"columns", WH_KEY_OTHER, .offset = 0, .fallback = "", .read = read_columns, .type = "map of texts",
      .doc = "This site's header name for a column of the study."},
-    {"metrics", WH_KEY_PATH, SITE(metrics), "", .doc = "Folder for CSV and TensorBoard files; left out: none."},
     {"max_state_bytes", WH_KEY_BYTES, SITE(max_state_bytes), "16GiB", 0x1p20, 0x1p50, .type = "1MiB … 1024TiB",
-     .doc = "Ceiling on the state folder."},
-    {"threads", WH_KEY_INT, SITE(threads), "1", 1, 256, .doc = "Threads for training."},
+     .doc = "Ceiling on what a study keeps in the state folder; a step that would pass it is declined."},
     {"policy", WH_KEY_MAP, .fallback = "", .sub = policy_table,
      .doc = "What this site demands of every study, whatever the coordinator says."},
     {0},
@@ -187,7 +185,23 @@ const wh_key wh_coordinator_config_table[] = {
     {"metrics", WH_KEY_PATH, COORDINATOR(metrics), "", .doc = "Folder for CSV and TensorBoard files; left out: none."},
     {"max_spool_bytes", WH_KEY_BYTES, COORDINATOR(max_spool_bytes), "64GiB", 0x1p20, 0x1p50, .type = "1MiB … 1024TiB",
      .doc = "Ceiling on uploads that wait on disk."},
-    {"threads", WH_KEY_INT, COORDINATOR(threads), "1", 1, 256, .doc = "Threads for sums and strategies."},
+    {0},
+};
+
+#define OPERATOR(field) AT(whist_operator_config, field)
+
+const wh_key wh_operator_config_table[] = {
+    {"coordinator", WH_KEY_TEXT, OPERATOR(coordinator), NULL, .rule = rule_coordinator,
+     .doc = "Where to connect: https://host:port."},
+    {"coordinator_key", WH_KEY_TEXT, OPERATOR(coordinator_key), NULL,
+     .doc = "Pin of the coordinator, as the study names it: sha256:…"},
+    {"proxy", WH_KEY_TEXT, OPERATOR(proxy), "", .rule = rule_proxy,
+     .doc = "HTTP proxy to go through: http://host:port."},
+    {"ca", WH_KEY_PATH, OPERATOR(ca), NULL, .doc = "PEM file of the authority that both sides trust."},
+    {"certificate", WH_KEY_PATH, OPERATOR(certificate), NULL, .doc = "PEM file of the operator's certificate."},
+    {"key", WH_KEY_PATH, OPERATOR(key), NULL, .doc = "PEM file of its private key, readable by its owner only."},
+    {"crl", WH_KEY_PATH, OPERATOR(crl), "", .doc = "PEM file of revoked certificates."},
+    {"passphrase_file", WH_KEY_PATH, OPERATOR(passphrase_file), "", .doc = "File with the passphrase of the key."},
     {0},
 };
 
@@ -225,6 +239,15 @@ whist_status whist_coordinator_config_load(whist_coordinator_config *out, const 
     WH_ENSURE(out && path, WHIST_E_ARG);
     whist_coordinator_config config = {0};
     WH_TRY(load(&config, wh_coordinator_config_table, path));
+    *out = config;
+    return WHIST_OK;
+}
+
+whist_status whist_operator_config_load(whist_operator_config *out, const char *path)
+{
+    WH_ENSURE(out && path, WHIST_E_ARG);
+    whist_operator_config config = {0};
+    WH_TRY(load(&config, wh_operator_config_table, path));
     *out = config;
     return WHIST_OK;
 }

@@ -16,7 +16,7 @@ static const char opening[] =
     "names it, and every message carries that name. Sites and coordinators have configurations of their own, which\n"
     "stay where they are.\n\n"
     "Read strictly: an unknown key, a key that stands twice, an anchor, an alias, a tag and a second document\n"
-    "are errors that name file, line and column. A file has at most 1 MiB, 16 levels and 100,000 values, in UTF-8.\n"
+    "are errors that name file, line and column. A file has at most 8 MiB, 16 levels and 500,000 values, in UTF-8.\n"
     "Times are written `500ms`, `30s`, `10m`, `2h`, `1d`; sizes `4096`, `64KiB`, `512MiB`, `10GiB`.\n\n";
 
 static const char closing[] =

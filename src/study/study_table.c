@@ -148,7 +148,7 @@ const wh_key wh_study_site_table[] = {
 
 static const wh_key coordinator_table[] = {
     {"name", WH_KEY_TEXT, AT(wh_site_file, name), "coordinator", .rule = wh_rule_actor,
-     .doc = "Name in its certificate."},
+     .doc = "A name for people; its key decides who it is."},
     {"key", WH_KEY_OTHER, AT(wh_site_file, key), "", .read = wh_read_pin, .type = "`sha256:` and 64 hex digits",
      .doc = "SHA-256 of its public key. Put in by `whist provision`."},
     {0},

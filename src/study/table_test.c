@@ -138,7 +138,6 @@ static void test_site_config(void **state)
     assert_int_equal(c.policy.min_metric_count, 10);
     assert_string_equal(c.policy.learners, "sgd fedprox");
     assert_string_equal(c.policy.protections, "");
-    assert_int_equal(c.threads, 1);
     wh_free(path);
     assert_ok(wh_tree_remove(dir));
     test_dir_free(dir);
@@ -185,8 +184,8 @@ static void test_site_config_refused(void **state)
                  ":1:1: the key 'state' is missing: Folder for the site's state and its release log.");
     site_refuses("polic", "polyc",
                  ":10:1: unknown key 'polycy'; did you mean 'policy'? Allowed: name, coordinator, proxy, ca, "
-                 "certificate, key, crl, passphrase_file, state, data, file, columns, metrics, max_state_bytes, "
-                 "threads, policy");
+                 "certificate, key, crl, passphrase_file, state, data, file, columns, max_state_bytes, "
+                 "policy");
 }
 
 static void test_coordinator_config(void **state)

@@ -9,9 +9,9 @@
 #include "base/buf.h"
 
 enum {
-    WH_YAML_MAX_BYTES = 1 << 20,
+    WH_YAML_MAX_BYTES = 8 << 20,
     WH_YAML_MAX_DEPTH = 16,
-    WH_YAML_MAX_NODES = 100000,
+    WH_YAML_MAX_NODES = 500000, /* 65,536 columns of a table */
 };
 
 typedef enum wh_yaml_kind { WH_YAML_SCALAR, WH_YAML_LIST, WH_YAML_MAP } wh_yaml_kind;

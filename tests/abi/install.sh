@@ -1,7 +1,8 @@
 #!/bin/sh
-# install.sh BUILD CONSUMER.C: a program of somebody else compiles, links and runs against an
+# install.sh BUILD PROGRAM.C…: a program of somebody else compiles, links and runs against an
 # installed copy, with the shared library and with the static one.
-build=$1 consumer=$2
+build=$1
+shift
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 set -e
@@ -16,7 +17,7 @@ ask() { PKG_CONFIG_PATH=$(dirname "$pc") pkg-config --define-variable=prefix="$w
 
 # shellcheck disable=SC2046 # lists of flags
 {
-    ${CC:-cc} -std=c17 -Wall -Wextra -Werror "$consumer" -o "$work/shared" $(ask --cflags --libs)
+    ${CC:-cc} -std=c17 -Wall -Wextra -Werror "$@" -o "$work/shared" $(ask --cflags --libs) -lm
     LD_LIBRARY_PATH=$lib "$work/shared"
     readelf -d "$work/shared" | grep -q 'libwhist\.so' || { echo 'the shared library is not used'; exit 1; }
 
@@ -24,8 +25,8 @@ ask() { PKG_CONFIG_PATH=$(dirname "$pc") pkg-config --define-variable=prefix="$w
     # static form of all of that.
     needs=$(ask --print-requires-private | sed 's/ .*//')
     private=$(sed -n 's/^Libs.private://p' "$pc")
-    ${CC:-cc} -std=c17 -Wall -Wextra -Werror "$consumer" -o "$work/static" $(ask --cflags) \
-        "$lib/libwhist.a" $(pkg-config --libs $needs) $private
+    ${CC:-cc} -std=c17 -Wall -Wextra -Werror "$@" -o "$work/static" $(ask --cflags) \
+        "$lib/libwhist.a" $(pkg-config --libs $needs) $private -lm
     "$work/static"
     if readelf -d "$work/static" | grep -q 'libwhist\.so'; then echo 'the static library is not used'; exit 1; fi
 }

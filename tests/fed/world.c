@@ -126,6 +126,20 @@ whist_status world_data(whist_dataset **out, const world_plan *plan, size_t site
 
 /* ---- Objects ---- */
 
+static whist_status count_line(void *user, uint64_t seq, whist_bytes record)
+{
+    (void)seq;
+    (void)record;
+    ++*(uint64_t *)user;
+    return WHIST_OK;
+}
+
+whist_status world_releases(world *w, size_t actor, uint64_t *n)
+{
+    *n = 0;
+    return wh_store_log_each(w->actors[actor].store, 0, count_line, n);
+}
+
 static whist_status open_store(wh_store **out, const world *w, const char *name)
 {
     if (!w->dir) return wh_store_open(out, NULL, w->plan->plan.study);
@@ -170,6 +184,14 @@ static whist_status make_loopback(world *w, size_t actor)
     return wh_loopback_new(&w->actors[actor].loopback, handle, w, &peer, &plan);
 }
 
+/* One line a release in the site's log, by step and phase: a second one for the same is refused by the store. */
+static whist_status note_release(void *user, const wh_task *task, const wh_manifest *upload, size_t n_messages)
+{
+    world_actor *a = user;
+    uint8_t line[2] = {upload->n_chunks > 0, (uint8_t)n_messages};
+    return wh_store_log_put(a->store, task->step * 8 + task->phase, (whist_bytes){line, sizeof line});
+}
+
 static whist_status make_actor(world *w, size_t actor)
 {
     world_actor *a = &w->actors[actor];
@@ -185,6 +207,8 @@ static whist_status make_actor(world *w, size_t actor)
         .data = a->data,
         .store = a->store,
         .link = &a->link.link,
+        .release = note_release,
+        .user = a,
     };
     return wh_node_new(&a->node, &env);
 }
@@ -261,11 +285,18 @@ whist_status world_pass(world *w)
     return WHIST_OK;
 }
 
+static bool is_over(const world *w)
+{
+    bool over = w->state != WH_RUN_GOING;
+    for (size_t i = 0; over && i < w->n_actors; i++) over = w->actors[i].away || w->actors[i].state == WH_NODE_FINISHED;
+    return over;
+}
+
 whist_status world_run(world *w, uint64_t max_passes)
 {
     for (uint64_t i = 0; i < max_passes; i++) {
         WH_TRY(world_pass(w));
-        if (w->state != WH_RUN_GOING) return WHIST_OK;
+        if (is_over(w)) return WHIST_OK;
     }
     WH_FAIL(WHIST_E_TIMEOUT, "the study was not over after %llu passes", (unsigned long long)max_passes);
 }
@@ -292,12 +323,14 @@ whist_status world_undisturbed(float **out, const world_plan *plan)
     return status;
 }
 
-whist_status world_simulate(whist_fed_result *out, const world_plan *plan, unsigned threads, const char *replay)
+whist_status world_simulate(whist_fed_result *out, const world_plan *plan, unsigned threads, const char *replay,
+                            const char *work_dir)
 {
     whist_dataset *data[WORLD_ACTORS] = {0};
     whist_status status = WHIST_OK;
     for (size_t i = 0; status == WHIST_OK && i < plan->plan.n_sites; i++) status = world_data(&data[i], plan, i);
-    const whist_simulation simulation = {.plan = &plan->plan, .data = data, .threads = threads, .replay = replay};
+    const whist_simulation simulation = {
+        .plan = &plan->plan, .data = data, .threads = threads, .replay = replay, .work_dir = work_dir};
     if (status == WHIST_OK) status = whist_fed_simulate(out, &simulation);
     for (size_t i = 0; i < plan->plan.n_sites; i++) whist_dataset_free(data[i]);
     return status;

@@ -71,14 +71,17 @@ WH_MUST_CHECK whist_status world_restart_coordinator(world *w);
 /* Ticks until a phase is open, then one poll of each actor. When nobody has anything to do the open phase is overdue. A
  * failure of an actor is kept in its `last`; one of the coordinator comes back. */
 WH_MUST_CHECK whist_status world_pass(world *w);
-/* Passes until the study is over; WHIST_E_TIMEOUT after max_passes. */
+/* Passes until the study is over and everybody who asks knows it; WHIST_E_TIMEOUT after max_passes. */
 WH_MUST_CHECK whist_status world_run(world *w, uint64_t max_passes);
 /* The newest model, (whist_model_size); freed by wh_free. */
 WH_MUST_CHECK whist_status world_model(world *w, float **out);
 
+/* Answers that the actor's log says it made: one for each step and phase that it answered. */
+WH_MUST_CHECK whist_status world_releases(world *w, size_t actor, uint64_t *n);
+
 /* The final model of an undisturbed run in memory, or of whist_fed_simulate over `threads` threads. */
 WH_MUST_CHECK whist_status world_undisturbed(float **out, const world_plan *plan);
 WH_MUST_CHECK whist_status world_simulate(whist_fed_result *out, const world_plan *plan, unsigned threads,
-                                          const char *replay);
+                                          const char *replay, const char *work_dir);
 
 #endif

@@ -22,7 +22,7 @@ typedef struct bench {
     wh_run *run;
     wh_program *program;
     wh_arena memory;
-    double **x, **v;      /* (n): points and directions */
+    double **x, **v; /* (n): points and directions */
     size_t *size, n;
 } bench;
 

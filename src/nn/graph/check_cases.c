@@ -240,7 +240,8 @@ static wh_value case_matmul(setup *s)
 static wh_value case_matmul_stack(setup *s)
 {
     wh_matmul form = (wh_matmul)s->variant;
-    wh_dims a = form & 1 ? WH_DIMS(2, 2, 3, 2) : WH_DIMS(2, 2, 2, 3), b = form & 2 ? WH_DIMS(2, 2, 4, 3) : WH_DIMS(2, 2, 3, 4);
+    wh_dims a = form & 1 ? WH_DIMS(2, 2, 3, 2) : WH_DIMS(2, 2, 2, 3),
+            b = form & 2 ? WH_DIMS(2, 2, 4, 3) : WH_DIMS(2, 2, 3, 4);
     return wh_graph_matmul(s->g, learned(s, a), learned(s, b), form);
 }
 
@@ -405,8 +406,8 @@ static wh_value case_lstm_cell(setup *s)
     wh_value x = learned(s, WH_DIMS(2, 3)), h = learned(s, WH_DIMS(2, 2)), c = learned(s, WH_DIMS(2, 2));
     bool turned = s->variant == 1;
     wh_value w = learned(s, turned ? WH_DIMS(8, 5) : WH_DIMS(5, 8)), next;
-    wh_value out = wh_graph_lstm_cell(s->g, &next, x, h, c, w, learned(s, WH_DIMS(8)),
-                                      turned ? WH_MATMUL_NT : WH_MATMUL_NN);
+    wh_value out =
+        wh_graph_lstm_cell(s->g, &next, x, h, c, w, learned(s, WH_DIMS(8)), turned ? WH_MATMUL_NT : WH_MATMUL_NN);
     return wh_graph_add(s->g, out, next);
 }
 
@@ -426,7 +427,8 @@ static wh_value case_branches(setup *s)
     return wh_graph_mul(s->g, square, wh_graph_sum(s->g, wh_graph_mul(s->g, e, x), 2, true));
 }
 
-/* ---- Per-example norms: losses (B) -------------------------------------------------------------------------------- */
+/* ---- Per-example norms: losses (B) --------------------------------------------------------------------------------
+ */
 
 static wh_value batch(setup *s, wh_dims dims)
 {
@@ -503,7 +505,8 @@ static wh_value norms_pools(setup *s)
     return wh_graph_reshape(s->g, wh_graph_squared_error(s->g, y, target), WH_DIMS(2));
 }
 
-/* ---- The table --------------------------------------------------------------------------------------------------------- */
+/* ---- The table
+ * --------------------------------------------------------------------------------------------------------- */
 
 typedef struct row {
     const char *name;
@@ -514,7 +517,7 @@ typedef struct row {
 
 #define ROW(id, n)                                                                                                     \
     {                                                                                                                  \
-        #id, case_##id, n, false                                                                                       \
+#id, case_##id, n, false                                                                                       \
     }
 #define NORMS(id, n)                                                                                                   \
     {                                                                                                                  \
@@ -570,7 +573,8 @@ static whist_status check_derivatives(wh_gradcheck *out, const row *r, size_t va
     wh_value y;
     WH_TRY(build_case(&s, &y, r));
     wh_value mix = given(&s, WH_SHARED, wh_graph_dims(s.g, y), -1, 1);
-    wh_value scalar = wh_graph_add(s.g, wh_graph_dot(s.g, mix, y), wh_graph_scale(s.g, wh_graph_dot(s.g, y, y), 1. / 7));
+    wh_value scalar =
+        wh_graph_add(s.g, wh_graph_dot(s.g, mix, y), wh_graph_scale(s.g, wh_graph_dot(s.g, y, y), 1. / 7));
     return wh_graph_gradcheck(out, s.g, scalar, s.wrt, s.n_wrt, s.data, s.n_data);
 }
 

@@ -93,8 +93,8 @@ wh_value wh_graph_attention(wh_graph *g, wh_value q, wh_value k, wh_value v, dou
     return wh_graph_matmul(g, wh_graph_softmax(g, scores, causal), v, WH_MATMUL_NN);
 }
 
-wh_value wh_graph_lstm_cell(wh_graph *g, wh_value *c_out, wh_value x, wh_value h, wh_value c, wh_value w,
-                            wh_value bias, wh_matmul form)
+wh_value wh_graph_lstm_cell(wh_graph *g, wh_value *c_out, wh_value x, wh_value h, wh_value c, wh_value w, wh_value bias,
+                            wh_matmul form)
 {
     wh_dims dc = wh_graph_dims(g, c), dw = wh_graph_dims(g, w);
     if (g->failed == WHIST_OK && dc.rank != 2)
@@ -187,8 +187,8 @@ static void fill_tie(const wh_cox_rows *out, const survival *rows, size_t from, 
     }
 }
 
-whist_status wh_graph_cox_rows(const wh_cox_rows *out, const double *time, const double *event,
-                               const uint32_t *stratum, size_t n, bool efron)
+whist_status wh_graph_cox_rows(const wh_cox_rows *out, const double *time, const double *event, const uint32_t *stratum,
+                               size_t n, bool efron)
 {
     WH_ENSURE(out && time && event && n > 0, WHIST_E_ARG);
     if (n > UINT32_MAX) WH_FAIL(WHIST_E_RANGE, "%zu rows of survival data: at most 2^32 - 1", n);
@@ -198,8 +198,7 @@ whist_status wh_graph_cox_rows(const wh_cox_rows *out, const double *time, const
     WH_AUTO(wh_owned) memory = NULL;
     WH_TRY(wh_alloc_raw(&memory, n, sizeof(survival)));
     survival *rows = memory;
-    for (size_t i = 0; i < n; i++)
-        rows[i] = (survival){time[i], event[i], (uint32_t)i, stratum ? stratum[i] : 0};
+    for (size_t i = 0; i < n; i++) rows[i] = (survival){time[i], event[i], (uint32_t)i, stratum ? stratum[i] : 0};
     qsort(rows, n, sizeof *rows, earlier_stratum_later_time);
     for (size_t from = 0, to; from < n; from = to) {
         for (to = from; to < n && rows[to].time == rows[from].time && rows[to].stratum == rows[from].stratum;) to++;

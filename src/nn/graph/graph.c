@@ -122,7 +122,8 @@ wh_value wh_graph_fail(wh_graph *graph, whist_status code, const char *format, .
 
 wh_value wh_graph_fail_dims(wh_graph *graph, const char *op, const wh_dims *a, const wh_dims *b, const char *why)
 {
-    return wh_graph_fail(graph, WHIST_E_ARG, "%s of %s and %s: %s", op, wh_dims_show(a).text, wh_dims_show(b).text, why);
+    return wh_graph_fail(graph, WHIST_E_ARG, "%s of %s and %s: %s", op, wh_dims_show(a).text, wh_dims_show(b).text,
+                         why);
 }
 
 bool wh_graph_args(wh_graph *graph, const wh_op *op, const wh_value args[], unsigned n, unsigned indices)

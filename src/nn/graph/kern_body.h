@@ -116,8 +116,7 @@ static REAL half_normal(REAL x)
 static void gelu_tanh_n(const wh_num_kernels *num, REAL *out, const REAL *x, size_t n)
 {
     REAL t[BLOCK];
-    for (size_t i = 0; i < n; i++)
-        t[i] = (REAL)(M_2_SQRTPI * M_SQRT1_2) * (x[i] + (REAL)0.044715 * x[i] * x[i] * x[i]);
+    for (size_t i = 0; i < n; i++) t[i] = (REAL)(M_2_SQRTPI * M_SQRT1_2) * (x[i] + (REAL)0.044715 * x[i] * x[i] * x[i]);
     tanh_n(num, t, t, n);
     for (size_t i = 0; i < n; i++) out[i] = (REAL).5 * x[i] * (1 + t[i]);
 }
@@ -209,8 +208,7 @@ void NAME(chain)(const wh_call *call, size_t from, size_t to)
     for (unsigned k = 0; k < chain->n_operands; k++) {
         if (chain->operand[k].kind == WH_OPERAND_FILL)
             fill_n(buffers + k * BLOCK, (REAL)chain->operand[k].number, BLOCK);
-        if (chain->operand[k].kind == WH_OPERAND_ONE)
-            fill_n(buffers + k * BLOCK, *(const REAL *)call->arg[k], BLOCK);
+        if (chain->operand[k].kind == WH_OPERAND_ONE) fill_n(buffers + k * BLOCK, *(const REAL *)call->arg[k], BLOCK);
     }
     size_t size = wh_dims_size(call->out_dims);
     for (size_t unit = from; unit < to; unit++) {
@@ -219,8 +217,8 @@ void NAME(chain)(const wh_call *call, size_t from, size_t to)
         for (unsigned k = 0; k < chain->n_ops; k++) {
             REAL *out = k + 1 == chain->n_ops ? (REAL *)call->out + at : slots + chain->op[k].slot * (size_t)BLOCK;
             const uint8_t *s = chain->op[k].source;
-            element(call->num, chain->op[k].element, chain->op[k].number, out, source[s[0]], source[s[1]],
-                    source[s[2]], n);
+            element(call->num, chain->op[k].element, chain->op[k].number, out, source[s[0]], source[s[1]], source[s[2]],
+                    n);
             source[chain->n_operands + k] = out;
         }
     }
@@ -425,7 +423,8 @@ void NAME(matmul)(const wh_call *call, size_t from, size_t to)
     size_t k = form == WH_GEMM_TN ? da->dim[da->rank - 2] : lda;
     size_t blocks = (m + 127) / 128, height = (m + blocks - 1) / blocks;
     for (size_t unit = from; unit < to;) {
-        /* Neighbouring units of one product go together: the pieces are cut by shape, so this is no matter of threads. */
+        /* Neighbouring units of one product go together: the pieces are cut by shape, so this is no matter of threads.
+         */
         size_t which = unit / blocks, first = unit % blocks, last = least(blocks, first + (to - unit));
         size_t row = first * height, rows = least(m, last * height) > row ? least(m, last * height) - row : 0;
         const REAL *a = (const REAL *)call->arg[0] + which * m * k + (form == WH_GEMM_TN ? row : row * lda);
@@ -676,13 +675,14 @@ void NAME(cross_entropy_back)(const wh_call *call, size_t from, size_t to)
     }
 }
 
-/* ---- Images --------------------------------------------------------------------------------------------------------- */
+/* ---- Images ---------------------------------------------------------------------------------------------------------
+ */
 
 typedef struct geometry {
-    size_t channels, h, w;   /* of one group of the image */
+    size_t channels, h, w; /* of one group of the image */
     size_t kh, kw, oh, ow;
     size_t stride, pad, groups, outs; /* outs: of one group */
-    size_t depth, places;    /* channels · kh · kw, oh · ow */
+    size_t depth, places;             /* channels · kh · kw, oh · ow */
 } geometry;
 
 static geometry geometry_of(const wh_dims *x, size_t kh, size_t kw, const wh_dims *c, const wh_attr *attr)

@@ -37,9 +37,9 @@ struct wh_op {
     /* Some argument is split by example (equal parts of its row-major order, one an example), the others are too or
      * are the same for all. Is the value split likewise? NULL: no, it mixes examples. */
     bool (*splits)(const wh_graph *graph, const wh_node *node, const bool split[], size_t examples);
-    wh_kernel *kernel[2];                     /* by wh_real; NULL for leaves, views and elementwise ones */
-    wh_cut (*cut)(const wh_call *call);       /* units of work; NULL: one unit */
-    size_t (*scratch)(const wh_call *call);   /* real numbers a worker needs; NULL: none */
+    wh_kernel *kernel[2];                   /* by wh_real; NULL for leaves, views and elementwise ones */
+    wh_cut (*cut)(const wh_call *call);     /* units of work; NULL: one unit */
+    size_t (*scratch)(const wh_call *call); /* real numbers a worker needs; NULL: none */
 };
 
 struct wh_node {
@@ -87,7 +87,7 @@ bool wh_graph_is_fill(const wh_graph *graph, wh_value value, double *number);
 /* One more than the largest index the value can hold. */
 uint64_t wh_graph_index_limit(const wh_graph *graph, wh_value index);
 wh_value wh_graph_max_last(wh_graph *graph, wh_value a); /* (…,S) → (…), no derivative */
-wh_dims wh_dims_matrix(const wh_dims *dims); /* (rows, last axis) */
+wh_dims wh_dims_matrix(const wh_dims *dims);             /* (rows, last axis) */
 wh_dims wh_dims_drop_last(const wh_dims *dims);
 
 /* a (…) to (…,n), the same number along the new axis. */
@@ -101,12 +101,14 @@ bool wh_splits_rows(const wh_graph *graph, const wh_node *node, const bool split
 bool wh_splits_first(const wh_graph *graph, const wh_node *node, const bool split[], size_t examples);
 
 #define WH_OPS(X)                                                                                                      \
-    X(input) X(index) X(fill) X(detach) X(add) X(sub) X(mul) X(div) X(max) X(min) X(not_less) X(where) X(neg) X(exp)   \
-    X(log) X(sqrt) X(rsqrt) X(tanh) X(sigmoid) X(softplus) X(erf) X(relu) X(positive) X(abs) X(pow) X(gelu)            \
-    X(gelu_tanh) X(reshape) X(transpose) X(broadcast) X(slice) X(pad) X(concat) X(sum) X(cumsum) X(max_last)           \
-    X(matmul) X(gather) X(scatter) X(take) X(put) X(conv) X(conv_data) X(conv_weight) X(argmax_window) X(avg_pool)     \
-    X(avg_pool_back) X(normalize) X(normalize_back) X(softmax) X(softmax_back) X(log_softmax) X(cross_entropy)         \
-    X(cross_entropy_back) X(keep_mask) X(outer_squared) X(conv_squared) X(gather_squared) X(tied_cross)
+    X(input)                                                                                                           \
+    X(index) X(fill) X(detach) X(add) X(sub) X(mul) X(div) X(max) X(min) X(not_less) X(where) X(neg) X(exp) X(log)     \
+        X(sqrt) X(rsqrt) X(tanh) X(sigmoid) X(softplus) X(erf) X(relu) X(positive) X(abs) X(pow) X(gelu) X(gelu_tanh)  \
+            X(reshape) X(transpose) X(broadcast) X(slice) X(pad) X(concat) X(sum) X(cumsum) X(max_last) X(matmul)      \
+                X(gather) X(scatter) X(take) X(put) X(conv) X(conv_data) X(conv_weight) X(argmax_window) X(avg_pool)   \
+                    X(avg_pool_back) X(normalize) X(normalize_back) X(softmax) X(softmax_back) X(log_softmax)          \
+                        X(cross_entropy) X(cross_entropy_back) X(keep_mask) X(outer_squared) X(conv_squared)           \
+                            X(gather_squared) X(tied_cross)
 #define WH_OP_DECLARE(id) extern const wh_op wh_op_##id;
 WH_OPS(WH_OP_DECLARE)
 #undef WH_OP_DECLARE

@@ -111,7 +111,8 @@ wh_value wh_graph_conv(wh_graph *g, wh_value x, wh_value w, wh_value bias, wh_co
         return wh_graph_fail_dims(g, "conv", &dx, &dw, "padding wider than kernel and image");
     size_t oh = positions(dx.dim[2], dw.dim[2], conv.stride, conv.pad);
     size_t ow = positions(dx.dim[3], dw.dim[3], conv.stride, conv.pad);
-    if (oh == 0 || ow == 0) return wh_graph_fail_dims(g, "conv", &dx, &dw, "the kernel is larger than the padded image");
+    if (oh == 0 || ow == 0)
+        return wh_graph_fail_dims(g, "conv", &dx, &dw, "the kernel is larger than the padded image");
     wh_attr attr = {.whole = {conv.stride, conv.pad, conv.groups}};
     wh_value y = wh_graph_node2(g, &wh_op_conv, x, w, WH_DIMS(dx.dim[0], dw.dim[0], oh, ow), &attr);
     if (bias == WH_NO_VALUE) return y;
@@ -168,10 +169,10 @@ static bool plane_splits(const wh_graph *g, const wh_node *node, const bool spli
 
 /* x (N,C,H,W) → indices (N·C,OH·OW) into the plane (H·W). */
 const wh_op wh_op_argmax_window = {.name = "argmax_window",
-                                          .flags = WH_OP_CONSTANT,
-                                          .splits = plane_splits,
-                                          .kernel = WH_KERNEL_PAIR(argmax_window),
-                                          .cut = plane_cut};
+                                   .flags = WH_OP_CONSTANT,
+                                   .splits = plane_splits,
+                                   .kernel = WH_KERNEL_PAIR(argmax_window),
+                                   .cut = plane_cut};
 
 static wh_value avg_pool_vjp(wh_graph *g, wh_value n, unsigned i, wh_value ct)
 {
@@ -222,8 +223,8 @@ wh_value wh_graph_max_pool(wh_graph *g, wh_value x, wh_window window)
     wh_dims dx = wh_graph_dims(g, x);
     size_t planes = dx.dim[0] * dx.dim[1], area = dx.dim[2] * dx.dim[3];
     wh_attr attr = {.whole = {area, window.kernel, window.stride, window.pad, out.dim[2], out.dim[3]}};
-    wh_value at = wh_graph_node(g, &wh_op_argmax_window, &x, 1, WH_DIMS(planes, out.dim[2] * out.dim[3]), &attr,
-                                WH_KIND_INDEX);
+    wh_value at =
+        wh_graph_node(g, &wh_op_argmax_window, &x, 1, WH_DIMS(planes, out.dim[2] * out.dim[3]), &attr, WH_KIND_INDEX);
     return wh_graph_reshape(g, wh_graph_take(g, wh_graph_reshape(g, x, WH_DIMS(planes, area)), at), out);
 }
 

@@ -158,10 +158,8 @@ static wh_cut pairs_cut(const wh_call *call)
     return (wh_cut){c->dim[0], c->dim[1] * (c->dim[1] + c->dim[2])};
 }
 
-const wh_op wh_op_gather_squared = {.name = "gather_squared",
-                                    .splits = wh_splits_always,
-                                    .kernel = WH_KERNEL_PAIR(gather_squared),
-                                    .cut = pairs_cut};
+const wh_op wh_op_gather_squared = {
+    .name = "gather_squared", .splits = wh_splits_always, .kernel = WH_KERNEL_PAIR(gather_squared), .cut = pairs_cut};
 
 wh_value wh_graph_gather_squared(wh_graph *g, wh_value index, wh_value c)
 {

@@ -11,8 +11,7 @@ static wh_value matmul_vjp(wh_graph *g, wh_value n, unsigned i, wh_value ct)
         return i == 0 ? wh_graph_matmul(g, ct, b, WH_MATMUL_NT) : wh_graph_matmul(g, a, ct, WH_MATMUL_TN);
     case WH_MATMUL_TN:
         return i == 0 ? wh_graph_matmul(g, b, ct, WH_MATMUL_NT) : wh_graph_matmul(g, a, ct, WH_MATMUL_NN);
-    default:
-        return i == 0 ? wh_graph_matmul(g, ct, b, WH_MATMUL_NN) : wh_graph_matmul(g, ct, a, WH_MATMUL_TN);
+    default: return i == 0 ? wh_graph_matmul(g, ct, b, WH_MATMUL_NN) : wh_graph_matmul(g, ct, a, WH_MATMUL_TN);
     }
 }
 
@@ -79,8 +78,7 @@ wh_value wh_graph_matmul(wh_graph *g, wh_value a, wh_value b, wh_matmul form)
     wh_value args[] = {a, b};
     if (!wh_graph_args(g, &wh_op_matmul, args, 2, 0)) return WH_NO_VALUE;
     wh_dims da = wh_graph_dims(g, a), db = wh_graph_dims(g, b);
-    if (da.rank < 2 || db.rank < 2)
-        return wh_graph_fail_dims(g, "matmul", &da, &db, "both need two axes or more");
+    if (da.rank < 2 || db.rank < 2) return wh_graph_fail_dims(g, "matmul", &da, &db, "both need two axes or more");
     bool ta = form & 1, tb = form & 2;
     if (untransposed(g, a) != WH_NO_VALUE)
         return wh_graph_matmul(g, untransposed(g, a), b, (wh_matmul)(form ^ WH_MATMUL_TN));

@@ -178,9 +178,13 @@ const wh_op wh_op_slice = {.name = "slice",
                            .vjp = slice_vjp,
                            .splits = frame_splits,
                            .kernel = WH_KERNEL_PAIR(slice),
-                               .cut = rows_cut};
-const wh_op wh_op_pad = {
-    .name = "pad", .flags = WH_OP_LINEAR, .vjp = pad_vjp, .splits = frame_splits, .kernel = WH_KERNEL_PAIR(pad), .cut = rows_cut};
+                           .cut = rows_cut};
+const wh_op wh_op_pad = {.name = "pad",
+                         .flags = WH_OP_LINEAR,
+                         .vjp = pad_vjp,
+                         .splits = frame_splits,
+                         .kernel = WH_KERNEL_PAIR(pad),
+                         .cut = rows_cut};
 
 /* small at `at` inside large. */
 static wh_value frame(wh_graph *g, const wh_op *op, wh_value a, const size_t at[], const wh_dims *small,

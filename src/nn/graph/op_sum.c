@@ -60,7 +60,8 @@ wh_value wh_graph_sum(wh_graph *g, wh_value a, unsigned axes, bool keep)
     if (!wh_graph_args(g, &wh_op_sum, &a, 1, 0)) return WH_NO_VALUE;
     wh_dims from = wh_graph_dims(g, a), dims = WH_SCALAR, kept = from;
     if (axes >> from.rank)
-        return wh_graph_fail(g, WHIST_E_ARG, "sum of %s: axes 0x%x are not all its own", wh_dims_show(&from).text, axes);
+        return wh_graph_fail(g, WHIST_E_ARG, "sum of %s: axes 0x%x are not all its own", wh_dims_show(&from).text,
+                             axes);
     size_t count = 1;
     for (unsigned k = 0; k < from.rank; k++) {
         if (axes >> k & 1) {

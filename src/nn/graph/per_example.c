@@ -50,8 +50,7 @@ static uint8_t spread_of(const wh_graph *g, const wh_per_example *p, wh_value v)
         any = any || s == SPLIT;
         if (fits) split[i] = s == SPLIT;
     }
-    if (node->op == &wh_op_keep_mask && node->dims.rank > 0 && node->dims.dim[0] % p->examples == 0)
-        return SPLIT;
+    if (node->op == &wh_op_keep_mask && node->dims.rank > 0 && node->dims.dim[0] % p->examples == 0) return SPLIT;
     if (!any) return SAME;
     return fits && node->op->splits && node->op->splits(g, node, split, p->examples) ? SPLIT : MIXED;
 }

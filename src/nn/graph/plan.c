@@ -31,8 +31,7 @@ static size_t take_gap(gaps *g, size_t bytes)
         size_t offset = g->gap[best].offset;
         g->gap[best].offset += bytes;
         g->gap[best].bytes -= bytes;
-        if (g->gap[best].bytes == 0)
-            memmove(g->gap + best, g->gap + best + 1, (--g->n - best) * sizeof *g->gap);
+        if (g->gap[best].bytes == 0) memmove(g->gap + best, g->gap + best + 1, (--g->n - best) * sizeof *g->gap);
         return offset;
     }
     /* A gap at the end grows instead of staying behind. */

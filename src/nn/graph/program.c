@@ -441,8 +441,7 @@ whist_status wh_program_new(wh_program **out, const wh_graph *graph, const wh_va
     WH_ENSURE(out && graph && outputs && n > 0, WHIST_E_ARG);
     WH_TRY(wh_graph_status(graph));
     for (size_t i = 0; i < n; i++)
-        if (outputs[i] == WH_NO_VALUE || outputs[i] >= graph->n ||
-            wh_node_at(graph, outputs[i])->kind != WH_KIND_REAL)
+        if (outputs[i] == WH_NO_VALUE || outputs[i] >= graph->n || wh_node_at(graph, outputs[i])->kind != WH_KIND_REAL)
             WH_FAIL(WHIST_E_ARG, "output %zu of the program is no real value of the graph", i);
     WH_AUTO(wh_program_ptr) program = NULL;
     WH_AUTO(mark_ptr) marks = NULL;

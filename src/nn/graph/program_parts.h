@@ -46,9 +46,9 @@ struct wh_program {
     size_t n_steps, n_args;
     wh_place *places; /* [0] is none */
     size_t n_places;
-    const char **input_name;  /* by place; NULL: no input */
-    uint32_t *input_place;    /* by value; 0: not used or no input */
-    bool *is_input;           /* by value */
+    const char **input_name; /* by place; NULL: no input */
+    uint32_t *input_place;   /* by value; 0: not used or no input */
+    bool *is_input;          /* by value */
     size_t n_values;
     uint32_t *output_place;
     size_t n_outputs;

@@ -8,9 +8,9 @@ struct wh_run {
     const wh_num_kernels *num;
     unsigned threads;
     uint8_t *arena, *scratch;
-    void **pointer;     /* by place */
-    void **own;         /* by output: memory of ours, or NULL */
-    const void **args;  /* of all steps, one after the other */
+    void **pointer;    /* by place */
+    void **own;        /* by output: memory of ours, or NULL */
+    const void **args; /* of all steps, one after the other */
 };
 
 static whist_status reserve(wh_run *run)

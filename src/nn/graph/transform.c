@@ -38,8 +38,7 @@ static wh_value pull_parts(wh_graph *g, wh_value n, unsigned i, wh_value ct)
     WH_AUTO(wh_value_ptr) parts = NULL;
     if (WH_NEW(&marked, room) != WHIST_OK || WH_NEW(&parts, room) != WHIST_OK)
         return wh_graph_fail(g, WHIST_E_NOMEM, "no memory for a derivative");
-    for (unsigned k = 0; k < node.n_args; k++)
-        marked[node.arg[k]] = wh_node_at(g, node.arg[k])->kind == WH_KIND_REAL;
+    for (unsigned k = 0; k < node.n_args; k++) marked[node.arg[k]] = wh_node_at(g, node.arg[k])->kind == WH_KIND_REAL;
     if (wh_graph_cotangents(parts, g, whole, ct, marked, true) != WHIST_OK) return WH_NO_VALUE;
     /* An argument that stands twice gets its whole part at the first place. */
     for (unsigned k = 0; k < i; k++)

@@ -1,0 +1,142 @@
+/* run/state_copy.c: backup and restore of a state folder, one store after the other.
+ *
+ *   coordinator   STATE/whist.db …                  one store
+ *   site          STATE/studies/STUDY/whist.db …    one for each study
+ *
+ * Each store is copied consistently by itself (wh_store_backup); studies do not depend on each other. */
+#include "fed/store.h"
+
+#include <whist/run.h>
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { MAX_PATH = 4096 };
+
+static whist_status join(char out[MAX_PATH], const char *folder, const char *name)
+{
+    if (snprintf(out, MAX_PATH, "%s/%s", folder, name) >= MAX_PATH)
+        WH_FAIL(WHIST_E_RANGE, "path too long under %.200s", folder);
+    return WHIST_OK;
+}
+
+static whist_status has(bool *out, const char *folder, const char *name)
+{
+    char path[MAX_PATH];
+    WH_TRY(join(path, folder, name));
+    *out = wh_file_exists(path);
+    return WHIST_OK;
+}
+
+static whist_status copy_store(const char *from, const char *to)
+{
+    wh_store *store;
+    WH_TRY(wh_store_open_readonly(&store, from));
+    whist_status status = wh_store_backup(store, to);
+    wh_store_close(store);
+    return status;
+}
+
+/* Opening looks at the database for damage. */
+static whist_status open_and_close(const char *folder)
+{
+    wh_store *store;
+    WH_TRY(wh_store_open(&store, folder, NULL));
+    wh_store_close(store);
+    return WHIST_OK;
+}
+
+typedef struct copying {
+    const char *from, *to;
+    size_t n; /* stores copied */
+} copying;
+
+static whist_status copy_study(copying *c, const char *name)
+{
+    char from[MAX_PATH], to[MAX_PATH], below[300];
+    bool is_store;
+    if (snprintf(below, sizeof below, "studies/%.255s", name) < 0) return WHIST_E_ARG;
+    WH_TRY(join(from, c->from, below));
+    WH_TRY(join(to, c->to, below));
+    WH_TRY(has(&is_store, from, "whist.db"));
+    if (!is_store) return WHIST_OK;
+    WH_TRY(copy_store(from, to));
+    c->n++;
+    return WHIST_OK;
+}
+
+static whist_status each_study(copying *c)
+{
+    char path[MAX_PATH];
+    WH_TRY(join(path, c->from, "studies"));
+    DIR *dir = opendir(path);
+    if (!dir) return wh_fail_errno(errno, path, "open the folder");
+    whist_status status = WHIST_OK;
+    for (struct dirent *entry; status == WHIST_OK && (entry = readdir(dir));)
+        if (entry->d_name[0] != '.') status = copy_study(c, entry->d_name);
+    closedir(dir);
+    return status;
+}
+
+static whist_status check_empty(const char *path)
+{
+    DIR *dir = opendir(path);
+    if (!dir) return wh_fail_errno(errno, path, "open the folder");
+    bool empty = true;
+    for (struct dirent *entry; (entry = readdir(dir));)
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0) empty = false;
+    closedir(dir);
+    if (!empty) WH_FAIL(WHIST_E_STATE, "%s is not empty: choose a new folder", path);
+    return WHIST_OK;
+}
+
+static whist_status copy_all(const char *from, const char *to)
+{
+    bool one, several;
+    copying c = {from, to, 0};
+    WH_TRY(has(&one, from, "whist.db"));
+    WH_TRY(has(&several, from, "studies"));
+    if (!one && !several)
+        WH_FAIL(WHIST_E_STATE, "%s holds no state: neither whist.db (coordinator) nor studies/ (site)", from);
+    WH_TRY(wh_make_dirs(to));
+    WH_TRY(check_empty(to));
+    if (one) return copy_store(from, to);
+    WH_TRY(each_study(&c));
+    if (!c.n) WH_FAIL(WHIST_E_STATE, "%s/studies holds no study", from);
+    return WHIST_OK;
+}
+
+whist_status whist_state_backup(const char *state, const char *to)
+{
+    WH_ENSURE(state && to, WHIST_E_ARG);
+    return copy_all(state, to);
+}
+
+/* ---- Restoring ---- */
+
+static whist_status open_each(const char *state)
+{
+    char path[MAX_PATH], study[MAX_PATH];
+    WH_TRY(join(path, state, "studies"));
+    DIR *dir = opendir(path);
+    if (!dir) return wh_fail_errno(errno, path, "open the folder");
+    whist_status status = WHIST_OK;
+    for (struct dirent *entry; status == WHIST_OK && (entry = readdir(dir));) {
+        if (entry->d_name[0] == '.') continue;
+        status = join(study, path, entry->d_name);
+        if (status == WHIST_OK) status = open_and_close(study);
+    }
+    closedir(dir);
+    return status;
+}
+
+whist_status whist_state_restore(const char *backup, const char *state)
+{
+    WH_ENSURE(backup && state, WHIST_E_ARG);
+    bool one;
+    WH_TRY(copy_all(backup, state));
+    WH_TRY(has(&one, state, "whist.db"));
+    return one ? open_and_close(state) : open_each(state);
+}

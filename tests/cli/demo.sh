@@ -1,0 +1,40 @@
+#!/bin/sh
+# demo.sh SOURCE WHIST: the main job with real processes: made-up rows, and the hospitals where WHIST_DATA has them.
+. "$(dirname "$0")/common.sh"
+TMPDIR=$work
+export TMPDIR
+
+have=${WHIST_DATA:-}
+unset WHIST_DATA
+ends 0 "$whist" demo --offline --json --keep kept && json out && says out '"same_bits_as_simulation":true'
+says out '"synthetic":true'
+says err '--offline forbids'
+[ "$(ls kept/federation/sites | wc -l)" -eq 4 ] && [ -s kept/federated.safetensors ] || bad=1
+ends 0 "$whist" log verify kept/federation/sites/va/state --study kept/federation/study.yaml \
+    --certificate kept/federation/sites/va/cert.pem
+ends 1 "$whist" demo --offline --keep kept && says err 'there already'
+
+# A run that the coordinator has kept, made again: the same model.
+ends 0 "$whist" simulate kept/federation/study.yaml --replay kept/federation/coordinator/state --model again -q
+ends 0 "$whist" simulate kept/federation/study.yaml --model fresh -q
+cmp again fresh || bad=1
+ends 0 "$whist" state backup kept/federation/coordinator/state backup
+ends 1 "$whist" state backup kept/federation/coordinator/state backup
+ends 0 "$whist" state restore backup restored --json && json out
+
+if [ -n "$have" ] && [ -f "$have/heart/flamby_split.csv" ]; then
+    WHIST_DATA=$have ends 0 "$whist" demo
+    says out 'bit for bit' && says out 'switzerland' && says out 'federated'
+    says err 'WHIST_DATA'
+fi
+
+# Stopped in the middle: nothing runs on, nothing is left behind.
+"$whist" demo --offline --quiet >out 2>err </dev/null &
+demo=$!
+sleep 0.4
+kill -TERM $demo
+wait $demo
+code=$?
+[ $code -eq 4 ] || { echo "FAILED: a stopped demo ended with $code"; cat err; bad=1; }
+ls "$work" | grep whist-demo && { echo 'FAILED: a folder is left behind'; bad=1; }
+exit $bad
