@@ -135,8 +135,8 @@ static void judge_section(tally *t, const char *name, const wh_json *list)
 
 static bool is_information(const char *key)
 {
-    static const char *const keys[] = {"about",   "conventions", "definitions", "value_formula", "generator", "sources",
-                                       "kinds",   "case_count",  "area",        "set",           "notes"};
+    static const char *const keys[] = {"about", "conventions", "definitions", "value_formula", "generator", "sources",
+                                       "kinds", "case_count",  "area",        "set",           "notes"};
     for (size_t i = 0; i < WH_COUNT(keys); i++)
         if (strcmp(key, keys[i]) == 0) return true;
     return false;

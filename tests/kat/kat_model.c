@@ -65,8 +65,7 @@ static whist_status read_tensor(kat_tensor *t, kat_model *m, const char *name, c
         return WHIST_OK;
     }
     double scale = kat_number(spec, "scale", 1), shift = kat_number(spec, "shift", 0);
-    for (size_t i = 0; i < t->n; i++)
-        t->data[i] = scale * (2 * formula(kat_size(spec, "seed", 0), i) - 1) + shift;
+    for (size_t i = 0; i < t->n; i++) t->data[i] = scale * (2 * formula(kat_size(spec, "seed", 0), i) - 1) + shift;
     return WHIST_OK;
 }
 
@@ -124,8 +123,8 @@ static wh_value activation(kat_model *m, wh_value x, const char *fn)
     static const struct {
         const char *name;
         wh_value (*build)(wh_graph *graph, wh_value a);
-    } all[] = {{"relu", wh_graph_relu},         {"tanh", wh_graph_tanh},           {"softplus", wh_graph_softplus},
-               {"gelu_erf", wh_graph_gelu},     {"gelu_tanh", wh_graph_gelu_tanh}, {"sigmoid", wh_graph_sigmoid}};
+    } all[] = {{"relu", wh_graph_relu},     {"tanh", wh_graph_tanh},           {"softplus", wh_graph_softplus},
+               {"gelu_erf", wh_graph_gelu}, {"gelu_tanh", wh_graph_gelu_tanh}, {"sigmoid", wh_graph_sigmoid}};
     for (size_t i = 0; i < WH_COUNT(all); i++)
         if (strcmp(fn, all[i].name) == 0) return all[i].build(m->graph, x);
     m->unknown = true;
@@ -213,7 +212,8 @@ static wh_value block_norm(kat_model *m, wh_value x, const wh_json *layer, const
     const wh_json *how = json_object_get(layer, "norm");
     if (strcmp(kat_text(how, "kind"), "layer_norm") != 0 || strcmp(kat_text(how, "placement"), "pre") != 0)
         m->unknown = true;
-    return wh_graph_layer_norm(m->graph, x, part(m, layer, key, 0), part(m, layer, key, 1), kat_number(how, "eps", 1e-5));
+    return wh_graph_layer_norm(m->graph, x, part(m, layer, key, 0), part(m, layer, key, 1),
+                               kat_number(how, "eps", 1e-5));
 }
 
 /* (B,T,3D) → the i-th of q, k, v as (B,H,T,D/H) */
@@ -241,9 +241,9 @@ static wh_value block(kat_model *m, wh_value x, const wh_json *layer, const wh_j
     else if (adapter)
         m->unknown = true;
     double scale = kat_number(layer, "score_scale", 1 / sqrt((double)(d / n_heads)));
-    wh_value mixed = wh_graph_attention(g, heads(m, packed, 0, d, n_heads), heads(m, packed, 1, d, n_heads),
-                                        heads(m, packed, 2, d, n_heads), scale,
-                                        json_is_true(json_object_get(layer, "causal")));
+    wh_value mixed =
+        wh_graph_attention(g, heads(m, packed, 0, d, n_heads), heads(m, packed, 1, d, n_heads),
+                           heads(m, packed, 2, d, n_heads), scale, json_is_true(json_object_get(layer, "causal")));
     mixed = wh_graph_reshape(g, wh_graph_transpose(g, mixed, (const unsigned[]){0, 2, 1, 3}), dims);
     x = wh_graph_add(g, x, dense(m, mixed, layer, "proj"));
     h = activation(m, dense(m, block_norm(m, x, layer, "ln2"), layer, "fc"), kat_text(layer, "activation"));

@@ -25,12 +25,12 @@ typedef struct kat_model {
     wh_graph *graph;
     kat_tensor param[KAT_MAX_PARAMS];
     size_t n_params;
-    kat_tensor x;          /* value is WH_NO_VALUE where the input is ids */
-    kat_tensor weights;    /* R of a weighted sum */
+    kat_tensor x;       /* value is WH_NO_VALUE where the input is ids */
+    kat_tensor weights; /* R of a weighted sum */
     kat_index ids, target;
     size_t examples;
     wh_value output, losses, loss; /* losses (B), loss a number */
-    bool unknown;          /* the case has something we do not know: skip it */
+    bool unknown;                  /* the case has something we do not know: skip it */
 } kat_model;
 
 void kat_model_clear(kat_model *model);

@@ -238,7 +238,8 @@ static whist_status adamw(double *loss_after, answers *a, const wh_json *how)
     kat_model *m = a->model;
     const wh_json *beta = json_object_get(how, "beta");
     double b1 = json_number_value(json_array_get(beta, 0)), b2 = json_number_value(json_array_get(beta, 1));
-    double lr = kat_number(how, "lr", 0), eps = kat_number(how, "eps", 1e-8), decay = kat_number(how, "weight_decay", 0);
+    double lr = kat_number(how, "lr", 0), eps = kat_number(how, "eps", 1e-8),
+           decay = kat_number(how, "weight_decay", 0);
     double *mean[KAT_MAX_PARAMS], *square[KAT_MAX_PARAMS];
     for (size_t i = 0; i < m->n_params; i++) {
         WH_TRY(WH_ARENA_NEW(&mean[i], &m->memory, m->param[i].n));
