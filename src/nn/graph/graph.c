@@ -174,7 +174,8 @@ static uint64_t hash(const wh_node *node)
 static bool same(const wh_node *a, const wh_node *b)
 {
     return a->op == b->op && a->n_args == b->n_args && a->kind == b->kind && wh_dims_equal(&a->dims, &b->dims) &&
-           memcmp(a->arg, b->arg, a->n_args * sizeof *a->arg) == 0 && memcmp(&a->attr, &b->attr, sizeof a->attr) == 0;
+           (a->n_args == 0 || memcmp(a->arg, b->arg, a->n_args * sizeof *a->arg) == 0) &&
+           memcmp(&a->attr, &b->attr, sizeof a->attr) == 0;
 }
 
 /* The cell of the table that holds an equal node, or an empty one. */
