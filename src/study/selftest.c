@@ -1,5 +1,6 @@
 /* study/selftest.c: quick known answers on the machine at hand, for `whist selftest`. */
 #include "crypt/hash.h"
+#include "nn/graph/check.h"
 
 #include <whist/study.h>
 
@@ -66,10 +67,17 @@ static whist_status test_federation(void)
     return WHIST_OK;
 }
 
+/* Every operation of the engine to second order, and per-example norms against the loop. */
+static whist_status test_gradients(void)
+{
+    return wh_graph_gradcheck_all(NULL, NULL);
+}
+
 const whist_selftest *const *whist_selftests(void)
 {
     static const whist_selftest hash = {"hash", "SHA-256 against FIPS 180-4", test_hash};
     static const whist_selftest federation = {"federation", "a small study, twice, to the bit", test_federation};
-    static const whist_selftest *const all[] = {&hash, &federation, NULL};
+    static const whist_selftest gradcheck = {"gradcheck", "derivatives against central differences", test_gradients};
+    static const whist_selftest *const all[] = {&hash, &federation, &gradcheck, NULL};
     return all;
 }

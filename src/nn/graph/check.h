@@ -28,8 +28,8 @@ typedef struct wh_check_result {
 } wh_check_result;
 typedef void wh_check_report(void *user, const wh_check_result *result);
 
-/* Every operation at several shapes. WHIST_E_STATE naming the first case whose error passes its bound (1e-7 first
- * order, 1e-6 second, 1e-11 norms), after all have run. report may be NULL. */
+/* Every operation at several shapes. WHIST_E_STATE naming the first case whose error passes its bound (1e-9 first
+ * and second order, 1e-13 norms), after all have run. report may be NULL. */
 WH_MUST_CHECK whist_status wh_graph_gradcheck_all(wh_check_report *report, void *user);
 
 #endif

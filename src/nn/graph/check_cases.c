@@ -596,8 +596,8 @@ whist_status wh_graph_gradcheck_all(wh_check_report *report, void *user)
             if (status == WHIST_OK && rows[i].norms) status = check_norms(&result.norms, &rows[i], variant);
             if (status != WHIST_OK) return wh_fail_context(status, "%s, shape %zu: ", rows[i].name, variant);
             if (report) report(user, &result);
-            bool good = result.error.first < 1e-7 && result.error.second < 1e-6;
-            if (rows[i].norms) good = good && result.norms < 1e-11;
+            bool good = result.error.first < 1e-9 && result.error.second < 1e-9;
+            if (rows[i].norms) good = good && result.norms < 1e-13;
             if (!good && !failed[0])
                 snprintf(failed, sizeof failed, "%s, shape %zu: errors %.1e (first) %.1e (second) %.1e (norms)",
                          rows[i].name, variant, result.error.first, result.error.second, result.norms);

@@ -5,11 +5,12 @@
 #include <string.h>
 
 #include "nn/graph/check.h"
+#include "nn/graph/node.h"
 #include "nn/graph/program.h"
 
 static void print(void *user, const wh_check_result *r)
 {
-    (void)user;
+    ++*(size_t *)user;
     if (getenv("WHIST_TEST_VERBOSE"))
         printf("%-24s %.1e %.1e %.1e\n", r->name, r->error.first, r->error.second, r->norms);
 }
@@ -17,13 +18,474 @@ static void print(void *user, const wh_check_result *r)
 static void every_operation_to_second_order(void **state)
 {
     (void)state;
-    assert_ok(wh_graph_gradcheck_all(print, NULL));
+    size_t cases = 0;
+    assert_ok(wh_graph_gradcheck_all(print, &cases));
+    assert_true(cases > 100);
+}
+
+/* The check itself must see a wrong derivative: detach makes one. */
+static void a_wrong_derivative_is_seen(void **state)
+{
+    (void)state;
+    static const double x[] = {.3, -.8, .5};
+    const void *const inputs[] = {x};
+    WH_AUTO(wh_graph_ptr) g = NULL;
+    assert_ok(wh_graph_new(&g, WH_F64));
+    wh_value v = wh_graph_input(g, "x", WH_PARAM, WH_DIMS(3));
+    wh_value y = wh_graph_sum_all(g, wh_graph_mul(g, v, wh_graph_detach(g, wh_graph_exp(g, v))));
+    wh_gradcheck error;
+    assert_ok(wh_graph_gradcheck(&error, g, y, &v, 1, inputs, 1));
+    assert_true(error.first > .1 && error.second > .1);
+}
+
+/* ---- Failures -------------------------------------------------------------------------------------- */
+
+#define assert_refused(g, code, words)                                                                                 \
+    do {                                                                                                               \
+        assert_int_equal(wh_graph_status(g), (code));                                                                  \
+        const char *text_ = whist_detail_get()->text;                                                                  \
+        const char *const words_[] = words;                                                                            \
+        for (size_t i_ = 0; i_ < WH_COUNT(words_); i_++)                                                               \
+            if (!strstr(text_, words_[i_])) fail_msg("'%s' does not say '%s'", text_, words_[i_]);                     \
+    } while (0)
+#define WORDS(...)                                                                                                     \
+    {                                                                                                                  \
+        __VA_ARGS__                                                                                                    \
+    }
+
+typedef struct inputs {
+    wh_graph *g;
+    wh_value a, b, image, weight, index;
+} inputs;
+
+static inputs fresh(void)
+{
+    inputs in = {.g = NULL};
+    assert_ok(wh_graph_new(&in.g, WH_F32));
+    in.a = wh_graph_input(in.g, "a", WH_PARAM, WH_DIMS(2, 3));
+    in.b = wh_graph_input(in.g, "b", WH_PARAM, WH_DIMS(4, 5));
+    in.image = wh_graph_input(in.g, "image", WH_EXAMPLES, WH_DIMS(1, 3, 8, 8));
+    in.weight = wh_graph_input(in.g, "weight", WH_PARAM, WH_DIMS(4, 2, 3, 3));
+    in.index = wh_graph_index(in.g, "index", WH_EXAMPLES, WH_DIMS(2), 7);
+    return in;
+}
+
+static void mismatches_name_operation_and_shapes(void **state)
+{
+    (void)state;
+    inputs in = fresh();
+    assert_int_equal(wh_graph_matmul(in.g, in.a, in.b, WH_MATMUL_NN), WH_NO_VALUE);
+    assert_refused(in.g, WHIST_E_ARG, WORDS("matmul", "(2,3)", "(4,5)"));
+    /* The first failure stays. */
+    assert_int_equal(wh_graph_add(in.g, in.a, in.a), WH_NO_VALUE);
+    assert_refused(in.g, WHIST_E_ARG, WORDS("matmul"));
+    wh_graph_free(in.g);
+
+    in = fresh();
+    wh_graph_add(in.g, in.a, in.b);
+    assert_refused(in.g, WHIST_E_ARG, WORDS("add", "(2,3)", "(4,5)"));
+    wh_graph_free(in.g);
+
+    in = fresh();
+    wh_graph_conv(in.g, in.image, in.weight, WH_NO_VALUE, (wh_conv){1, 1, 1});
+    assert_refused(in.g, WHIST_E_ARG, WORDS("conv", "(1,3,8,8)", "(4,2,3,3)"));
+    wh_graph_free(in.g);
+
+    in = fresh();
+    wh_graph_gather(in.g, in.b, in.index); /* seven classes, four rows */
+    assert_refused(in.g, WHIST_E_ARG, WORDS("gather", "7", "4"));
+    wh_graph_free(in.g);
+
+    in = fresh();
+    wh_graph_exp(in.g, in.index);
+    assert_refused(in.g, WHIST_E_ARG, WORDS("exp", "indices"));
+    wh_graph_free(in.g);
+
+    in = fresh();
+    wh_graph_reshape(in.g, in.a, WH_DIMS(4, 2));
+    assert_refused(in.g, WHIST_E_ARG, WORDS("reshape", "(2,3)", "(4,2)"));
+    wh_graph_free(in.g);
+
+    in = fresh();
+    wh_graph_input(in.g, "huge", WH_PARAM, WH_DIMS(SIZE_MAX / 2, 3));
+    assert_refused(in.g, WHIST_E_RANGE, WORDS("input", "too large"));
+    wh_graph_free(in.g);
+
+    in = fresh();
+    wh_graph_broadcast(in.g, wh_graph_fill(in.g, WH_DIMS(1, 1), 1), WH_DIMS(SIZE_MAX / 2, 16));
+    assert_refused(in.g, WHIST_E_RANGE, WORDS("too large"));
+    wh_graph_free(in.g);
+}
+
+static void gradients_that_do_not_exist_are_refused(void **state)
+{
+    (void)state;
+    inputs in = fresh();
+    wh_value out;
+    assert_int_equal(wh_graph_gradient(&out, in.g, in.a, &in.a, 1), WHIST_E_ARG); /* not one number */
+    assert_non_null(strstr(whist_detail_get()->text, "(2,3)"));
+    wh_value row = wh_graph_reshape(in.g, in.a, WH_DIMS(2, 1, 3));
+    wh_value squared = wh_graph_sum_all(in.g, wh_graph_outer_squared(in.g, row, row));
+    assert_int_equal(wh_graph_gradient(&out, in.g, squared, &in.a, 1), WHIST_E_UNSUPPORTED);
+    assert_non_null(strstr(whist_detail_get()->text, "outer_squared"));
+    wh_graph_free(in.g);
+}
+
+static void coupled_examples_are_refused(void **state)
+{
+    (void)state;
+    WH_AUTO(wh_graph_ptr) g = NULL;
+    WH_AUTO(wh_per_example_ptr) p = NULL;
+    assert_ok(wh_graph_new(&g, WH_F32));
+    wh_value x = wh_graph_input(g, "x", WH_EXAMPLES, WH_DIMS(6, 4)),
+             w = wh_graph_input(g, "w", WH_PARAM, WH_DIMS(4, 3));
+    wh_value h = wh_graph_batch_norm(g, wh_graph_matmul(g, x, w, WH_MATMUL_NN), WH_NO_VALUE, WH_NO_VALUE, 1e-5);
+    wh_value losses = wh_graph_sum(g, h, 2, false);
+    assert_int_equal(wh_per_example_new(&p, g, losses, &w, 1), WHIST_E_UNSUPPORTED);
+    assert_non_null(strstr(whist_detail_get()->text, "couples"));
+    /* The parameters' graph is as good as before. */
+    assert_ok(wh_graph_status(g));
+    losses = wh_graph_sum(g, wh_graph_tanh(g, wh_graph_matmul(g, x, w, WH_MATMUL_NN)), 2, false);
+    assert_ok(wh_per_example_new(&p, g, losses, &w, 1));
+}
+
+static void runs_check_their_inputs(void **state)
+{
+    (void)state;
+    WH_AUTO(wh_graph_ptr) g = NULL;
+    WH_AUTO(wh_program_ptr) program = NULL;
+    WH_AUTO(wh_run_ptr) run = NULL;
+    static const float table[] = {1, 2, 3, 4};
+    uint32_t index[] = {1, 2};
+    assert_ok(wh_graph_new(&g, WH_F32));
+    wh_value t = wh_graph_input(g, "table", WH_PARAM, WH_DIMS(2, 2)),
+             i = wh_graph_index(g, "rows", WH_SHARED, WH_DIMS(2), 2);
+    wh_value y = wh_graph_gather(g, t, i);
+    assert_ok(wh_program_new(&program, g, &y, 1));
+    assert_ok(wh_run_new(&run, program, 1));
+    assert_ok(wh_run_input(run, t, table));
+    assert_int_equal(wh_run_go(run, NULL), WHIST_E_STATE);
+    assert_non_null(strstr(whist_detail_get()->text, "rows"));
+    assert_ok(wh_run_input(run, i, index));
+    assert_int_equal(wh_run_go(run, NULL), WHIST_E_RANGE);
+    index[1] = 0;
+    assert_ok(wh_run_go(run, NULL));
+    assert_memory_equal(wh_run_result(run, 0), ((const float[]){3, 4, 1, 2}), 16);
+    assert_int_equal(wh_run_input(run, y, table), WHIST_E_ARG);
+}
+
+/* ---- A model to measure by: two layers, norm, softmax ------------------------------------------------ */
+
+enum { B = 64, D = 96, H = 160, C = 10 };
+
+typedef struct net {
+    wh_graph *g;
+    wh_value x, y, param[6], loss, losses;
+} net;
+
+static const size_t param_size[6] = {D * H, H, H, H, H *C, C};
+
+static net make_net(wh_real real)
+{
+    net n;
+    assert_ok(wh_graph_new(&n.g, real));
+    n.x = wh_graph_input(n.g, "x", WH_EXAMPLES, WH_DIMS(B, D));
+    n.y = wh_graph_index(n.g, "y", WH_EXAMPLES, WH_DIMS(B), C);
+    const wh_dims dims[] = {WH_DIMS(D, H), WH_DIMS(H), WH_DIMS(H), WH_DIMS(H), WH_DIMS(H, C), WH_DIMS(C)};
+    for (size_t i = 0; i < 6; i++) n.param[i] = wh_graph_input(n.g, "p", WH_PARAM, dims[i]);
+    wh_value h = wh_graph_linear(n.g, n.x, n.param[0], n.param[1], WH_MATMUL_NN);
+    h = wh_graph_gelu(n.g, wh_graph_layer_norm(n.g, h, n.param[2], n.param[3], 1e-5));
+    h = wh_graph_linear(n.g, h, n.param[4], n.param[5], WH_MATMUL_NN);
+    n.losses = wh_graph_cross_entropy(n.g, h, n.y);
+    n.loss = wh_graph_mean_all(n.g, n.losses);
+    return n;
+}
+
+/* All inputs in both types, the same numbers. */
+typedef struct data {
+    float x[B * D], p[6][D * H];
+    double x64[B * D], p64[6][D * H];
+    uint32_t y[B];
+} data;
+
+static data *make_data(void)
+{
+    data *d = test_calloc(1, sizeof *d);
+    uint64_t state = 7;
+    for (size_t i = 0; i < B * D; i++) {
+        state = state * 6364136223846793005u + 1442695040888963407u;
+        d->x64[i] = d->x[i] = (float)(state >> 40) * 0x1p-24f - .5f;
+    }
+    for (size_t k = 0; k < 6; k++)
+        for (size_t i = 0; i < D * H; i++) {
+            state = state * 6364136223846793005u + 1442695040888963407u;
+            d->p64[k][i] = d->p[k][i] = ((float)(state >> 40) * 0x1p-24f - .5f) * .2f;
+        }
+    for (size_t i = 0; i < B; i++) d->y[i] = (uint32_t)(i * 7 % C);
+    return d;
+}
+
+static void bind_net(wh_run *run, const net *n, const data *d, wh_real real)
+{
+    assert_ok(wh_run_input(run, n->x, real == WH_F32 ? (const void *)d->x : d->x64));
+    assert_ok(wh_run_input(run, n->y, d->y));
+    for (size_t i = 0; i < 6; i++)
+        assert_ok(wh_run_input(run, n->param[i], real == WH_F32 ? (const void *)d->p[i] : d->p64[i]));
+}
+
+/* Gradients and norms in outputs 0 … 12: loss, six gradients, six squared norms. */
+static wh_program *net_program(net *n)
+{
+    wh_value out[13];
+    wh_per_example *p = NULL;
+    wh_program *program = NULL;
+    out[0] = n->loss;
+    assert_ok(wh_graph_gradient(out + 1, n->g, n->loss, n->param, 6));
+    assert_ok(wh_per_example_new(&p, n->g, n->losses, n->param, 6));
+    for (size_t i = 0; i < 6; i++) out[7 + i] = wh_per_example_squared(p, i);
+    wh_per_example_free(p);
+    assert_ok(wh_program_new(&program, n->g, out, 13));
+    return program;
+}
+
+static void float_and_double_agree(void **state)
+{
+    (void)state;
+    data *d = make_data();
+    net n32 = make_net(WH_F32), n64 = make_net(WH_F64);
+    wh_program *p32 = net_program(&n32), *p64 = net_program(&n64);
+    wh_run *r32 = NULL, *r64 = NULL;
+    assert_ok(wh_run_new(&r32, p32, 1));
+    assert_ok(wh_run_new(&r64, p64, 1));
+    bind_net(r32, &n32, d, WH_F32);
+    bind_net(r64, &n64, d, WH_F64);
+    assert_ok(wh_run_go(r32, NULL));
+    assert_ok(wh_run_go(r64, NULL));
+    for (size_t o = 0; o < 13; o++) {
+        size_t size = o == 0 ? 1 : o < 7 ? param_size[o - 1] : B;
+        const float *a = wh_run_result(r32, o);
+        const double *b = wh_run_result(r64, o);
+        double top = 0, worst = 0;
+        for (size_t i = 0; i < size; i++) top = fmax(top, fabs(b[i]));
+        for (size_t i = 0; i < size; i++) worst = fmax(worst, fabs((double)a[i] - b[i]));
+        if (!(worst <= 2e-5 * top)) fail_msg("output %zu: %g apart, of %g", o, worst, top);
+    }
+    wh_run_free(r32);
+    wh_run_free(r64);
+    wh_program_free(p32);
+    wh_program_free(p64);
+    wh_graph_free(n32.g);
+    wh_graph_free(n64.g);
+    test_free(d);
+}
+
+static void threads_do_not_change_bits_and_runs_allocate_nothing(void **state)
+{
+    (void)state;
+    data *d = make_data();
+    net n = make_net(WH_F32);
+    wh_program *program = net_program(&n);
+    wh_graph_free(n.g); /* a program does not need its graph */
+    float *first[13] = {NULL};
+    for (unsigned threads = 1; threads <= 3; threads++) {
+        wh_run *run = NULL;
+        wh_pool *pool = NULL;
+        assert_ok(wh_run_new(&run, program, threads));
+        assert_ok(wh_pool_new(&pool, threads));
+        bind_net(run, &n, d, WH_F32);
+        for (int again = 0; again < 2; again++) {
+            wh_alloc_fail_after(1); /* the first request of the run would fail */
+            assert_ok(wh_run_go(run, pool));
+            wh_alloc_fail_after(0);
+            for (size_t o = 0; o < 13; o++) {
+                size_t bytes = (o == 0 ? 1 : o < 7 ? param_size[o - 1] : B) * sizeof(float);
+                if (!first[o]) {
+                    first[o] = test_malloc(bytes);
+                    memcpy(first[o], wh_run_result(run, o), bytes);
+                }
+                assert_memory_equal(wh_run_result(run, o), first[o], bytes);
+            }
+        }
+        wh_pool_free(pool);
+        wh_run_free(run);
+    }
+    for (size_t o = 0; o < 13; o++) test_free(first[o]);
+    wh_program_free(program);
+    test_free(d);
+}
+
+/* ---- Programs ------------------------------------------------------------------------------------------ */
+
+static void chains_fuse_and_work_in_place(void **state)
+{
+    (void)state;
+    WH_AUTO(wh_graph_ptr) g = NULL;
+    WH_AUTO(wh_program_ptr) program = NULL;
+    WH_AUTO(wh_run_ptr) run = NULL;
+    enum { N = 1300 }; /* more than two blocks */
+    float x[N];
+    for (size_t i = 0; i < N; i++) x[i] = (float)i / N;
+    assert_ok(wh_graph_new(&g, WH_F32));
+    wh_value v = wh_graph_input(g, "x", WH_PARAM, WH_DIMS(N)), y = v;
+    for (int i = 0; i < 100; i++) y = wh_graph_shift(g, wh_graph_scale(g, y, .5), 1);
+    assert_ok(wh_program_new(&program, g, &y, 1));
+    wh_program_size size = wh_program_measure(program);
+    assert_true(size.steps <= 10);                                /* 200 operations, 24 a chain */
+    assert_true(size.arena_bytes < 3 * (N * sizeof(float) + 64)); /* one chain writes over the other's result */
+    assert_ok(wh_run_new(&run, program, 1));
+    assert_ok(wh_run_input(run, v, x));
+    assert_ok(wh_run_go(run, NULL));
+    const float *out = wh_run_result(run, 0);
+    for (size_t i = 0; i < N; i++) {
+        float want = x[i];
+        for (int k = 0; k < 100; k++) want = .5f * want + 1;
+        assert_true(out[i] == want);
+    }
+    WH_AUTO(wh_buf) text = WH_BUF_EMPTY;
+    assert_ok(wh_program_show(&text, program));
+    assert_non_null(strstr(wh_buf_str(&text), "chain"));
+    assert_non_null(strstr(wh_buf_str(&text), "(1300)"));
+}
+
+static void lifetimes_share_memory(void **state)
+{
+    (void)state;
+    net n = make_net(WH_F32);
+    wh_program *program = net_program(&n);
+    wh_program_size size = wh_program_measure(program);
+    assert_true(size.arena_bytes < size.values_bytes * 2 / 3);
+    wh_program_free(program);
+    wh_graph_free(n.g);
+}
+
+/* Outputs that no step makes of their own: an input, a view, a constant, a repetition, one value twice. */
+static void any_value_can_be_an_output(void **state)
+{
+    (void)state;
+    WH_AUTO(wh_graph_ptr) g = NULL;
+    WH_AUTO(wh_program_ptr) program = NULL;
+    WH_AUTO(wh_run_ptr) run = NULL;
+    static const double x[] = {1, 2, 3, 4};
+    double own[4] = {0};
+    assert_ok(wh_graph_new(&g, WH_F64));
+    wh_value v = wh_graph_input(g, "x", WH_PARAM, WH_DIMS(2, 2)), e = wh_graph_neg(g, v);
+    const wh_value out[] = {v,
+                            wh_graph_reshape(g, v, WH_DIMS(4)),
+                            wh_graph_fill(g, WH_DIMS(3), 7),
+                            wh_graph_broadcast(g, wh_graph_sum(g, v, 2, true), WH_DIMS(2, 2)),
+                            e,
+                            e,
+                            wh_graph_reshape(g, e, WH_DIMS(4)),
+                            wh_graph_add(g, e, wh_graph_fill(g, WH_DIMS(2, 2), 1))};
+    assert_ok(wh_program_new(&program, g, out, WH_COUNT(out)));
+    assert_ok(wh_run_new(&run, program, 1));
+    assert_ok(wh_run_input(run, v, x));
+    assert_ok(wh_run_output(run, 5, own));
+    assert_ok(wh_run_go(run, NULL));
+    static const double want[][4] = {{1, 2, 3, 4},     {1, 2, 3, 4},     {7, 7, 7, 7},     {3, 3, 7, 7},
+                                     {-1, -2, -3, -4}, {-1, -2, -3, -4}, {-1, -2, -3, -4}, {0, -1, -2, -3}};
+    for (size_t i = 0; i < WH_COUNT(out); i++)
+        assert_memory_equal(wh_run_result(run, i), want[i], (i == 2 ? 3 : 4) * sizeof(double));
+    assert_memory_equal(own, want[5], sizeof own);
+}
+
+static void equal_nodes_are_one(void **state)
+{
+    (void)state;
+    inputs in = fresh();
+    wh_value one = wh_graph_exp(in.g, wh_graph_mul(in.g, in.a, in.a));
+    size_t n = wh_graph_size(in.g);
+    assert_int_equal(wh_graph_exp(in.g, wh_graph_mul(in.g, in.a, in.a)), one);
+    assert_int_equal(wh_graph_size(in.g), n);
+    wh_value other = wh_graph_input(in.g, "a", WH_PARAM, WH_DIMS(2, 3)); /* inputs are what they are */
+    assert_int_not_equal(other, in.a);
+    wh_graph_free(in.g);
+}
+
+/* However memory runs out, building and compiling fail cleanly. */
+static void memory_may_run_out(void **state)
+{
+    (void)state;
+    for (uint64_t n = 1;; n += 1 + n / 16) {
+        wh_graph *g = NULL;
+        wh_program *program = NULL;
+        wh_run *run = NULL;
+        wh_per_example *p = NULL;
+        wh_alloc_fail_after(n);
+        whist_status status = wh_graph_new(&g, WH_F64);
+        if (status == WHIST_OK) {
+            wh_value x = wh_graph_input(g, "x", WH_EXAMPLES, WH_DIMS(3, 4)),
+                     w = wh_graph_input(g, "w", WH_PARAM, WH_DIMS(4, 4));
+            wh_value h = wh_graph_normalize(g, wh_graph_matmul(g, x, w, WH_MATMUL_NN), 1e-5);
+            wh_value losses = wh_graph_sum(g, h, 2, false), grad, hvp;
+            status = wh_graph_gradient(&grad, g, wh_graph_sum_all(g, wh_graph_square(g, losses)), &w, 1);
+            if (status == WHIST_OK) status = wh_graph_jvp(&hvp, g, &grad, 1, &w, &w, 1);
+            if (status == WHIST_OK) status = wh_per_example_new(&p, g, losses, &w, 1);
+            if (status == WHIST_OK) status = wh_program_new(&program, g, &hvp, 1);
+            if (status == WHIST_OK) status = wh_run_new(&run, program, 1);
+        }
+        wh_alloc_fail_after(0);
+        wh_run_free(run);
+        wh_program_free(program);
+        wh_per_example_free(p);
+        wh_graph_free(g);
+        if (status == WHIST_OK) break;
+        assert_int_equal(status, WHIST_E_NOMEM);
+        assert_true(n < 100000);
+    }
+}
+
+static double share_kept(wh_run *run, wh_value seed, const uint32_t words[2], float *out)
+{
+    assert_ok(wh_run_input(run, seed, words));
+    assert_ok(wh_run_go(run, NULL));
+    const float *mask = wh_run_result(run, 0);
+    double kept = 0;
+    for (size_t i = 0; i < 100 * 1000; i++) {
+        assert_true(mask[i] == 0 || mask[i] == (float)(1 / .7));
+        kept += mask[i] != 0;
+    }
+    memcpy(out, mask, 100 * 1000 * sizeof *out);
+    return kept / 1e5;
+}
+
+/* 1e5 draws of 0.7: six deviations are .0087; a false alarm is below 1e-8. */
+static void dropout_masks_follow_the_seed(void **state)
+{
+    (void)state;
+    WH_AUTO(wh_graph_ptr) g = NULL;
+    WH_AUTO(wh_program_ptr) program = NULL;
+    WH_AUTO(wh_run_ptr) run = NULL;
+    assert_ok(wh_graph_new(&g, WH_F32));
+    wh_value seed = wh_graph_index(g, "seed", WH_SHARED, WH_DIMS(2), (uint64_t)UINT32_MAX + 1);
+    wh_value mask = wh_graph_keep_mask(g, seed, 5, .3, WH_DIMS(100, 1000));
+    assert_ok(wh_program_new(&program, g, &mask, 1));
+    assert_ok(wh_run_new(&run, program, 1));
+    static float a[100 * 1000], b[100 * 1000], c[100 * 1000];
+    assert_true(fabs(share_kept(run, seed, (const uint32_t[]){1, UINT32_MAX}, a) - .7) < .0087);
+    assert_true(fabs(share_kept(run, seed, (const uint32_t[]){2, UINT32_MAX}, b) - .7) < .0087);
+    share_kept(run, seed, (const uint32_t[]){1, UINT32_MAX}, c);
+    assert_memory_equal(a, c, sizeof a);
+    assert_memory_not_equal(a, b, sizeof a);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_operation_to_second_order),
+        cmocka_unit_test(a_wrong_derivative_is_seen),
+        cmocka_unit_test(mismatches_name_operation_and_shapes),
+        cmocka_unit_test(gradients_that_do_not_exist_are_refused),
+        cmocka_unit_test(coupled_examples_are_refused),
+        cmocka_unit_test(runs_check_their_inputs),
+        cmocka_unit_test(float_and_double_agree),
+        cmocka_unit_test(threads_do_not_change_bits_and_runs_allocate_nothing),
+        cmocka_unit_test(chains_fuse_and_work_in_place),
+        cmocka_unit_test(lifetimes_share_memory),
+        cmocka_unit_test(any_value_can_be_an_output),
+        cmocka_unit_test(equal_nodes_are_one),
+        cmocka_unit_test(memory_may_run_out),
+        cmocka_unit_test(dropout_masks_follow_the_seed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,11 +9,12 @@
 
 /* What is known of a node while the program is made. */
 typedef struct mark {
-    wh_value chain;     /* elementwise: the last node of the chain it belongs to */
-    wh_value readers;   /* the chain all readers so far belong to; CONFLICT: more than one, or another kind */
-    uint32_t place;     /* of the bytes */
-    uint8_t n_ops;      /* of the chain that ends here */
-    uint8_t n_operands; /* at most */
+    wh_value chain;   /* elementwise: the last node of the chain it belongs to */
+    wh_value readers; /* the chain all readers so far belong to; CONFLICT: more than one, or another kind */
+    uint32_t place;   /* of the bytes */
+    uint8_t n_ops;    /* of the chain that ends here */
+    uint8_t n_operands;
+    wh_value operand[WH_CHAIN_ARGS]; /* what it reads from outside so far */
     bool needed, is_output;
 } mark;
 enum { CONFLICT = UINT32_MAX };
@@ -46,19 +47,39 @@ static bool is_virtual(const build *b, wh_value v)
 
 /* ---- Which nodes, which chains ------------------------------------------------------------------ */
 
+/* The operands of `end` without v and with v's arguments, into out; false where they do not fit. */
+static bool operands_with(mark *out, const mark *end, const wh_node *node, wh_value v)
+{
+    out->n_operands = 0;
+    for (unsigned i = 0; i < end->n_operands; i++)
+        if (end->operand[i] != v) out->operand[out->n_operands++] = end->operand[i];
+    for (unsigned i = 0; i < node->n_args; i++) {
+        unsigned k = 0;
+        while (k < out->n_operands && out->operand[k] != node->arg[i]) k++;
+        if (k < out->n_operands) continue;
+        if (k == WH_CHAIN_ARGS) return false;
+        out->operand[out->n_operands++] = node->arg[i];
+    }
+    return true;
+}
+
 static void join_chain(build *b, wh_value v)
 {
     const wh_node *node = wh_node_at(b->graph, v);
-    mark *m = &b->marks[v];
+    const mark nothing = {.n_operands = 0};
+    mark *m = &b->marks[v], with = nothing;
+    bool joins = m->readers != WH_NO_VALUE && m->readers != CONFLICT && !m->is_output;
+    mark *end = &b->marks[joins ? m->readers : v];
+    if (joins && end->n_ops < WH_CHAIN_OPS && operands_with(&with, end, node, v)) {
+        m->chain = m->readers;
+        end->n_ops++;
+        end->n_operands = with.n_operands;
+        memcpy(end->operand, with.operand, sizeof with.operand);
+        return;
+    }
     m->chain = v;
     m->n_ops = 1;
-    m->n_operands = (uint8_t)node->n_args;
-    if (m->readers == WH_NO_VALUE || m->readers == CONFLICT || m->is_output) return;
-    mark *end = &b->marks[m->readers];
-    if (end->n_ops + 1 > WH_CHAIN_OPS || end->n_operands + node->n_args - 1 > WH_CHAIN_ARGS) return;
-    m->chain = m->readers;
-    end->n_ops++;
-    end->n_operands = (uint8_t)(end->n_operands + node->n_args - 1);
+    (void)operands_with(m, &nothing, node, v); /* three at most: they fit */
 }
 
 static void tell_argument(build *b, wh_value v, wh_value arg)
