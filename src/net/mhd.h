@@ -12,7 +12,6 @@
 
 #define WH_MHD_FUNCTIONS(X)                                                                                            \
     X(MHD_start_daemon)                                                                                                \
-    X(MHD_quiesce_daemon)                                                                                              \
     X(MHD_stop_daemon)                                                                                                 \
     X(MHD_get_connection_info)                                                                                         \
     X(MHD_lookup_connection_value)                                                                                     \

@@ -163,12 +163,10 @@ void wh_server_stop(wh_server *server, unsigned grace_ms)
 {
     if (!server) return;
     atomic_store(&server->draining, true);
-    /* The loops take the socket out of their sets when they come to it: it is closed only once they have ended.
-     * Whoever connects meanwhile waits and is cut off then. */
-    MHD_socket fd = server->lib->MHD_quiesce_daemon(server->daemon);
+    /* The socket goes on listening until the loops end, and whoever calls meanwhile is told to come again. Taking it
+     * from them earlier (MHD_quiesce_daemon) ends the process when a loop lets go of it in the same moment. */
     drain(server, grace_ms);
     server_free(server);
-    if (fd >= 0) close(fd);
 }
 
 void wh_server_stats_get(wh_server_stats *out, const wh_server *server)
