@@ -29,11 +29,15 @@ typedef enum whist_target {
     WHIST_TARGET_SURVIVAL, /* time and event: Cox negative partial log-likelihood */
 } whist_target;
 
+/* What the rows of a model are. Images are rows of numbers too. */
+typedef enum whist_row_kind { WHIST_ROWS_NUMBERS, WHIST_ROWS_IMAGES, WHIST_ROWS_TOKENS } whist_row_kind;
+
 typedef struct whist_model_class {
     const char *name; /* "linear", "logistic", "softmax", "mlp", "cox", "cnn", … */
     const char *doc;
     const whist_option *options;
     unsigned targets; /* bit 1 << whist_target for each one it can learn */
+    whist_row_kind rows;
 } whist_model_class;
 
 /* All classes; the list ends with a row whose name is NULL. */

@@ -23,7 +23,7 @@ static whist_status reserve(wh_feed *feed)
 {
     const whist_model_shape *shape = &feed->model->shape;
     const size_t n = feed->batch, number = feed->real == WH_F32 ? sizeof(float) : sizeof(double);
-    const bool tokens = feed->model->kind->rows == WH_ROWS_TOKENS, classes = shape->target == WHIST_TARGET_CLASS;
+    const bool tokens = feed->model->class_->rows == WHIST_ROWS_TOKENS, classes = shape->target == WHIST_TARGET_CLASS;
     wh_arena *memory = &feed->memory;
     size_t x, y;
     if (!wh_mul_size(&x, n, shape->n_features) || !wh_mul_size(&y, n, shape->n_targets))
@@ -104,7 +104,7 @@ static whist_status put_row(wh_feed *feed, size_t i, const float *row)
 {
     const whist_model_shape *shape = &feed->model->shape;
     const size_t d = shape->n_features;
-    if (feed->model->kind->rows != WH_ROWS_TOKENS) {
+    if (feed->model->class_->rows != WHIST_ROWS_TOKENS) {
         put(feed, feed->x, i * d, row, d);
         return WHIST_OK;
     }

@@ -9,9 +9,7 @@
 /* clang-format off */
 #define OPTION_INIT(fallback, choices)                                                                                 \
     {"init", WHIST_OPTION_CHOICE, fallback, 0, 0, choices,                                                             \
-     "start of the weights: uniform is U(-1/sqrt(inputs), 1/sqrt(inputs)) with biases alike; the others start biases " \
-     "at 0: Glorot uniform, He uniform, normal and truncated (at two sigma) of init_scale, orthogonal (what is "       \
-     "recurrent; the rest Glorot), gpt2 (normal 0.02, less by the root of the depth into the residual stream), zero"}, \
+     "rule by which the weights start (docs/nn.md); biases start at 0, but by uniform like the weights"},              \
     {"init_scale", WHIST_OPTION_REAL, "0.02", 0, 10, NULL, "standard deviation of init normal and truncated"}
 #define OPTION_L2                                                                                                      \
     {"l2", WHIST_OPTION_REAL, "0", 0, 1e6, NULL, "penalty l2/2 times the sum of squared weights, without biases"}
@@ -105,18 +103,21 @@ static const whist_option options_gpt[] = {
 #define BIT(target) (1u << WHIST_TARGET_##target)
 #define ANY_BUT_SURVIVAL (BIT(VALUE) | BIT(BINARY) | BIT(CLASS))
 static const whist_model_class classes[] = {
-    {"linear", "linear regression, squared error", options_plain, BIT(VALUE)},
-    {"logistic", "logistic regression on a 0/1 target", options_plain, BIT(BINARY)},
-    {"softmax", "softmax regression on classes", options_plain, BIT(CLASS)},
-    {"mlp", "dense layers with an activation between them", options_mlp, ANY_BUT_SURVIVAL},
-    {"cox", "Cox proportional hazards, stratified by site", options_cox, BIT(SURVIVAL)},
-    {"cnn", "two convolutions and two dense layers, of the DP tutorials", options_cnn, ANY_BUT_SURVIVAL},
-    {"conv4", "blocks of convolution, norm and halving, of the few-shot literature", options_conv4, ANY_BUT_SURVIVAL},
-    {"resnet9", "nine layers with two residual blocks", options_resnet9, ANY_BUT_SURVIVAL},
-    {"lstm", "recurrent layers over tokens", options_lstm, ANY_BUT_SURVIVAL},
-    {"transformer", "encoder over tokens, their mean to a head", options_transformer, ANY_BUT_SURVIVAL},
-    {"gpt", "decoder over tokens that predicts the next one", options_gpt, BIT(CLASS)},
-    {NULL, NULL, NULL, 0},
+    {"linear", "linear regression, squared error", options_plain, BIT(VALUE), WHIST_ROWS_NUMBERS},
+    {"logistic", "logistic regression on a 0/1 target", options_plain, BIT(BINARY), WHIST_ROWS_NUMBERS},
+    {"softmax", "softmax regression on classes", options_plain, BIT(CLASS), WHIST_ROWS_NUMBERS},
+    {"mlp", "dense layers with an activation between them", options_mlp, ANY_BUT_SURVIVAL, WHIST_ROWS_NUMBERS},
+    {"cox", "Cox proportional hazards, stratified by site", options_cox, BIT(SURVIVAL), WHIST_ROWS_NUMBERS},
+    {"cnn", "two convolutions and two dense layers, of the DP tutorials", options_cnn, ANY_BUT_SURVIVAL,
+     WHIST_ROWS_IMAGES},
+    {"conv4", "blocks of convolution, norm and halving, of the few-shot literature", options_conv4, ANY_BUT_SURVIVAL,
+     WHIST_ROWS_IMAGES},
+    {"resnet9", "nine layers with two residual blocks", options_resnet9, ANY_BUT_SURVIVAL, WHIST_ROWS_IMAGES},
+    {"lstm", "recurrent layers over tokens", options_lstm, ANY_BUT_SURVIVAL, WHIST_ROWS_TOKENS},
+    {"transformer", "encoder over tokens, their mean to a head", options_transformer, ANY_BUT_SURVIVAL,
+     WHIST_ROWS_TOKENS},
+    {"gpt", "decoder over tokens that predicts the next one", options_gpt, BIT(CLASS), WHIST_ROWS_TOKENS},
+    {NULL, NULL, NULL, 0, WHIST_ROWS_NUMBERS},
 };
 static const wh_model_kind *const kinds[] = {
     &wh_kind_dense, &wh_kind_dense,   &wh_kind_dense, &wh_kind_dense,       &wh_kind_dense, &wh_kind_cnn,
@@ -161,12 +162,12 @@ static whist_status check_rows(const whist_model_class *class_, const wh_model_k
     if (pixels != 0 && pixels != d)
         WH_FAIL(WHIST_E_ARG, "an image of %zu x %zu x %zu in rows of %zu numbers", image[0], image[1], image[2], d);
     if (shape->vocabulary > UINT32_MAX) WH_FAIL(WHIST_E_RANGE, "a vocabulary of more than 2^32 - 1 tokens");
-    if (kind->rows == WH_ROWS_IMAGES && pixels == 0)
+    if (class_->rows == WHIST_ROWS_IMAGES && pixels == 0)
         WH_FAIL(WHIST_E_ARG, "model %s takes images, and the rows are %zu numbers without height and width",
                 class_->name, d);
-    if (kind->rows == WH_ROWS_TOKENS && shape->vocabulary < 2)
+    if (class_->rows == WHIST_ROWS_TOKENS && shape->vocabulary < 2)
         WH_FAIL(WHIST_E_ARG, "model %s takes tokens of a vocabulary, and the rows are %zu numbers", class_->name, d);
-    if (kind->rows != WH_ROWS_TOKENS && shape->vocabulary)
+    if (class_->rows != WHIST_ROWS_TOKENS && shape->vocabulary)
         WH_FAIL(WHIST_E_ARG, "model %s takes numbers, and the rows are tokens: choose a model of sequences",
                 class_->name);
     if (shape->n_targets == 0) shape->n_targets = 1;

@@ -63,8 +63,7 @@ typedef struct wh_net wh_net;
 typedef struct wh_model_kind {
     whist_status (*configure)(whist_model *model, const whist_settings *settings); /* NULL: nothing of its own */
     wh_value (*build)(wh_net *net, wh_value x); /* rows → scores (B,K) or (B,T,K) */
-    enum { WH_ROWS_NUMBERS, WH_ROWS_IMAGES, WH_ROWS_TOKENS } rows;
-    bool dense; /* layers[] describes it all */
+    bool dense;                                 /* layers[] describes it all */
     enum {
         WH_ONE_TARGET,
         WH_TARGETS_EACH,

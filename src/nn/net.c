@@ -255,7 +255,7 @@ whist_status wh_net_lay_out(whist_model *model)
     WH_TRY(wh_graph_new(&graph, WH_F32));
     const whist_model_shape *shape = &model->shape;
     wh_dims rows = WH_DIMS(1, shape->n_features);
-    wh_value x = shape->vocabulary && model->kind->rows == WH_ROWS_TOKENS
+    wh_value x = shape->vocabulary && model->class_->rows == WHIST_ROWS_TOKENS
                      ? wh_graph_index(graph, "x", WH_EXAMPLES, rows, shape->vocabulary)
                      : wh_graph_input(graph, "x", WH_EXAMPLES, rows);
     wh_model_values values = {0};

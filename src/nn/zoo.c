@@ -82,7 +82,7 @@ whist_status wh_model_graph(wh_model_values *out, wh_graph *graph, const whist_m
     const wh_dims rows = WH_DIMS(use->batch, shape->n_features);
     wh_model_values values = {.x = use->x};
     if (values.x == WH_NO_VALUE)
-        values.x = model->kind->rows == WH_ROWS_TOKENS
+        values.x = model->class_->rows == WHIST_ROWS_TOKENS
                        ? wh_graph_index(graph, "x", WH_EXAMPLES, rows, shape->vocabulary)
                        : wh_graph_input(graph, "x", WH_EXAMPLES, rows);
     wh_net net = {

@@ -50,7 +50,7 @@ static wh_value build_cnn(wh_net *net, wh_value x)
     return wh_net_head(net, "head", x, net->model->shape.n_outputs, true);
 }
 
-const wh_model_kind wh_kind_cnn = {.configure = configure_cnn, .build = build_cnn, .rows = WH_ROWS_IMAGES};
+const wh_model_kind wh_kind_cnn = {.configure = configure_cnn, .build = build_cnn};
 
 /* ---- conv4: blocks of 3 x 3 convolution, norm, relu, halving (Vinyals et al. 2016; strided: Finn et al. 2017) ---- */
 
@@ -82,7 +82,7 @@ static wh_value build_conv4(wh_net *net, wh_value x)
     return wh_net_head(net, "head", x, net->model->shape.n_outputs, true);
 }
 
-const wh_model_kind wh_kind_conv4 = {.configure = configure_conv4, .build = build_conv4, .rows = WH_ROWS_IMAGES};
+const wh_model_kind wh_kind_conv4 = {.configure = configure_conv4, .build = build_conv4};
 
 /* ---- resnet9: eight convolutions and a head; the mean of the last image, so that any size will do ---- */
 
@@ -123,4 +123,4 @@ static wh_value build_resnet9(wh_net *net, wh_value x)
     return wh_net_head(net, "head", wh_graph_mean(net->graph, x, 4U | 8U, false), net->model->shape.n_outputs, true);
 }
 
-const wh_model_kind wh_kind_resnet9 = {.configure = configure_resnet9, .build = build_resnet9, .rows = WH_ROWS_IMAGES};
+const wh_model_kind wh_kind_resnet9 = {.configure = configure_resnet9, .build = build_resnet9};

@@ -78,8 +78,7 @@ static wh_value build_lstm(wh_net *net, wh_value x)
     return wh_net_head(net, "head", x, shape->n_outputs, true);
 }
 
-const wh_model_kind wh_kind_lstm = {
-    .configure = configure_lstm, .build = build_lstm, .rows = WH_ROWS_TOKENS, .targets = WH_TARGETS_EITHER};
+const wh_model_kind wh_kind_lstm = {.configure = configure_lstm, .build = build_lstm, .targets = WH_TARGETS_EITHER};
 
 /* ---- Blocks of attention (Vaswani et al. 2017) ------------------------------------------------------------- */
 
@@ -189,8 +188,7 @@ static wh_value build_transformer(wh_net *net, wh_value x)
     return wh_net_head(net, "head", wh_graph_mean(net->graph, x, 2U, false), net->model->shape.n_outputs, true);
 }
 
-const wh_model_kind wh_kind_transformer = {
-    .configure = configure_transformer, .build = build_transformer, .rows = WH_ROWS_TOKENS};
+const wh_model_kind wh_kind_transformer = {.configure = configure_transformer, .build = build_transformer};
 
 /* ---- gpt (Radford et al. 2019) ------------------------------------------------------------------------------------
  */
@@ -216,5 +214,4 @@ static wh_value build_gpt(wh_net *net, wh_value x)
     return net->failed == WHIST_OK ? wh_graph_matmul(net->graph, x, table, WH_MATMUL_NT) : WH_NO_VALUE;
 }
 
-const wh_model_kind wh_kind_gpt = {
-    .configure = configure_gpt, .build = build_gpt, .rows = WH_ROWS_TOKENS, .targets = WH_TARGETS_EACH};
+const wh_model_kind wh_kind_gpt = {.configure = configure_gpt, .build = build_gpt, .targets = WH_TARGETS_EACH};
