@@ -122,6 +122,7 @@ static void test_key_refusals(void **state)
     refused("  task: binary", "  task: binary\n  zzzzzzzzz: 1", WHIST_E_FORMAT,
             "s.yaml:5:3: unknown key 'zzzzzzzzz'. Allowed: set, format, task, file, delimiter, skip_lines, header, "
             "missing, rows_with_missing, standardize, standardize_one_hot, columns, classes, split, partition, images, "
+            "text, "
             "class_weights, synthetic");
     refused("name: tiny\n", "", WHIST_E_FORMAT, "s.yaml:1:1: the key 'name' is missing: Short name of the study.");
     refused("  name: sgd\n", "", WHIST_E_FORMAT, "s.yaml:11:3: the key 'name' is missing: which learner is it?");
