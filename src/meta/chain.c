@@ -35,16 +35,6 @@ static whist_status add_query(wh_meta_worker *w, double *loss, const wh_meta_at 
     return WHIST_OK;
 }
 
-static whist_status take_rates(wh_meta_worker *w, size_t first, size_t j)
-{
-    const wh_meta *m = w->meta;
-    size_t set = m->problem.rates_per_step ? j * m->rate_set : 0;
-    for (size_t r = 0; r < m->n_rate_values; r++)
-        wh_vec_add(wh_meta_real(w), wh_vec_at(wh_meta_real(w), w->rates, set + m->rate_offset[r]),
-                   wh_run_result(w->run[WH_META_BACK], first + r), 1, m->rate_size[r]);
-    return WHIST_OK;
-}
-
 static whist_status step_back(wh_meta_worker *w, const wh_meta_at *at, const wh_meta_task *task, size_t j)
 {
     const wh_meta_problem *p = &w->meta->problem;
@@ -56,7 +46,7 @@ static whist_status step_back(wh_meta_worker *w, const wh_meta_at *at, const wh_
     if (moves) WH_TRY(wh_meta_bind_output(w, WH_META_BACK, 0, w->v[1 - w->now]));
     WH_TRY(wh_run_go(run, NULL));
     if (moves && w->d) wh_vec_add(wh_meta_real(w), w->d, w->part_d, 1, w->meta->n);
-    if (p->learns_rates) WH_TRY(take_rates(w, !moves ? 0 : w->d ? 2 * p->n_params : p->n_params, j));
+    if (p->learns_rates) wh_meta_take_rates(w, WH_META_BACK, !moves ? 0 : w->d ? 2 * p->n_params : p->n_params, j);
     if (moves) w->now = 1 - w->now;
     return WHIST_OK;
 }
@@ -97,6 +87,12 @@ static whist_status implicit(wh_meta_worker *w, double *loss, const wh_meta_at *
     return wh_meta_through_minimum(w, at, task);
 }
 
+static whist_status gated(wh_meta_worker *w, double *loss, const wh_meta_at *at, const wh_meta_task *task)
+{
+    WH_TRY(add_query(w, loss, at, task, w->meta->problem.steps));
+    return w->meta->problem.steps > 0 ? wh_meta_gates_back(w, at) : WHIST_OK;
+}
+
 /* Into v[now] and rates. */
 static whist_status gradient_of(wh_meta_worker *w, double *support_loss, double *query_loss, const wh_meta_at *at,
                                 const wh_meta_task *task)
@@ -112,6 +108,8 @@ static whist_status gradient_of(wh_meta_worker *w, double *support_loss, double 
         WH_TRY(moved(w, query_loss, at, task));
     else if (m->problem.rule == WH_META_IMPLICIT)
         WH_TRY(implicit(w, query_loss, at, task));
+    else if (m->problem.rule == WH_META_LSTM)
+        WH_TRY(gated(w, query_loss, at, task));
     else
         WH_TRY(chain(w, query_loss, at, task));
     for (size_t i = 0; i < m->problem.n_params; i++)

@@ -10,11 +10,15 @@ static whist_status check_rule(const wh_meta_problem *p)
     if (!p->query.build && p->rule != WH_META_REPTILE) WH_FAIL(WHIST_E_ARG, "meta: a query objective is needed");
     if (!p->support.build && (p->steps > 0 || p->rule == WH_META_IMPLICIT))
         WH_FAIL(WHIST_E_ARG, "meta: inner steps need a support objective");
-    if (p->learns_rates && !chain) WH_FAIL(WHIST_E_ARG, "meta: rates are learned by a chain, not by this rule");
+    if (p->learns_rates && !chain && p->rule != WH_META_LSTM)
+        WH_FAIL(WHIST_E_ARG, "meta: rates are learned by a chain, not by this rule");
     if (p->weighs_steps && !chain) WH_FAIL(WHIST_E_ARG, "meta: steps are weighed in a chain, not by this rule");
     if (p->rule == WH_META_HESSIAN_FREE && !(p->delta > 0 && isfinite(p->delta)))
         WH_FAIL(WHIST_E_ARG, "meta: hessian-free needs a step above 0 for its differences");
     if (!(p->proximal >= 0 && isfinite(p->proximal))) WH_FAIL(WHIST_E_ARG, "meta: the proximal weight is below 0");
+    if (p->rule == WH_META_LSTM && (p->uses_prior || p->rates_per_step))
+        WH_FAIL(WHIST_E_UNSUPPORTED, "meta: an LSTM's gates are the same for all steps and know no prior");
+    if (!(p->log_range >= 0 && p->log_range < 1e3)) WH_FAIL(WHIST_E_ARG, "meta: a log range of 0 to 1000");
     if (p->rule != WH_META_IMPLICIT) return WHIST_OK;
     if (!(p->proximal > 0)) WH_FAIL(WHIST_E_ARG, "meta: an implicit gradient needs a proximal weight above 0");
     if (p->conjugate == 0) WH_FAIL(WHIST_E_ARG, "meta: an implicit gradient needs conjugate-gradient iterations");
@@ -83,6 +87,28 @@ static bool grow(size_t *sum, size_t by)
     return wh_add_size(sum, *sum, by) && *sum <= PTRDIFF_MAX / 64;
 }
 
+static void add_rate(wh_meta *m, size_t size)
+{
+    m->rate_offset[m->n_rate_values] = m->rate_set;
+    m->rate_size[m->n_rate_values++] = size;
+    m->rate_set += size;
+}
+
+static whist_status lay_out_rates(wh_meta *m, size_t n_tensors)
+{
+    const wh_meta_problem *p = &m->problem;
+    WH_TRY(WH_ARENA_NEW(&m->rate_offset, &m->memory, n_tensors + 4));
+    WH_TRY(WH_ARENA_NEW(&m->rate_size, &m->memory, n_tensors + 4));
+    for (size_t i = 0; p->rule == WH_META_LSTM && i < 4; i++) add_rate(m, i % 2 ? 1 : wh_meta_gate_features(p));
+    for (size_t i = 0; p->rule != WH_META_LSTM && i < p->n_params; i++) {
+        bool has_one = m->adapts[i] && (p->rates != WH_META_RATE_ONE || m->n_rate_values == 0);
+        if (has_one) add_rate(m, p->rates == WH_META_RATE_ELEMENTS ? m->size[i] : 1);
+    }
+    if (!wh_mul_size(&m->n_rates, m->rate_set, p->rates_per_step ? p->steps : 1))
+        WH_FAIL(WHIST_E_RANGE, "meta: the rates of %zu steps do not fit memory", p->steps);
+    return WHIST_OK;
+}
+
 static whist_status lay_out(wh_meta *m)
 {
     const wh_meta_problem *p = &m->problem;
@@ -102,18 +128,7 @@ static whist_status lay_out(wh_meta *m)
                     wh_dims_show(&p->params[i]).text);
         n_tensors += m->adapts[i];
     }
-    m->n_rate_values = n_tensors == 0 ? 0 : p->rates == WH_META_RATE_ONE ? 1 : n_tensors;
-    WH_TRY(WH_ARENA_NEW(&m->rate_offset, &m->memory, m->n_rate_values + 1));
-    WH_TRY(WH_ARENA_NEW(&m->rate_size, &m->memory, m->n_rate_values + 1));
-    for (size_t i = 0, r = 0; i < p->n_params; i++) {
-        if (!m->adapts[i] || r == m->n_rate_values) continue;
-        m->rate_offset[r] = m->rate_set;
-        m->rate_size[r] = p->rates == WH_META_RATE_ELEMENTS ? m->size[i] : 1;
-        m->rate_set += m->rate_size[r++];
-    }
-    if (!wh_mul_size(&m->n_rates, m->rate_set, p->rates_per_step ? p->steps : 1))
-        WH_FAIL(WHIST_E_RANGE, "meta: the rates of %zu steps do not fit memory", p->steps);
-    return WHIST_OK;
+    return lay_out_rates(m, n_tensors);
 }
 
 whist_status wh_meta_new(wh_meta **out, const wh_meta_problem *problem)

@@ -25,6 +25,7 @@
  *     Reptile        REPTILE: θ - z_k instead of a gradient                         (Nichol et al. 2018)
  *     iMAML          IMPLICIT, with `proximal`                                      (Rajeswaran et al. 2019)
  *     Per-FedAvg     FIRST_ORDER, HESSIAN_FREE (differences of gradients) or EXACT  (Fallah et al. 2020)
+ *     LSTM           LSTM: learned gates make the steps                             (Ravi and Larochelle 2017)
  *     ABML           an objective over means and deviations (meta/bayes.h)          (Ravi and Beatson 2019)
  *     ProtoNet, …    no inner steps: k = 0, and Q builds the head (meta/metric.h)
  *
@@ -62,7 +63,17 @@ typedef enum wh_meta_rule {
     WH_META_HESSIAN_FREE,
     WH_META_REPTILE,  /* needs no query objective */
     WH_META_IMPLICIT, /* all tensors adapt; rate ONE, not learned; proximal > 0 */
+    WH_META_LSTM,     /* below */
 } wh_meta_rule;
+
+/* The LSTM's step, for each number c of z by itself, with x = (slope, S, c) and both gates of the step before:
+ *
+ *     i' = σ(WI · (x, i) + bI),   f' = σ(WF · (x, f) + bF),   c' = f' c - i' slope
+ *
+ * The rates are WI, bI, WF, bF. Slope and S are inputs of the gates and of the step, not functions of z: the gradient
+ * is of first order. With log_range = p > 0 each of the two becomes a pair: (log|x| / p, sign x) where |x| >= e^-p,
+ * else
+ * (-1, e^p x), so that W has 6 numbers instead of 4 (Andrychowicz et al. 2016). */
 
 typedef enum wh_meta_rates {
     WH_META_RATE_ONE,      /* one number */
@@ -83,13 +94,15 @@ typedef struct wh_meta_problem {
     const bool *starts_at_zero; /* by tensor, which must adapt; its part of the gradient is zero. NULL: none */
     wh_meta_rates rates;
     bool rates_per_step; /* a set of rates for each step, one after the other */
-    bool learns_rates;   /* EXACT, FIRST_ORDER, HESSIAN_FREE: dL/dA is made as well */
+    bool learns_rates;   /* EXACT, FIRST_ORDER, HESSIAN_FREE, LSTM: dL/dA is made as well */
     bool weighs_steps;   /* Q counts at every z_j; else at z_k alone */
     double proximal;     /* λ >= 0: S gets λ/2 |z - θ|², over the tensors that adapt */
     double delta;        /* HESSIAN_FREE: the differences' half step, > 0 */
     size_t newton;       /* IMPLICIT: Newton steps after the k steps, to reach the minimum */
     size_t conjugate;    /* IMPLICIT: conjugate-gradient iterations of each linear solve, >= 1 */
     double tolerance;    /* IMPLICIT: a solve is over when its residue is this part of the right side */
+    double gate_start;   /* LSTM: both gates before the first step */
+    double log_range;    /* LSTM: p; 0: slope and S as they are */
 } wh_meta_problem;
 
 typedef struct wh_meta wh_meta;

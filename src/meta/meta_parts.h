@@ -11,8 +11,10 @@
  *     QUERY    z                  → Q, ∂Q/∂z of all tensors, (∂Q/∂θ)
  *     VALUE    z                  → Q
  *     BACK     z, A, v            → v', (d' - d), (dL/dA)
- *     SLOPE    z                  → ∂S/∂z
- *     SOLVE    z; x, r, p, r·r    → the next four, p · Hp: one iteration of conjugate gradients with H = ∂²S/∂z∂z */
+ *     SLOPE    z                  → ∂S/∂z of the tensors that adapt, S
+ *     SOLVE    z; x, r, p, r·r    → the next four, p · Hp: one iteration of conjugate gradients with H = ∂²S/∂z∂z
+ *     GATE     z = (c, i, f, slope, S), A  → c, i, f of the next step; LSTM alone, over (n_adapted)
+ *     UNGATE   those, v = cotangents of the three → their cotangents before the step, dL/dA */
 typedef enum wh_meta_part_id {
     WH_META_STEP,
     WH_META_QUERY,
@@ -20,6 +22,8 @@ typedef enum wh_meta_part_id {
     WH_META_BACK,
     WH_META_SLOPE,
     WH_META_SOLVE,
+    WH_META_GATE,
+    WH_META_UNGATE,
     WH_META_PARTS
 } wh_meta_part_id;
 
@@ -47,7 +51,9 @@ struct wh_meta {
     wh_meta_part part[WH_META_PARTS];
 };
 
-/* Makes the programs that the problem needs (programs.c). */
+/* Makes the programs that the problem needs (programs.c; those of gates in lstm.c). */
 WH_MUST_CHECK whist_status wh_meta_compile(wh_meta *meta);
+WH_MUST_CHECK whist_status wh_meta_compile_gates(wh_meta *meta);
+size_t wh_meta_gate_features(const wh_meta_problem *problem); /* of W */
 
 #endif

@@ -270,11 +270,15 @@ static whist_status make_back(wh_meta *m)
 static whist_status make_slope(wh_meta *m)
 {
     WH_AUTO(frame) f = {0};
+    WH_AUTO(wh_value_ptr) list = NULL;
     wh_value s;
     WH_TRY(open_part(&f, m, WH_META_SLOPE));
     WH_TRY(objective(&s, &f, f.part->z));
-    WH_TRY(wh_graph_gradient(f.outputs, f.g, s, f.part->z, m->problem.n_params));
-    f.n_outputs = m->problem.n_params;
+    WH_TRY(WH_NEW(&list, m->problem.n_params));
+    size_t n = pick(list, m, f.part->z);
+    WH_TRY(wh_graph_gradient(f.outputs, f.g, s, list, n));
+    f.n_outputs = n;
+    give(&f, s);
     return close_part(&f);
 }
 
@@ -312,12 +316,13 @@ static whist_status make_solve(wh_meta *m)
 whist_status wh_meta_compile(wh_meta *m)
 {
     const wh_meta_problem *p = &m->problem;
-    bool chain = p->steps > 0 && (p->rule == WH_META_EXACT || p->rule == WH_META_HESSIAN_FREE || p->learns_rates);
-    if (p->steps > 0) WH_TRY(make_step(m));
+    bool second = p->rule == WH_META_EXACT || p->rule == WH_META_HESSIAN_FREE;
+    bool chain = second || (p->rule == WH_META_FIRST_ORDER && p->learns_rates);
+    if (p->steps > 0 && p->rule != WH_META_LSTM) WH_TRY(make_step(m));
     if (p->query.build && p->rule != WH_META_REPTILE) WH_TRY(make_query(m, true));
     if (p->query.build) WH_TRY(make_query(m, false));
-    if (chain && p->rule != WH_META_REPTILE) WH_TRY(make_back(m));
-    if (p->rule != WH_META_IMPLICIT) return WHIST_OK;
-    WH_TRY(make_slope(m));
-    return make_solve(m);
+    if (p->steps > 0 && chain) WH_TRY(make_back(m));
+    if (p->rule == WH_META_IMPLICIT || (p->steps > 0 && p->rule == WH_META_LSTM)) WH_TRY(make_slope(m));
+    if (p->steps > 0 && p->rule == WH_META_LSTM) WH_TRY(wh_meta_compile_gates(m));
+    return p->rule == WH_META_IMPLICIT ? make_solve(m) : WHIST_OK;
 }

@@ -25,6 +25,12 @@ static whist_status make_vectors(wh_meta_worker *w, size_t *bytes)
     }
     if (p->learns_rates) WH_TRY(room(&w->rates, m, m->n_rates, bytes));
     for (int i = 0; i < 6 && p->rule == WH_META_IMPLICIT; i++) WH_TRY(room(&w->solve[i], m, m->n, bytes));
+    if (p->rule == WH_META_LSTM) {
+        WH_TRY(room(&w->gates, m, 2 * points, bytes));
+        WH_TRY(room(&w->slopes, m, points, bytes));
+        WH_TRY(room(&w->losses, m, p->steps, bytes));
+        WH_TRY(room(&w->cotangents, m, 6 * m->n_adapted, bytes));
+    }
     return WH_NEW(&w->numbers, 8);
 }
 
@@ -38,7 +44,7 @@ static whist_status bind_fixed(wh_meta_worker *w)
     }
     bool moves = p->rule != WH_META_FIRST_ORDER;
     if (w->run[WH_META_BACK] && moves && w->d) WH_TRY(wh_meta_bind_output(w, WH_META_BACK, p->n_params, w->part_d));
-    if (w->run[WH_META_SLOPE]) WH_TRY(wh_meta_bind_output(w, WH_META_SLOPE, 0, w->slope));
+    if (w->run[WH_META_SLOPE]) WH_TRY(wh_meta_bind_adapted(w, WH_META_SLOPE, 0, w->slope));
     return WHIST_OK;
 }
 
@@ -59,7 +65,8 @@ whist_status wh_meta_worker_init(wh_meta_worker *w, const wh_meta *meta, size_t 
 void wh_meta_worker_clear(wh_meta_worker *w)
 {
     for (size_t k = 0; k < WH_META_PARTS; k++) wh_run_free(w->run[k]);
-    void *const all[] = {w->z, w->v[0], w->v[1], w->d, w->part_d, w->slope, w->rates, w->numbers};
+    void *const all[] = {w->z,       w->v[0],  w->v[1],   w->d,      w->part_d, w->slope,
+                         w->numbers, w->rates, w->slopes, w->losses, w->gates,  w->cotangents};
     for (size_t i = 0; i < WH_COUNT(all); i++) wh_free(all[i]);
     for (size_t i = 0; i < WH_COUNT(w->solve); i++) wh_free(w->solve[i]);
 }
@@ -69,7 +76,7 @@ void *wh_meta_point(const wh_meta_worker *w, size_t j)
     return wh_vec_at(wh_meta_real(w), w->z, j * w->meta->n_adapted);
 }
 
-static whist_status bind_rates(wh_meta_worker *w, wh_meta_part_id id, const wh_meta_at *at, size_t j)
+whist_status wh_meta_bind_rates(wh_meta_worker *w, wh_meta_part_id id, const wh_meta_at *at, size_t j)
 {
     const wh_meta *m = w->meta;
     size_t set = m->problem.rates_per_step ? j * m->rate_set : 0;
@@ -106,7 +113,7 @@ whist_status wh_meta_bind(wh_meta_worker *w, wh_meta_part_id id, const wh_meta_a
         WH_TRY(wh_run_input(w->run[id], part->z[i], z));
         if (part->prior) WH_TRY(wh_run_input(w->run[id], part->prior[i], theta));
     }
-    if (part->rate) WH_TRY(bind_rates(w, id, at, j));
+    if (part->rate) WH_TRY(wh_meta_bind_rates(w, id, at, j));
     return bind_arrays(w, id, task, j);
 }
 
@@ -124,6 +131,23 @@ whist_status wh_meta_bind_output(wh_meta_worker *w, wh_meta_part_id id, size_t f
     for (size_t i = 0; i < m->problem.n_params; i++)
         WH_TRY(wh_run_output(w->run[id], first + i, wh_vec_at(wh_meta_real(w), out, m->offset[i])));
     return WHIST_OK;
+}
+
+whist_status wh_meta_bind_adapted(wh_meta_worker *w, wh_meta_part_id id, size_t first, void *out)
+{
+    const wh_meta *m = w->meta;
+    for (size_t i = 0; i < m->problem.n_params; i++)
+        if (m->adapts[i]) WH_TRY(wh_run_output(w->run[id], first++, wh_vec_at(wh_meta_real(w), out, m->adapted_at[i])));
+    return WHIST_OK;
+}
+
+void wh_meta_take_rates(wh_meta_worker *w, wh_meta_part_id id, size_t first, size_t j)
+{
+    const wh_meta *m = w->meta;
+    size_t set = m->problem.rates_per_step ? j * m->rate_set : 0;
+    for (size_t r = 0; r < m->n_rate_values; r++)
+        wh_vec_add(wh_meta_real(w), wh_vec_at(wh_meta_real(w), w->rates, set + m->rate_offset[r]),
+                   wh_run_result(w->run[id], first + r), 1, m->rate_size[r]);
 }
 
 static void start(wh_meta_worker *w, const wh_meta_at *at)
@@ -145,6 +169,7 @@ whist_status wh_meta_forward(wh_meta_worker *w, double *support_loss, const wh_m
     const wh_meta *m = w->meta;
     wh_run *run = w->run[WH_META_STEP];
     start(w, at);
+    if (m->problem.rule == WH_META_LSTM) return wh_meta_gates_forward(w, support_loss, at, task);
     for (size_t j = 0; j < m->problem.steps; j++) {
         void *next = wh_meta_point(w, j + 1);
         WH_TRY(wh_meta_bind(w, WH_META_STEP, at, task, j));

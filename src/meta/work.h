@@ -16,6 +16,10 @@ typedef struct wh_meta_worker {
     void *rates;      /* (n_rates): dL/dA */
     void *solve[6];   /* IMPLICIT (n): x, r, p twice */
     double *numbers;  /* 64 bytes: single results */
+    void *gates;      /* LSTM (k+1, 2, n_adapted): i, f of each step */
+    void *slopes;     /* LSTM (k, n_adapted), and the losses (k) */
+    void *losses;
+    void *cotangents; /* LSTM (2, 3, n_adapted): of c, i, f, taking turns */
     size_t now;       /* which of v holds the current one */
 } wh_meta_worker;
 
@@ -36,6 +40,12 @@ WH_MUST_CHECK whist_status wh_meta_bind(wh_meta_worker *worker, wh_meta_part_id 
 /* Vector k of the part: one of (n) as its inputs; outputs from `first` on: into one of (n). */
 WH_MUST_CHECK whist_status wh_meta_bind_vector(wh_meta_worker *worker, wh_meta_part_id id, size_t k, const void *x);
 WH_MUST_CHECK whist_status wh_meta_bind_output(wh_meta_worker *worker, wh_meta_part_id id, size_t first, void *out);
+/* Outputs from `first` on, of the tensors that adapt, into one of (n_adapted). */
+WH_MUST_CHECK whist_status wh_meta_bind_adapted(wh_meta_worker *worker, wh_meta_part_id id, size_t first, void *out);
+WH_MUST_CHECK whist_status wh_meta_bind_rates(wh_meta_worker *worker, wh_meta_part_id id, const wh_meta_at *at,
+                                              size_t j);
+/* Adds the outputs from `first` on to the rates' gradient of step j. */
+void wh_meta_take_rates(wh_meta_worker *worker, wh_meta_part_id id, size_t first, size_t j);
 
 /* z_0 … z_k. support_loss: S(z_0), or NULL. */
 WH_MUST_CHECK whist_status wh_meta_forward(wh_meta_worker *worker, double *support_loss, const wh_meta_at *at,
@@ -44,5 +54,10 @@ WH_MUST_CHECK whist_status wh_meta_forward(wh_meta_worker *worker, double *suppo
 WH_MUST_CHECK whist_status wh_meta_to_minimum(wh_meta_worker *worker, const wh_meta_at *at, const wh_meta_task *task);
 WH_MUST_CHECK whist_status wh_meta_through_minimum(wh_meta_worker *worker, const wh_meta_at *at,
                                                    const wh_meta_task *task);
+
+/* LSTM: the steps, and v through them. */
+WH_MUST_CHECK whist_status wh_meta_gates_forward(wh_meta_worker *worker, double *support_loss, const wh_meta_at *at,
+                                                 const wh_meta_task *task);
+WH_MUST_CHECK whist_status wh_meta_gates_back(wh_meta_worker *worker, const wh_meta_at *at);
 
 #endif

@@ -260,11 +260,19 @@ static wh_value block(kat_model *m, wh_value x, const wh_json *layer, const wh_j
     return wh_graph_add(g, x, dense(m, h, layer, "fcproj"));
 }
 
+/* A weight that is given flat is (out,in) by the layer's word. */
+static wh_value linear(kat_model *m, wh_value x, const wh_json *layer)
+{
+    wh_value w = param(m, layer, "weight");
+    wh_dims flat = wh_graph_dims(m->graph, w), dims = WH_DIMS(kat_size(layer, "out", 0), kat_size(layer, "in", 0));
+    if (flat.rank == 1 && wh_dims_size(&flat) == wh_dims_size(&dims)) w = wh_graph_reshape(m->graph, w, dims);
+    return wh_graph_linear(m->graph, x, w, param(m, layer, "bias"), WH_MATMUL_NT);
+}
+
 static wh_value one_layer(kat_model *m, wh_value x, const wh_json *layer, const kat_case *c)
 {
     const char *op = kat_text(layer, "op");
-    if (strcmp(op, "linear") == 0)
-        return wh_graph_linear(m->graph, x, param(m, layer, "weight"), param(m, layer, "bias"), WH_MATMUL_NT);
+    if (strcmp(op, "linear") == 0) return linear(m, x, layer);
     if (strcmp(op, "activation") == 0) return activation(m, x, kat_text(layer, "fn"));
     if (strcmp(op, "conv2d") == 0) return conv(m, x, layer);
     if (strcmp(op, "norm") == 0) return norm(m, x, layer);
@@ -332,11 +340,44 @@ static whist_status weighted_sum(kat_model *m, const kat_case *c, const wh_json 
     return WHIST_OK;
 }
 
+/* The object's field `key`, or that of its object `data`. */
+static const wh_json *own_data(const wh_json *object, const char *key)
+{
+    const wh_json *found = json_object_get(object, key);
+    return found ? found : json_object_get(json_object_get(object, "data"), key);
+}
+
+const wh_json *kat_data(const kat_case *c, const char *key)
+{
+    const wh_json *found = own_data(c->inner, key);
+    return found || !c->outer ? found : own_data(c->outer, key);
+}
+
+/* Tensors that layers name and that stand among the data instead of the parameters. */
+static whist_status read_named(kat_model *m, const kat_case *c)
+{
+    static const char *const keys[] = {"weight", "bias"};
+    const wh_json *layers = json_object_get(kat_field(c, "arch"), "layers");
+    for (size_t i = 0; i < json_array_size(layers); i++)
+        for (size_t k = 0; k < WH_COUNT(keys); k++) {
+            const char *name = json_string_value(json_object_get(json_array_get(layers, i), keys[k]));
+            const wh_json *spec = name ? kat_data(c, name) : NULL;
+            if (!spec || kat_model_param(m, name)) continue;
+            wh_json *one = json_pack("{s:O}", name, (wh_json *)(uintptr_t)spec);
+            whist_status status = one ? read_params(m, one) : WHIST_E_NOMEM;
+            if (m->n_params > 0) m->param[m->n_params - 1].name = name;
+            json_decref(one);
+            WH_TRY(status);
+        }
+    return WHIST_OK;
+}
+
 whist_status kat_model_read(kat_model *m, const kat_case *c)
 {
     WH_TRY(wh_graph_new(&m->graph, WH_F64));
     if (c->outer) WH_TRY(read_params(m, json_object_get(c->outer, "params")));
     WH_TRY(read_params(m, json_object_get(c->inner, "params")));
+    WH_TRY(read_named(m, c));
     return wh_graph_status(m->graph);
 }
 

@@ -50,6 +50,9 @@ WH_MUST_CHECK whist_status kat_tensor_read(kat_tensor *out, wh_arena *memory, co
 WH_MUST_CHECK whist_status kat_index_read(kat_index *out, wh_arena *memory, const char *name, const wh_json *list,
                                           uint64_t limit);
 
+/* The field of the case or of its element, there or in an object `data`. */
+const wh_json *kat_data(const kat_case *c, const char *key);
+
 /* Tensors by name, each a list, against got[i] for tensor i (NULL: none). */
 bool kat_tensors_close(kat_case *c, kat_model *model, const double *const got[], const wh_json *expected);
 

@@ -329,7 +329,7 @@ static kat_verdict judge(kat_case *c)
     kat_verdict verdict;
     if (json_object_get(c->inner, "needs") || (c->outer && json_object_get(c->outer, "needs"))) return KAT_SKIPPED;
     if (is_kind(c)) return judge_engine(c);
-    if (kat_judge_chain(&verdict, c)) return verdict;
+    if (kat_judge_chain(&verdict, c) || kat_judge_heads(&verdict, c) || kat_judge_others(&verdict, c)) return verdict;
     return KAT_SKIPPED;
 }
 
