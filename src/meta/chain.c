@@ -56,6 +56,7 @@ static whist_status chain(wh_meta_worker *w, double *loss, const wh_meta_at *at,
     const wh_meta *m = w->meta;
     WH_TRY(add_query(w, loss, at, task, m->problem.steps));
     for (size_t j = m->problem.steps; j-- > 0;) {
+        WH_TRY(wh_meta_recall(w, at, task, j));
         WH_TRY(step_back(w, at, task, j));
         WH_TRY(add_query(w, loss, at, task, j));
     }
@@ -175,7 +176,8 @@ whist_status wh_meta_curve(double losses[], wh_meta_work *work, unsigned worker,
     if (!run) WH_FAIL(WHIST_E_STATE, "meta: this problem has no query objective");
     WH_TRY(wh_meta_forward(w, NULL, at, task));
     if (work->meta->problem.rule == WH_META_IMPLICIT) WH_TRY(wh_meta_to_minimum(w, at, task));
-    for (size_t j = 0; j <= work->meta->problem.steps; j++) {
+    for (size_t j = work->meta->problem.steps + 1; j-- > 0;) {
+        if (j < work->meta->problem.steps) WH_TRY(wh_meta_recall(w, at, task, j));
         WH_TRY(wh_meta_bind(w, WH_META_VALUE, at, task, j));
         WH_TRY(wh_run_go(run, NULL));
         losses[j] = wh_vec_number(wh_meta_real(w), wh_run_result(run, 0));

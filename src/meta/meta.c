@@ -78,6 +78,8 @@ static whist_status copy_problem(wh_meta *m, const wh_meta_problem *p)
     m->problem.params = dims;
     m->problem.starts_at_zero = zero;
     m->problem.adapts = m->adapts;
+    if (p->keep_every == 0) m->problem.keep_every = p->steps <= 8 ? 1 : (size_t)ceil(sqrt((double)p->steps));
+    if (p->rule == WH_META_LSTM || p->keep_every > p->steps) m->problem.keep_every = 1;
     WH_TRY(copy_objective(&m->problem.support, m, &p->support));
     return copy_objective(&m->problem.query, m, &p->query);
 }

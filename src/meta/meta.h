@@ -13,8 +13,9 @@
  *     d_j = d_{j+1} - ∂²S(z_j)/∂θ∂z (A_j ∘ v_{j+1}) + w_j ∂Q(z_j)/∂θ        (only where an objective reads θ)
  *     dL/dA_j = -v_{j+1} ∘ ∂S(z_j)/∂z
  *
- * so memory holds the k+1 points z_j and nothing else that grows with k. Every known learner of this kind is a
- * setting:
+ * so memory holds points z_j and nothing else that grows with k. Of many steps only every keep_every-th point is kept,
+ * and those between are made again on the way back: about 2√k vectors, and the same bits. Every known learner of this
+ * kind is a setting:
  *
  *     MAML           EXACT                                                          (Finn et al. 2017)
  *     FOMAML         FIRST_ORDER: v_j = v_{j+1}                                     (ibid.)
@@ -90,6 +91,7 @@ typedef struct wh_meta_problem {
 
     wh_meta_rule rule;
     size_t steps;               /* k >= 0 */
+    size_t keep_every;          /* points that are kept; 1: all. 0: all of up to 8 steps, else about √k */
     const bool *adapts;         /* by tensor; NULL: all */
     const bool *starts_at_zero; /* by tensor, which must adapt; its part of the gradient is zero. NULL: none */
     wh_meta_rates rates;

@@ -13,10 +13,10 @@ static whist_status make_vectors(wh_meta_worker *w, size_t *bytes)
 {
     const wh_meta *m = w->meta;
     const wh_meta_problem *p = &m->problem;
-    size_t points;
-    if (!wh_add_size(&points, p->steps, 1) || !wh_mul_size(&points, points, m->n_adapted))
+    size_t points, slots = p->steps / p->keep_every + p->keep_every;
+    if (!wh_add_size(&points, p->steps, 1) || !wh_mul_size(&points, points, m->n_adapted) || points > SIZE_MAX / 32)
         WH_FAIL(WHIST_E_RANGE, "meta: the points of %zu steps do not fit memory", p->steps);
-    WH_TRY(room(&w->z, m, points, bytes));
+    WH_TRY(room(&w->z, m, slots * m->n_adapted, bytes));
     for (int i = 0; i < 2; i++) WH_TRY(room(&w->v[i], m, m->n, bytes));
     WH_TRY(room(&w->slope, m, m->n, bytes));
     if (p->uses_prior || p->proximal > 0) {
@@ -71,9 +71,12 @@ void wh_meta_worker_clear(wh_meta_worker *w)
     for (size_t i = 0; i < WH_COUNT(w->solve); i++) wh_free(w->solve[i]);
 }
 
+/* Kept points first, then the places of those between two of them. */
 void *wh_meta_point(const wh_meta_worker *w, size_t j)
 {
-    return wh_vec_at(wh_meta_real(w), w->z, j * w->meta->n_adapted);
+    const wh_meta_problem *p = &w->meta->problem;
+    size_t every = p->keep_every, slot = j % every == 0 ? j / every : p->steps / every + j % every;
+    return wh_vec_at(wh_meta_real(w), w->z, slot * w->meta->n_adapted);
 }
 
 whist_status wh_meta_bind_rates(wh_meta_worker *w, wh_meta_part_id id, const wh_meta_at *at, size_t j)
@@ -164,19 +167,33 @@ static void start(wh_meta_worker *w, const wh_meta_at *at)
     }
 }
 
+static whist_status make_point(wh_meta_worker *w, const wh_meta_at *at, const wh_meta_task *task, size_t j)
+{
+    WH_TRY(wh_meta_bind(w, WH_META_STEP, at, task, j - 1));
+    WH_TRY(wh_meta_bind_adapted(w, WH_META_STEP, 1, wh_meta_point(w, j)));
+    WH_TRY(wh_run_go(w->run[WH_META_STEP], NULL));
+    w->segment = j / w->meta->problem.keep_every;
+    return WHIST_OK;
+}
+
 whist_status wh_meta_forward(wh_meta_worker *w, double *support_loss, const wh_meta_at *at, const wh_meta_task *task)
 {
     const wh_meta *m = w->meta;
-    wh_run *run = w->run[WH_META_STEP];
     start(w, at);
+    w->segment = 0;
     if (m->problem.rule == WH_META_LSTM) return wh_meta_gates_forward(w, support_loss, at, task);
     for (size_t j = 0; j < m->problem.steps; j++) {
-        void *next = wh_meta_point(w, j + 1);
-        WH_TRY(wh_meta_bind(w, WH_META_STEP, at, task, j));
-        for (size_t i = 0, o = 1; i < m->problem.n_params; i++)
-            if (m->adapts[i]) WH_TRY(wh_run_output(run, o++, wh_vec_at(wh_meta_real(w), next, m->adapted_at[i])));
-        WH_TRY(wh_run_go(run, NULL));
-        if (j == 0 && support_loss) *support_loss = wh_vec_number(wh_meta_real(w), wh_run_result(run, 0));
+        WH_TRY(make_point(w, at, task, j + 1));
+        const void *loss = wh_run_result(w->run[WH_META_STEP], 0);
+        if (j == 0 && support_loss) *support_loss = wh_vec_number(wh_meta_real(w), loss);
     }
+    return WHIST_OK;
+}
+
+whist_status wh_meta_recall(wh_meta_worker *w, const wh_meta_at *at, const wh_meta_task *task, size_t j)
+{
+    size_t every = w->meta->problem.keep_every;
+    if (j % every == 0 || j / every == w->segment) return WHIST_OK;
+    for (size_t i = j / every * every + 1; i <= j; i++) WH_TRY(make_point(w, at, task, i));
     return WHIST_OK;
 }

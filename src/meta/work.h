@@ -9,7 +9,8 @@
 typedef struct wh_meta_worker {
     const wh_meta *meta;
     wh_run *run[WH_META_PARTS];
-    void *z;          /* (k+1, n_adapted): the points */
+    void *z;          /* (slots, n_adapted): points; wh_meta_point */
+    size_t segment;   /* the points between this kept one and the next are there */
     void *v[2];       /* (n) each, taking turns */
     void *d, *part_d; /* (n): the prior's share, and one step's; where the problem has a prior */
     void *slope;      /* (n): ∂Q/∂z */
@@ -31,8 +32,12 @@ static inline wh_real wh_meta_real(const wh_meta_worker *w)
     return w->meta->problem.real;
 }
 
-/* The j-th point, (n_adapted). */
+/* Where the j-th point lies, (n_adapted): a place of its own if it is kept, else one that it shares with those of other
+ * segments. */
 void *wh_meta_point(const wh_meta_worker *worker, size_t j);
+/* Makes the points up to z_j again, if others lie there now. */
+WH_MUST_CHECK whist_status wh_meta_recall(wh_meta_worker *worker, const wh_meta_at *at, const wh_meta_task *task,
+                                          size_t j);
 
 /* z, θ, the arrays of the task and (STEP, BACK) the rates, all as of step j. */
 WH_MUST_CHECK whist_status wh_meta_bind(wh_meta_worker *worker, wh_meta_part_id id, const wh_meta_at *at,
