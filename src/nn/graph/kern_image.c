@@ -3,8 +3,14 @@
 
 const wh_image_kernels *wh_image_kernels_at(wh_cpu_level level)
 {
+#if defined(__x86_64__)
+    static const wh_image_kernels *const tables[] = {&wh_image_kernels_generic, &wh_image_kernels_avx2,
+                                                     &wh_image_kernels_avx512};
+    return tables[level];
+#else
     (void)level;
     return &wh_image_kernels_generic;
+#endif
 }
 
 #define IMAGE_CHOOSE(name)                                                                                             \
