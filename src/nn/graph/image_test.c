@@ -2,15 +2,9 @@
 #include "nn/graph/image.h"
 
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-
-#include <cmocka.h>
 
 #include "base/mem.h"
+#include "test.h"
 
 static uint64_t state = 1;
 
