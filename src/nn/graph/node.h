@@ -38,6 +38,7 @@ struct wh_op {
      * are the same for all. Is the value split likewise? NULL: no, it mixes examples. */
     bool (*splits)(const wh_graph *graph, const wh_node *node, const bool split[], size_t examples);
     wh_kernel *kernel[2];                   /* by wh_real; NULL for leaves, views and elementwise ones */
+    wh_kernel *wide[3][2];                  /* the same by wh_cpu_level, where each set has its own */
     wh_cut (*cut)(const wh_call *call);     /* units of work; NULL: one unit */
     size_t (*scratch)(const wh_call *call); /* real numbers a worker needs; NULL: none */
 };
