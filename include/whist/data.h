@@ -117,8 +117,8 @@ typedef struct whist_schema {
 
     /* TEXT, in `file` or the source's. Tokens are the characters of the alphabet, numbered as they stand in it (UTF-8,
      * each once), or the 256 bytes. It is fixed here because finding it in the data would leak. */
-    char *text_alphabet;                 /* NULL: bytes */
-    uint32_t text_window, text_step;     /* T tokens a row; from one training row to the next (others: T) */
+    char *text_alphabet;             /* NULL: bytes */
+    uint32_t text_window, text_step; /* T tokens a row; from one training row to the next (others: T) */
 
     /* Example weights by class, for training and validation rows. */
     double *class_weights; /* NULL: all 1 */
