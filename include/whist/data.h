@@ -104,6 +104,8 @@ typedef struct whist_schema {
      * out, and so are folds of other names. In fold names {site} and {index} (from 0) stand for the
      * site's. Empty names: "row", "fold", "train", "test", and no validation fold. … */
     char split_file[128];
+    bool split_classes; /* its column split_row holds classes: all rows of a class share its fold (episodes of unseen
+                           classes) */
     char split_site[WHIST_NAME_SIZE], split_row[WHIST_NAME_SIZE], split_fold[WHIST_NAME_SIZE];
     char fold_train[WHIST_NAME_SIZE], fold_test[WHIST_NAME_SIZE], fold_validation[WHIST_NAME_SIZE];
     /* … or fractions drawn from the study's seed, stratified by target for classes. */

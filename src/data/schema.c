@@ -139,6 +139,10 @@ static whist_status check_split(const whist_schema *schema)
          (!schema->split_site[0] && (!by_fold || (schema->fold_test[0] && !strchr(schema->fold_test, '{'))))))
         WH_FAIL(WHIST_E_ARG, "partition by the split file needs a split file with a column for the site, or folds "
                              "named like train_{site} or train_{index}");
+    if (schema->split_classes && (!schema->split_file[0] || schema->task != WHIST_TASK_CLASSES))
+        WH_FAIL(WHIST_E_ARG, "a split by classes needs a task of classes and a split file that lists them");
+    if (schema->split_classes && (by_fold || schema->split_site[0]))
+        WH_FAIL(WHIST_E_ARG, "a split by classes says nothing of sites: leave out split.site, and {site} and {index}");
     if (dealt && schema->split_file[0] && (by_fold || schema->split_site[0]))
         WH_FAIL(WHIST_E_ARG, "rows are either dealt out or given to sites by the split file, not both");
     return WHIST_OK;

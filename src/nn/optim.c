@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/settings.h"
+#include "num/kern.h"
 
 /* ---- Schedules --------------------------------------------------------------------------------------- */
 
@@ -127,13 +128,9 @@ static void step_nesterov(const rule *r, float *restrict w, float *restrict v, c
 }
 
 /* Adam's constants: the bias corrections go into the rate and into the root. */
-typedef struct moments {
-    float beta1, beta2, rest1, rest2, eps, lr, correct2;
-} moments;
-
-static moments moments_of(const rule *r)
+static wh_adam_terms adam_terms(const rule *r)
 {
-    return (moments){
+    return (wh_adam_terms){
         .beta1 = (float)r->beta1,
         .beta2 = (float)r->beta2,
         .rest1 = (float)(1 - r->beta1),
@@ -141,34 +138,18 @@ static moments moments_of(const rule *r)
         .eps = (float)r->eps,
         .lr = (float)(r->lr / (1 - pow(r->beta1, (double)r->t))),
         .correct2 = (float)(1 / sqrt(1 - pow(r->beta2, (double)r->t))),
+        .decay = (float)r->decay,
+        .keep = 1,
+        .scale = r->scale,
     };
 }
 
-static void step_adam(const rule *r, float *restrict w, float *restrict m, float *restrict v,
-                      const float *restrict grad, size_t n)
+static wh_adam_terms adamw_terms(const rule *r)
 {
-    const moments c = moments_of(r);
-    const float decay = (float)r->decay, scale = r->scale;
-    for (size_t i = 0; i < n; i++) {
-        float g = scale * grad[i] + decay * w[i];
-        m[i] = c.beta1 * m[i] + c.rest1 * g;
-        v[i] = c.beta2 * v[i] + c.rest2 * g * g;
-        w[i] -= c.lr * m[i] / (sqrtf(v[i]) * c.correct2 + c.eps);
-    }
-}
-
-static void step_adamw(const rule *r, float *restrict w, float *restrict m, float *restrict v,
-                       const float *restrict grad, size_t n)
-{
-    const moments c = moments_of(r);
-    const float shrink = (float)(r->lr * r->decay), scale = r->scale;
-    for (size_t i = 0; i < n; i++) {
-        float g = scale * grad[i];
-        m[i] = c.beta1 * m[i] + c.rest1 * g;
-        v[i] = c.beta2 * v[i] + c.rest2 * g * g;
-        w[i] -= shrink * w[i];
-        w[i] -= c.lr * m[i] / (sqrtf(v[i]) * c.correct2 + c.eps);
-    }
+    wh_adam_terms terms = adam_terms(r);
+    terms.decay = 0;
+    terms.keep = (float)(1 - r->lr * r->decay);
+    return terms;
 }
 
 static void step_adagrad(const rule *r, float *restrict w, float *restrict v, const float *restrict grad, size_t n)
@@ -184,10 +165,9 @@ static void step_adagrad(const rule *r, float *restrict w, float *restrict v, co
 static void step_yogi(const rule *r, float *restrict w, float *restrict m, float *restrict v,
                       const float *restrict grad, size_t n)
 {
-    const moments c = moments_of(r);
-    const float decay = (float)r->decay, scale = r->scale;
+    const wh_adam_terms c = adam_terms(r);
     for (size_t i = 0; i < n; i++) {
-        float g = scale * grad[i] + decay * w[i], square = g * g;
+        float g = c.scale * grad[i] + c.decay * w[i], square = g * g;
         float sign = (float)(v[i] > square) - (float)(v[i] < square);
         m[i] = c.beta1 * m[i] + c.rest1 * g;
         v[i] -= c.rest2 * sign * square;
@@ -204,7 +184,9 @@ struct wh_optimizer {
     size_t n;
     float *states[2]; /* (n) each */
     rule rule;
-    float *params; /* of the step that runs */
+    const wh_num_kernels *kernels;
+    wh_adam_terms adam; /* of the step that runs, … */
+    float *params;
     const float *grad;
 };
 
@@ -220,6 +202,7 @@ whist_status wh_optimizer_new(wh_optimizer **out, const wh_optimizer_class *clas
     WH_AUTO(wh_optimizer_ptr) o = NULL;
     WH_TRY(WH_NEW(&o, 1));
     o->class_ = class_;
+    o->kernels = wh_num_kernels_get();
     o->n = n;
     for (unsigned i = 0; i < class_->n_states; i++) WH_TRY(WH_NEW(&o->states[i], n));
     o->rule = (rule){
@@ -261,8 +244,8 @@ static whist_status step_block(void *user, size_t block, unsigned worker)
     case SGD: step_sgd(r, w, g, n); break;
     case MOMENTUM: step_momentum(r, w, a, g, n); break;
     case NESTEROV: step_nesterov(r, w, a, g, n); break;
-    case ADAM: step_adam(r, w, a, b, g, n); break;
-    case ADAMW: step_adamw(r, w, a, b, g, n); break;
+    case ADAM:
+    case ADAMW: o->kernels->adam(w, a, b, g, n, &o->adam); break;
     case ADAGRAD: step_adagrad(r, w, a, g, n); break;
     case YOGI: step_yogi(r, w, a, b, g, n); break;
     default: break;
@@ -279,6 +262,7 @@ void wh_optimizer_step(wh_optimizer *o, float *params, const float *grad, double
         double norm = wh_norm(grad, o->n, pool);
         if (norm > o->rule.clip) o->rule.scale = (float)(o->rule.clip / norm);
     }
+    o->adam = o->class_ - classes == ADAMW ? adamw_terms(&o->rule) : adam_terms(&o->rule);
     o->params = params;
     o->grad = grad;
     whist_status status = wh_pool_run(pool, (o->n + BLOCK - 1) / BLOCK, step_block, o);

@@ -36,6 +36,9 @@ static const wh_key split_table[] = {
      .doc = "Its column with the site's name; leave it out where each site has its own split file."},
     {"row", WH_KEY_TEXT, SCHEMA(split_row), "row",
      .doc = "Its column with the row's line number (from 1) or, where the data have a column of type `row`, its id."},
+    {"classes", WH_KEY_BOOL, SCHEMA(split_classes), "false",
+     .doc = "The `row` column names classes instead of rows, and all rows of a class share its fold: episodes are then "
+            "tested on classes that training never saw."},
     {"fold", WH_KEY_TEXT, SCHEMA(split_fold), "fold", .doc = "Its column with the name of the fold."},
     {"train", WH_KEY_TEXT, SCHEMA(fold_train), "train",
      .doc = "Name of the training fold; `{site}` and `{index}` stand for the site's name and number (from 0)."},
