@@ -120,6 +120,17 @@ static void gemm(const wh_num_kernels *num, wh_gemm_form form, REAL *restrict c,
 #endif
 }
 
+/* C (M,N) goes on with the sums it holds: C += Aᵀ (K,M) · B (K,N), k upward. */
+static void gemm_more(const wh_num_kernels *num, REAL *restrict c, size_t ldc, const REAL *restrict a, size_t lda,
+                      const REAL *restrict b, size_t ldb, size_t m, size_t n, size_t k)
+{
+#if WH_KERN_F32
+    num->gemm_bn(c, ldc, a, 1, lda, b, ldb, m, n, k, WH_GEMM_MORE, 0);
+#else
+    num->gemm_f64(c, ldc, a, 1, lda, b, ldb, 1, m, n, k, true);
+#endif
+}
+
 /* ---- Chains ------------------------------------------------------------------------------------ */
 
 static REAL half_normal(REAL x)
@@ -733,3 +744,5 @@ void NAME(cross_entropy_back)(const wh_call *call, size_t from, size_t to)
         EVERY(i, n) out[i] *= c;
     }
 }
+
+#include "nn/graph/kern_attention.h"

@@ -109,7 +109,8 @@ bool wh_splits_first(const wh_graph *graph, const wh_node *node, const bool spli
     X(cumsum) X(max_last) X(matmul) X(gather) X(scatter) X(take) X(put) X(conv) X(conv_data) X(conv_weight) \
     X(argmax_window) X(avg_pool) X(avg_pool_back) X(normalize) X(normalize_back) X(softmax) X(softmax_back) \
     X(log_softmax) X(cross_entropy) X(cross_entropy_back) X(keep_mask) X(outer_squared) X(conv_squared) \
-    X(gather_squared) X(tied_cross)
+    X(gather_squared) X(tied_cross) X(attention) \
+    X(attention_back)
 /* clang-format on */
 #define WH_OP_DECLARE(id) extern const wh_op wh_op_##id;
 WH_OPS(WH_OP_DECLARE)
