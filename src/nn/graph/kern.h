@@ -23,8 +23,9 @@ typedef struct wh_call {
     const wh_dims *arg_dims;
     unsigned n_args;
     const wh_attr *attr;
-    void *scratch; /* the worker's */
-    const struct wh_chain *chain;
+    void *scratch;                /* the worker's */
+    const struct wh_chain *chain; /* its operands are the last arguments */
+    unsigned chain_arg;
     const wh_num_kernels *num;
 } wh_call;
 
@@ -117,7 +118,7 @@ enum { WH_SUM_COLUMNS = 64 };    /* summed together where the last axis is kept 
 /* Kernels compiled for every instruction set (kern_body.h), and those that are there once. */
 /* clang-format off */
 #define WH_WIDE_KERNELS(X) \
-    X(chain) X(fill) X(sum) X(cumsum) X(transpose) X(broadcast) X(slice) X(pad) X(concat) X(matmul) \
+    X(chain) X(fill) X(sum) X(cumsum) X(transpose) X(broadcast) X(slice) X(pad) X(concat) X(matmul) X(matmul_chain) \
     X(gather) X(scatter) X(take) X(put) X(normalize) X(normalize_back) X(softmax) X(softmax_back) X(log_softmax) \
     X(cross_entropy) X(cross_entropy_back) X(max_last) X(outer_squared) X(gather_squared) X(tied_cross) X(keep_mask) \
     X(attention) X(attention_back)

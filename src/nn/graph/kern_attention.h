@@ -25,6 +25,26 @@ static head head_at(const wh_call *call, size_t unit)
     return h;
 }
 
+/* Asks for the next head, whose rows lie far apart. */
+static void ask_head(const REAL *x, size_t parts, size_t apart, size_t steps, size_t ld, size_t each)
+{
+    for (size_t i = 0; i < steps; i++)
+        for (size_t part = 0; part < parts; part++)
+            for (size_t j = 0; j < each; j += 64 / sizeof *x) __builtin_prefetch(x + i * ld + part * apart + j, 0, 2);
+}
+
+static void ask_next(const wh_call *call, size_t unit)
+{
+    const wh_dims *dims = &call->arg_dims[0];
+    const size_t heads = call->attr->whole[0];
+    if (unit + 1 == dims->dim[0] * heads) return;
+    const head h = head_at(call, unit + 1);
+    ask_head(h.q, 3, h.width, h.steps, h.ld, h.each);
+    if (call->n_args == 1) return;
+    const REAL *c = (const REAL *)call->arg[1] + (unit + 1) / heads * h.steps * h.width + (unit + 1) % heads * h.each;
+    ask_head(c, 1, 0, h.steps, h.width, h.each);
+}
+
 /* p (rows, seen): what rows from … of the head look at. */
 static void look(REAL *p, const wh_num_kernels *num, const head *h, size_t from, size_t rows, size_t seen)
 {
@@ -33,8 +53,14 @@ static void look(REAL *p, const wh_num_kernels *num, const head *h, size_t from,
         REAL *row = p + i * seen;
         size_t n = h->causal ? from + i + 1 : seen;
         EVERY(j, n) row[j] *= h->scale;
-        softmax_row(num, row, row, n);
-        memset(row + n, 0, (seen - n) * sizeof *row);
+        REAL most = largest(row, n);
+        EVERY(j, n) row[j] -= most;
+        fill_n(row + n, -(REAL)INFINITY, seen - n);
+    }
+    exp_n(num, p, p, rows * seen);
+    for (size_t i = 0; i < rows; i++) {
+        REAL *row = p + i * seen, share = (REAL)(1 / sum_n(row, seen));
+        EVERY(j, seen) row[j] *= share;
     }
 }
 
@@ -43,6 +69,7 @@ void NAME(attention)(const wh_call *call, size_t from, size_t to)
     const size_t heads = call->attr->whole[0];
     for (size_t unit = from; unit < to; unit++) {
         const head h = head_at(call, unit);
+        ask_next(call, unit);
         REAL *out = (REAL *)call->out + unit / heads * h.steps * h.width + unit % heads * h.each;
         for (size_t i = 0; i < h.steps; i += WH_ATTENTION_ROWS) {
             size_t rows = least(WH_ATTENTION_ROWS, h.steps - i), seen = h.causal ? i + rows : h.steps;
@@ -71,6 +98,7 @@ void NAME(attention_back)(const wh_call *call, size_t from, size_t to)
     const wh_num_kernels *num = call->num;
     for (size_t unit = from; unit < to; unit++) {
         const head h = head_at(call, unit);
+        ask_next(call, unit);
         const REAL *c = (const REAL *)call->arg[1] + unit / heads * h.steps * h.width + unit % heads * h.each;
         REAL *dq = (REAL *)call->out + unit / heads * h.steps * h.ld + unit % heads * h.each;
         REAL *dk = dq + h.width, *dv = dk + h.width, *p = call->scratch, *d = p + WH_ATTENTION_ROWS * h.steps;
