@@ -55,6 +55,27 @@ const wh_op wh_op_sum = {.name = "sum",
                          .wide = WH_KERNEL_WIDE(sum),
                          .cut = sum_cut};
 
+/* If a is a transpose whose axes, the summed ones left out, stand in their order: what it transposes, with the axes
+ * called as there. */
+static wh_value below_transpose(const wh_graph *g, wh_value a, unsigned *axes)
+{
+    const wh_node *node = wh_node_at(g, a);
+    if (node->op != &wh_op_transpose) return WH_NO_VALUE;
+    size_t before = 0;
+    unsigned turned = 0;
+    for (unsigned k = 0; k < node->dims.rank; k++) {
+        size_t axis = node->attr.whole[k];
+        if (*axes >> k & 1) {
+            turned |= 1u << axis;
+        } else {
+            if (axis < before) return WH_NO_VALUE;
+            before = axis;
+        }
+    }
+    *axes = turned;
+    return node->arg[0];
+}
+
 wh_value wh_graph_sum(wh_graph *g, wh_value a, unsigned axes, bool keep)
 {
     if (!wh_graph_args(g, &wh_op_sum, &a, 1, 0)) return WH_NO_VALUE;
@@ -78,8 +99,9 @@ wh_value wh_graph_sum(wh_graph *g, wh_value a, unsigned axes, bool keep)
     } else if (count == 1) {
         out = wh_graph_reshape(g, a, dims);
     } else {
+        wh_value below = below_transpose(g, a, &axes);
         wh_attr attr = {.whole = {axes}};
-        out = wh_graph_node1(g, &wh_op_sum, a, dims, &attr);
+        out = wh_graph_node1(g, &wh_op_sum, below != WH_NO_VALUE ? below : a, dims, &attr);
     }
     return keep ? wh_graph_reshape(g, out, kept) : out;
 }
