@@ -214,9 +214,11 @@ WHIST_API WHIST_MUST_CHECK whist_status whist_dp_gaussian_sigma(double *sigma, d
 WHIST_API WHIST_MUST_CHECK whist_status whist_dp_zcdp_delta(double *delta, double rho, double epsilon);
 WHIST_API WHIST_MUST_CHECK whist_status whist_dp_zcdp_epsilon(double *epsilon, double rho, double delta);
 WHIST_API WHIST_MUST_CHECK whist_status whist_dp_zcdp_rho(double *rho, double epsilon, double delta);
-/* T uses of an (epsilon, delta) mechanism, tight (Kairouz, Oh, Viswanath 2015). */
-WHIST_API WHIST_MUST_CHECK whist_status whist_dp_optimal_composition(double *epsilon, double epsilon_step,
-                                                                     double delta_step, uint64_t uses, double delta);
+/* T uses of an (epsilon, delta) mechanism, tight (Kairouz, Oh, Viswanath 2015). uses: 1 … 10^8. */
+WHIST_API WHIST_MUST_CHECK whist_status whist_dp_optimal_epsilon(double *epsilon, double epsilon_step,
+                                                                 double delta_step, uint64_t uses, double delta);
+WHIST_API WHIST_MUST_CHECK whist_status whist_dp_optimal_delta(double *delta, double epsilon_step, double delta_step,
+                                                               uint64_t uses, double epsilon);
 
 /* ---- Adaptive runs ----------------------------------------------------------------------------- */
 
