@@ -1,0 +1,155 @@
+/* learn/dp_step.c: batch, sum, noise. */
+#include "learn/dp_step.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "draw/private.h"
+#include "draw/sample.h"
+#include "learn/local.h"
+
+struct wh_dp_step {
+    wh_dp_step_options options;
+    size_t n; /* parameters */
+    whist_batch batch;
+    wh_clip *clip;
+    double bound;
+    wh_private_draw draw;
+    wh_noise *noise;
+    int64_t *values; /* (n) */
+};
+
+static const double passed = 0x1p-50; /* the probability of a batch beyond n_max */
+
+uint64_t wh_dp_step_most(uint64_t rows, double rate)
+{
+    uint64_t low = (uint64_t)floor((double)rows * rate), high = rows;
+    while (low < high) { /* P(batch > m) <= exp(-rows KL(m / rows, rate)) for m > rows rate */
+        uint64_t m = low + (high - low) / 2;
+        double part = (double)m / (double)rows, kl = 0;
+        if (part > rate) {
+            kl = part * log(part / rate);
+            if (part < 1) kl += (1 - part) * log1p((rate - part) / (1 - rate));
+        }
+        if ((double)rows * kl > -log(passed))
+            high = m;
+        else
+            low = m + 1;
+    }
+    return high < 1 ? 1 : high;
+}
+
+size_t wh_dp_step_events(whist_dp_event *out, const wh_dp_step_options *o, uint64_t steps)
+{
+    double sigma = o->sigma;
+    if (o->adaptive) sigma = 1 / sqrt(1 / (o->sigma * o->sigma) + 0.25 / (o->count_sigma * o->count_sigma));
+    out[0] = (whist_dp_event){.mechanism = WHIST_DP_GAUSSIAN,
+                              .noise = sigma,
+                              .sampling = o->rate < 1 ? WHIST_DP_POISSON : WHIST_DP_ALL,
+                              .rate = o->rate < 1 ? o->rate : 0,
+                              .count = steps};
+    if (wh_dp_step_most(o->rows, o->rate) >= o->rows) return 1;
+    out[1] = (whist_dp_event){
+        .mechanism = WHIST_DP_APPROXIMATE, .epsilon = 1e-9, .delta = (double)steps * passed, .count = 1};
+    return 2;
+}
+
+static whist_status check(const wh_dp_step_options *o, const whist_rows *rows)
+{
+    if (!(o->sigma > 0 && o->sigma <= 1e4))
+        WH_FAIL(WHIST_E_ARG, "noise %g: it must lie above 0, up to 10,000", o->sigma);
+    if (!(o->rate > 0x1p-40 && o->rate <= 1)) WH_FAIL(WHIST_E_ARG, "rate %g: it must lie above 0, up to 1", o->rate);
+    if (!(o->batch > 0 && isfinite(o->batch)))
+        WH_FAIL(WHIST_E_ARG, "batch %g: what sums are divided by is above 0", o->batch);
+    if (o->rows < 1 || o->rows > INT32_MAX) WH_FAIL(WHIST_E_ARG, "rows: a public bound from 1 to 2^31 - 1");
+    if (o->adaptive && !(o->quantile > 0 && o->quantile < 1 && o->speed > 0 && o->count_sigma > 0))
+        WH_FAIL(WHIST_E_ARG,
+                "adaptive clipping needs a quantile between 0 and 1, a speed and a noise of the count above 0");
+    if (o->adaptive && o->clipping != WH_CLIP_FLAT) WH_FAIL(WHIST_E_ARG, "only flat clipping adapts its bound");
+    if (rows->n > o->rows) /* the text does not say by how much */
+        WH_FAIL(WHIST_E_STATE, "there are more training rows than the public bound of %llu: agree on a larger one",
+                (unsigned long long)o->rows);
+    return WHIST_OK;
+}
+
+static whist_status init(wh_dp_step *s, const whist_model *model, const whist_rows *rows, const wh_dp_step_options *o)
+{
+    WH_TRY(check(o, rows));
+    s->options = *o;
+    s->n = whist_model_size(model);
+    s->bound = o->clip;
+    s->batch = wh_batch_of(rows);
+    const wh_clip_options clip = {.kind = o->clipping, .n_max = wh_dp_step_most(o->rows, o->rate), .pool = o->pool};
+    WH_TRY(wh_clip_new(&s->clip, model, &clip));
+    WH_TRY(wh_clip_begin(s->clip, o->clip));
+    const wh_draw_design design = {.kind = WH_DRAW_POISSON, .n = rows->n, .rate = o->rate};
+    WH_TRY(wh_private_draw_init(&s->draw, &design));
+    WH_TRY(wh_noise_new(&s->noise));
+    return WH_NEW(&s->values, s->n);
+}
+
+whist_status wh_dp_step_new(wh_dp_step **out, const whist_model *model, const whist_rows *rows,
+                            const wh_dp_step_options *options)
+{
+    WH_ENSURE(out && model && rows && options, WHIST_E_ARG);
+    WH_AUTO(wh_dp_step_ptr) step = NULL;
+    WH_TRY(WH_NEW(&step, 1));
+    WH_TRY(init(step, model, rows, options));
+    *out = step;
+    step = NULL;
+    return WHIST_OK;
+}
+
+void wh_dp_step_free(wh_dp_step *s)
+{
+    if (!s) return;
+    wh_clip_free(s->clip);
+    wh_private_draw_clear(&s->draw);
+    wh_noise_free(s->noise);
+    if (s->values) wh_wipe(s->values, s->n * sizeof *s->values);
+    wh_free(s->values);
+    wh_free(s);
+}
+
+double wh_dp_step_clip(const wh_dp_step *s)
+{
+    return s->bound;
+}
+
+double wh_dp_step_inflation(const wh_dp_step *s)
+{
+    return wh_clip_sensitivity(s->clip) * wh_clip_step(s->clip) / s->bound;
+}
+
+/* The bound follows the share of gradients within it. The count moves by 1/2 either way around n/2, so noise of
+ * count_sigma is 2 count_sigma over its sensitivity. The noised number decides; nothing else of it is kept. */
+static whist_status adapt(wh_dp_step *s, size_t n, size_t smaller)
+{
+    const wh_dp_step_options *o = &s->options;
+    enum { GRID = 1 << 20 };
+    int64_t noise;
+    WH_TRY(wh_sample_normal(s->noise, &noise, 1, o->count_sigma * GRID));
+    double centred = (double)smaller - (double)n / 2 + (double)noise / GRID;
+    double share = centred / o->batch + 0.5;
+    double bound = s->bound * exp(-o->speed * (share - o->quantile));
+    s->bound = fmin(fmax(bound, o->clip / 1024), o->clip * 1024);
+    return WHIST_OK;
+}
+
+whist_status wh_dp_step_gradient(wh_dp_step *s, float *grad, const float *params)
+{
+    WH_ENSURE(s && grad && params, WHIST_E_ARG);
+    size_t smaller = 0, most = wh_dp_step_most(s->options.rows, s->options.rate);
+    WH_TRY(wh_clip_begin(s->clip, s->bound));
+    WH_TRY(wh_private_draw_next(&s->draw, &s->batch.index, &s->batch.n));
+    if (s->batch.n > most) s->batch.n = most;
+    WH_TRY(wh_clip_add(s->clip, params, &s->batch, &smaller));
+    const int64_t *sum = wh_clip_sum(s->clip);
+    WH_TRY(wh_sample_normal(s->noise, s->values, s->n, s->options.sigma * wh_clip_sensitivity(s->clip)));
+    const double factor = wh_clip_step(s->clip) / s->options.batch;
+    if (s->options.adaptive) WH_TRY(adapt(s, s->batch.n, smaller));
+    for (size_t i = 0; i < s->n; i++) grad[i] = (float)((double)(sum[i] + s->values[i]) * factor);
+    wh_wipe(s->values, s->n * sizeof *s->values);
+    return WHIST_OK;
+}

@@ -1,0 +1,254 @@
+/* Private gradients: the mean of clipped ones without noise, the noise that is said, events, bounds, adaptation; the
+ * learner learns. Draws are the system's: no test fails by chance with probability above 1e-9. */
+#include "learn/dp_step.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/settings.h"
+#include "learn/learners.h"
+#include "test.h"
+
+WH_AUTO_FREE(whist_model, whist_model_free)
+WH_AUTO_FREE(whist_dataset, whist_dataset_free)
+
+enum { N = 400, D = 8 };
+static float x_[N * D], y_[N];
+
+static uint64_t state_;
+static double uniform(void) /* [-1, 1), splitmix64 */
+{
+    uint64_t z = (state_ += UINT64_C(0x9e3779b97f4a7c15));
+    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
+    return (double)(int64_t)((z ^ (z >> 31)) >> 40) / 0x1p23 - 1.0;
+}
+
+/* Two classes on either side of a plane. */
+static whist_rows make_rows(void)
+{
+    state_ = 3;
+    for (size_t i = 0; i < N; i++) {
+        double side = 0;
+        for (size_t j = 0; j < D; j++) {
+            x_[i * D + j] = (float)uniform();
+            side += (j % 2 ? 1.0 : -1.0) * (double)x_[i * D + j];
+        }
+        y_[i] = side > 0;
+    }
+    return (whist_rows){.n = N, .d = D, .x = x_, .y = y_, .n_targets = 1};
+}
+
+static void logistic(whist_model **model)
+{
+    const whist_model_shape shape = {.n_features = D, .n_outputs = 1, .target = WHIST_TARGET_BINARY};
+    assert_ok(whist_model_new(model, "logistic", NULL, &shape));
+}
+
+static const wh_dp_step_options plain = {.clip = 0.5, .sigma = 1e-3, .rate = 1, .rows = N, .batch = N};
+
+static void test_without_noise_it_is_the_clipped_mean(void **state)
+{
+    (void)state;
+    WH_AUTO(whist_model_ptr) model = NULL;
+    WH_AUTO(wh_dp_step_ptr) step = NULL;
+    WH_AUTO(wh_clip_ptr) clip = NULL;
+    whist_rows rows = make_rows();
+    float params[D + 1] = {0}, grad[D + 1];
+    logistic(&model);
+    for (size_t j = 0; j <= D; j++) params[j] = (float)uniform();
+    assert_ok(wh_dp_step_new(&step, model, &rows, &plain));
+    assert_ok(wh_dp_step_gradient(step, grad, params));
+    assert_ok(wh_clip_new(&clip, model, &(wh_clip_options){.n_max = N}));
+    assert_ok(wh_clip_begin(clip, 0.5));
+    const whist_batch batch = {.rows = x_, .target = y_, .n_rows = N, .n = N};
+    assert_ok(wh_clip_add(clip, params, &batch, NULL));
+    for (size_t j = 0; j <= D; j++) {
+        double want = (double)wh_clip_sum(clip)[j] * wh_clip_step(clip) / N;
+        assert_true(fabs((double)grad[j] - want) < 12 * 1e-3 * 0.51 / N); /* 12 sigma */
+    }
+}
+
+/* 4000 gradients of 9 numbers at one place: their variance is (sigma C inflation / L)² within 7 standard errors of
+ * √(2 / 36000), and that of sampling (all rows: none). */
+static void test_noise_is_what_is_charged(void **state)
+{
+    (void)state;
+    WH_AUTO(whist_model_ptr) model = NULL;
+    WH_AUTO(wh_dp_step_ptr) step = NULL;
+    whist_rows rows = make_rows();
+    rows.n = 64;
+    float params[D + 1] = {0}, grad[D + 1];
+    double mean[D + 1] = {0}, square = 0;
+    enum { TIMES = 4000 };
+    static float all[TIMES][D + 1];
+    logistic(&model);
+    wh_dp_step_options options = {.clip = 0.25, .sigma = 2, .rate = 1, .rows = 64, .batch = 64};
+    assert_ok(wh_dp_step_new(&step, model, &rows, &options));
+    for (size_t t = 0; t < TIMES; t++) {
+        assert_ok(wh_dp_step_gradient(step, grad, params));
+        for (size_t j = 0; j <= D; j++) mean[j] += (double)grad[j] / TIMES;
+        memcpy(all[t], grad, sizeof grad);
+    }
+    for (size_t t = 0; t < TIMES; t++)
+        for (size_t j = 0; j <= D; j++) square += ((double)all[t][j] - mean[j]) * ((double)all[t][j] - mean[j]);
+    double got = square / ((TIMES - 1) * (D + 1)), want = 2 * 0.25 * wh_dp_step_inflation(step) / 64;
+    assert_true(wh_dp_step_inflation(step) >= 1 && wh_dp_step_inflation(step) < 1.01);
+    assert_true(fabs(got / (want * want) - 1) < 7 * sqrt(2.0 / (TIMES * (D + 1))));
+}
+
+static void test_events_say_what_ran(void **state)
+{
+    (void)state;
+    whist_dp_event events[WHIST_MAX_EVENTS];
+    wh_dp_step_options options = {.clip = 1, .sigma = 1.5, .rate = 0.01, .rows = 60000, .batch = 600};
+    assert_int_equal(wh_dp_step_events(events, &options, 77), 2);
+    assert_int_equal(events[0].mechanism, WHIST_DP_GAUSSIAN);
+    assert_int_equal(events[0].sampling, WHIST_DP_POISSON);
+    assert_true(events[0].noise == 1.5 && events[0].rate == 0.01 && events[0].count == 77);
+    assert_true(events[1].delta > 0 && events[1].delta < 1e-12);
+    for (size_t i = 0; i < 2; i++) assert_ok(whist_dp_event_check(&events[i]));
+    /* The count of adaptive clipping costs: more divergence than without it. */
+    options.adaptive = true;
+    options.count_sigma = 3;
+    assert_int_equal(wh_dp_step_events(events, &options, 1), 2);
+    double expected = 1 / sqrt(1 / (1.5 * 1.5) + 1 / (4.0 * 9));
+    assert_true(fabs(events[0].noise - expected) < 1e-12);
+    options.rate = 1;
+    assert_int_equal(wh_dp_step_events(events, &options, 1), 1);
+    assert_int_equal(events[0].sampling, WHIST_DP_ALL);
+}
+
+/* The Chernoff bound against the exact tail of a binomial, summed term by term. */
+static void test_batches_beyond_n_max_are_rare(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t rows;
+        double rate;
+    } cases[] = {{60000, 256.0 / 60000}, {200, 0.1}, {1000, 0.5}, {10, 0.3}};
+    for (size_t c = 0; c < WH_COUNT(cases); c++) {
+        uint64_t n = cases[c].rows, most = wh_dp_step_most(n, cases[c].rate);
+        double p = cases[c].rate, tail = 0;
+        for (uint64_t k = most + 1; k <= n; k++)
+            tail += exp(lgamma((double)n + 1) - lgamma((double)k + 1) - lgamma((double)(n - k) + 1) +
+                        (double)k * log(p) + (double)(n - k) * log1p(-p));
+        assert_true(tail <= 0x1p-50);
+        assert_true((double)most <= (double)n * p + 12 * sqrt((double)n * p) + 40);
+    }
+    assert_int_equal(wh_dp_step_most(50, 1), 50);
+}
+
+static void test_the_bound_follows_its_quantile(void **state)
+{
+    (void)state;
+    WH_AUTO(whist_model_ptr) model = NULL;
+    WH_AUTO(wh_dp_step_ptr) step = NULL;
+    whist_rows rows = make_rows();
+    float params[D + 1] = {0}, grad[D + 1];
+    logistic(&model);
+    wh_dp_step_options options = {.clip = 8,
+                                  .sigma = 1,
+                                  .rate = 1,
+                                  .rows = N,
+                                  .batch = N,
+                                  .adaptive = true,
+                                  .quantile = 0.5,
+                                  .speed = 0.3,
+                                  .count_sigma = 2};
+    assert_ok(wh_dp_step_new(&step, model, &rows, &options));
+    for (size_t t = 0; t < 80; t++) assert_ok(wh_dp_step_gradient(step, grad, params));
+    /* At zero parameters |g| = |(x, 1)| / 2: the median norm. */
+    size_t within = 0;
+    for (size_t i = 0; i < N; i++) {
+        double square = 1;
+        for (size_t j = 0; j < D; j++) square += (double)x_[i * D + j] * (double)x_[i * D + j];
+        within += sqrt(square) / 2 <= wh_dp_step_clip(step);
+    }
+    assert_true(within > 0.4 * N && within < 0.6 * N);
+}
+
+static void test_refusals(void **state)
+{
+    (void)state;
+    WH_AUTO(whist_model_ptr) model = NULL;
+    WH_AUTO(wh_dp_step_ptr) step = NULL;
+    whist_rows rows = make_rows();
+    logistic(&model);
+    wh_dp_step_options o = plain;
+    o.rows = N - 1;
+    assert_int_equal(wh_dp_step_new(&step, model, &rows, &o), WHIST_E_STATE);
+    assert_null(strstr(whist_detail_get()->text, "400")); /* how many rows there are is nobody's business */
+    o = plain;
+    o.sigma = 0;
+    assert_int_equal(wh_dp_step_new(&step, model, &rows, &o), WHIST_E_ARG);
+    o.sigma = NAN;
+    assert_int_equal(wh_dp_step_new(&step, model, &rows, &o), WHIST_E_ARG);
+    o = plain;
+    o.rate = 1.5;
+    assert_int_equal(wh_dp_step_new(&step, model, &rows, &o), WHIST_E_ARG);
+    o = plain;
+    o.adaptive = true;
+    assert_int_equal(wh_dp_step_new(&step, model, &rows, &o), WHIST_E_ARG);
+}
+
+static double accuracy(const whist_learner *learner, const float *params)
+{
+    whist_metric_value value;
+    assert_ok(learner->class_->evaluate((whist_learner *)(uintptr_t)learner, params, WHIST_FOLD_TEST, &value));
+    return value.num / value.den;
+}
+
+static void test_the_learner_learns_and_spends(void **state)
+{
+    (void)state;
+    static const char *const clippings[] = {"flat", "layer", "automatic", "adaptive"};
+    static const char *const optimizers[] = {"sgd", "adam", "momentum", "yogi"};
+    for (size_t c = 0; c < WH_COUNT(clippings); c++) {
+        WH_AUTO(whist_model_ptr) model = NULL;
+        WH_AUTO(whist_dataset_ptr) data = NULL;
+        WH_AUTO(whist_settings_ptr) settings = NULL;
+        whist_rows rows = make_rows();
+        logistic(&model);
+        assert_ok(whist_dataset_from_rows(&data, &rows, &rows));
+        assert_ok(whist_settings_new(&settings, wh_learner_dp_sgd.options));
+        assert_ok(whist_settings_set(settings, "rows", "500"));
+        assert_ok(whist_settings_set(settings, "rate", "0.25"));
+        assert_ok(whist_settings_set(settings, "noise", "1"));
+        assert_ok(whist_settings_set(settings, "updates", "60"));
+        assert_ok(whist_settings_set(settings, "lr", c % 2 ? "0.2" : "2"));
+        assert_ok(whist_settings_set(settings, "clipping", clippings[c]));
+        assert_ok(whist_settings_set(settings, "optimizer", optimizers[c]));
+        static const char *const metrics[] = {"accuracy"};
+        const whist_learner_env env = {
+            .model = model, .data = data, .settings = settings, .site = "one", .metrics = metrics, .n_metrics = 1};
+        whist_learner *learner;
+        assert_ok(wh_learner_dp_sgd.new_(&learner, &env));
+        float params[D + 1] = {0};
+        const whist_learner_round round = {.model = params, .n = D + 1};
+        whist_dp_event events[WHIST_MAX_EVENTS];
+        size_t n;
+        assert_ok(wh_learner_dp_sgd.spends(learner, &round, events, &n));
+        assert_true(n == 2 && events[0].count == 60);
+        whist_update update;
+        assert_ok(wh_learner_dp_sgd.fit(learner, &round, &update));
+        assert_true(update.rows == 500 && update.steps == 60);
+        for (size_t j = 0; j <= D; j++) params[j] += update.vectors[0][j];
+        assert_true(accuracy(learner, params) > 0.75);
+        wh_learner_dp_sgd.free_(learner);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_without_noise_it_is_the_clipped_mean),
+        cmocka_unit_test(test_noise_is_what_is_charged),
+        cmocka_unit_test(test_events_say_what_ran),
+        cmocka_unit_test(test_batches_beyond_n_max_are_rare),
+        cmocka_unit_test(test_the_bound_follows_its_quantile),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_the_learner_learns_and_spends),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
