@@ -47,7 +47,10 @@ typedef struct whist_column {
     bool has_threshold;
     double threshold; /* TARGET: 1 where value > threshold, else 0 */
     bool has_fill;
-    double fill;      /* REAL: stands in for a missing value */
+    double fill; /* REAL: stands in for a missing value */
+    /* REAL: x becomes (x - center) / scale, by numbers that everybody may know; a scale of 0 stands for 1. Unlike
+     * standardisation it tells nothing of the rows, so private learners allow it. */
+    double center, scale;
     bool standardize; /* REAL: take part in standardisation (default true); one-hot columns follow the schema's flag */
 } whist_column;
 

@@ -233,6 +233,13 @@ static whist_status meet_missing(csv_reader *reader, csv_row *row, size_t c, boo
     return WHIST_OK;
 }
 
+static float place_number(const whist_column *column, float value)
+{
+    double scale = column->scale != 0 ? column->scale : 1;
+    if (column->center == 0 && scale == 1) return value;
+    return (float)(((double)value - column->center) / scale);
+}
+
 static whist_status read_cell(csv_reader *reader, csv_row *row, size_t c, size_t *at)
 {
     const whist_column *column = &reader->schema->columns[c];
@@ -249,6 +256,7 @@ static whist_status read_cell(csv_reader *reader, csv_row *row, size_t c, size_t
             WH_TRY(read_number(&value, reader, c));
             reader->x[*at] = (float)value;
         }
+        reader->x[*at] = place_number(column, reader->x[*at]);
         *at += 1;
         return missing ? meet_missing(reader, row, c, false) : WHIST_OK;
     case WHIST_COLUMN_CATEGORY: {

@@ -1,21 +1,22 @@
 /* nn/clip_dense.c: clipped sums of stacks of dense layers, PIECE examples in one product.
  *
  * Of layer l with input a and δ = ∂loss/∂(output) an example's gradient is a δᵀ, with norm |a| |δ|, and its bias's is
- * δ. Forward and backward take PIECE rows, always (a piece that is not full is filled up with rows of weight 0):
- * products of this height run on our own kernels, one and the same for each shape, whose rows depend on nothing but
- * themselves (num/kern.h). OpenBLAS may round a row by its place among the others, and then an example would move its
- * neighbours. */
+ * δ. Forward and backward run on our own kernels, whose rows depend on nothing but themselves (num/kern.h), and which
+ * are the same ones for 16 to PIECE rows; a smaller piece is filled up with rows of weight 0. OpenBLAS, which larger
+ * products go to, may round a row by its place among the others, and then an example would move its neighbours. */
 #include <math.h>
 #include <string.h>
 
 #include "nn/clip_parts.h"
+
+enum { LEAST = 16 };
 
 typedef struct worker {
     whist_model_work *work;
     float *delta[WH_NN_MAX_LAYERS]; /* (PIECE, stride out) */
     double *squared;                /* (PIECE, 2 layers): |a|² |δ|² of weights, |δ|² of biases */
     float *sum;                     /* (P) of the piece */
-    int64_t *far;                   /* (P) */
+    int64_t *far;                   /* (P): the clip's own sum for the first worker */
     size_t smaller;
     wh_arena memory;
 } worker;
@@ -26,14 +27,15 @@ struct wh_clip_dense {
     size_t size;
 };
 
-static whist_status worker_init(worker *w, const whist_model *model)
+static whist_status worker_init(worker *w, const whist_model *model, int64_t *far)
 {
+    w->far = far;
     WH_TRY(whist_model_work_new(&w->work, model, WH_CLIP_PIECE));
     for (size_t l = 0; l < model->n_layers; l++)
         WH_TRY(WH_ARENA_NEW(&w->delta[l], &w->memory, WH_CLIP_PIECE * wh_nn_stride(model->layers[l].out)));
     WH_TRY(WH_ARENA_NEW(&w->squared, &w->memory, WH_CLIP_PIECE * 2 * model->n_layers));
     WH_TRY(WH_NEW(&w->sum, model->size));
-    return WH_NEW(&w->far, model->size);
+    return far ? WHIST_OK : WH_NEW(&w->far, model->size);
 }
 
 whist_status wh_clip_dense_new(wh_clip_dense **out, const wh_clip *clip)
@@ -44,7 +46,8 @@ whist_status wh_clip_dense_new(wh_clip_dense **out, const wh_clip *clip)
     dense->size = clip->model->size;
     dense->n_workers = wh_pool_threads(clip->options.pool);
     WH_TRY(WH_NEW(&dense->workers, dense->n_workers));
-    for (unsigned i = 0; i < dense->n_workers; i++) WH_TRY(worker_init(&dense->workers[i], clip->model));
+    for (unsigned i = 0; i < dense->n_workers; i++)
+        WH_TRY(worker_init(&dense->workers[i], clip->model, i == 0 ? clip->sum : NULL));
     return WHIST_OK;
 }
 
@@ -55,9 +58,9 @@ void wh_clip_dense_free(wh_clip_dense *dense)
         worker *w = &dense->workers[i];
         whist_model_work_free(w->work);
         if (w->sum) wh_wipe(w->sum, dense->size * sizeof *w->sum);
-        if (w->far) wh_wipe(w->far, dense->size * sizeof *w->far);
         wh_free(w->sum);
-        wh_free(w->far);
+        if (i > 0 && w->far) wh_wipe(w->far, dense->size * sizeof *w->far);
+        if (i > 0) wh_free(w->far);
         wh_arena_clear(&w->memory);
     }
     wh_free(dense->workers);
@@ -69,11 +72,8 @@ void wh_clip_dense_free(wh_clip_dense *dense)
 /* δ of all layers, unweighted but for the rows' own weights. */
 static void backward(worker *w, const whist_model *model, const wh_rows *rows, const float *params)
 {
-    const wh_num_kernels *k = model->kernels;
     const size_t last = model->n_layers - 1;
-    wh_nn_head(model, w->work, rows, w->delta[last], NULL);
-    k->scale(w->delta[last], rows->n * wh_nn_stride(model->layers[last].out),
-             (float)rows->n); /* head takes the mean; PIECE is a power of two */
+    wh_nn_head(model, w->work, rows, 1, w->delta[last], NULL);
     for (size_t l = last; l > 0; l--)
         wh_nn_back(model, l, params, w->delta[l], w->delta[l - 1], w->work->value[l - 1], rows->n);
 }
@@ -166,7 +166,10 @@ static void silence(worker *w, const whist_model *model, wh_rows *rows, float *x
 static void carry(worker *w, const wh_clip *clip)
 {
     const float steps = (float)(1 / clip->step);
-    for (size_t i = 0; i < clip->model->size; i++) w->far[i] += (int64_t)(w->sum[i] * steps);
+    int64_t *restrict far = w->far;
+    const float *restrict sum = w->sum;
+    /* PIECE examples of at most 2^23 steps each: 2^30, and what rounding adds. */
+    for (size_t i = 0; i < clip->model->size; i++) far[i] += (int32_t)(sum[i] * steps);
 }
 
 typedef struct job {
@@ -188,7 +191,7 @@ static whist_status add_piece(void *user, size_t piece, unsigned index)
         size_t at = from + (i < n ? i : 0);
         order[i] = part.index ? part.index[at] : (uint32_t)at;
     }
-    part.n = WH_CLIP_PIECE;
+    part.n = n < LEAST ? LEAST : n;
     part.index = order; /* so that the rows are a copy, which may be silenced */
     wh_rows rows;
     WH_TRY(wh_nn_gather(&rows, model, w->work, &part));
@@ -209,7 +212,7 @@ whist_status wh_clip_dense_add(wh_clip *clip, const float *params, const whist_b
         wh_pool_run(clip->options.pool, (batch->n + WH_CLIP_PIECE - 1) / WH_CLIP_PIECE, add_piece, &j);
     for (unsigned t = 0; t < dense->n_workers; t++) {
         worker *w = &dense->workers[t];
-        for (size_t i = 0; i < dense->size; i++) {
+        for (size_t i = 0; t > 0 && i < dense->size; i++) {
             clip->sum[i] += w->far[i];
             w->far[i] = 0;
         }

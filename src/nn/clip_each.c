@@ -103,9 +103,11 @@ void wh_clip_each_free(wh_clip_each *each)
 
 static void carry(worker *w, size_t size)
 {
+    int64_t *restrict far = w->far;
+    int32_t *restrict near = w->near;
     for (size_t i = 0; i < size; i++) {
-        w->far[i] += w->near[i];
-        w->near[i] = 0;
+        far[i] += near[i];
+        near[i] = 0;
     }
     w->n_near = 0;
 }

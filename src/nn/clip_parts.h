@@ -6,7 +6,7 @@
 #include "nn/model.h"
 
 enum {
-    WH_CLIP_PIECE = 64,     /* examples of one product of a dense layer */
+    WH_CLIP_PIECE = 128,    /* examples of one product of a dense layer */
     WH_CLIP_BITS = 22,      /* the bound is 2^22 to 2^23 steps: a number of one example fits 24 bits with its sign */
     WH_CLIP_CARRY_AT = 128, /* examples that an int32 holds */
 };

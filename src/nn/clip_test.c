@@ -190,7 +190,7 @@ static void test_one_example_moves_the_sum_by_no_more_than_is_said(void **state)
         }
         assert_true(most <= wh_clip_sensitivity(clip));
         assert_true(most >= 0.9 * 0.01 / wh_clip_step(clip));
-        assert_true(wh_clip_sensitivity(clip) <= 1.02 * 0.01 / wh_clip_step(clip));
+        assert_true(wh_clip_sensitivity(clip) <= 1.01 * 0.01 / wh_clip_step(clip));
     }
 }
 
@@ -218,6 +218,26 @@ static void test_programs_keep_examples_apart(void **state)
     assert_ok(wh_clip_add(clip, params_, &batch, NULL));
     memcpy(many, wh_clip_sum(clip), model->size * sizeof *many);
     assert_memory_equal(many, alone, model->size * sizeof *many);
+}
+
+/* What clip_dense.c stands on: a row of a forward and backward pass is the same in any company of 16 to PIECE rows. */
+static void test_rows_of_dense_layers_depend_on_themselves(void **state)
+{
+    (void)state;
+    enum { WIDE = 700, NARROW = 130, MOST = 128 };
+    static float a[MOST * WIDE], w[WIDE * NARROW], few[MOST * WIDE], many[MOST * WIDE];
+    const wh_num_kernels *k = wh_num_kernels_get();
+    for (size_t i = 0; i < MOST * WIDE; i++) a[i] = (float)uniform();
+    for (size_t i = 0; i < WIDE * NARROW; i++) w[i] = (float)uniform();
+    for (size_t n = 16; n < MOST; n += 7) {
+        size_t first = (MOST - n) / 2; /* rows from the middle */
+        wh_num_gemm(k, WH_GEMM_NN, many, NARROW, a, WIDE, w, NARROW, MOST, NARROW, WIDE);
+        wh_num_gemm(k, WH_GEMM_NN, few, NARROW, a + first * WIDE, WIDE, w, NARROW, n, NARROW, WIDE);
+        assert_memory_equal(few, many + first * NARROW, n * NARROW * sizeof *few);
+        wh_num_gemm(k, WH_GEMM_NT, many, WIDE, a, NARROW, w, NARROW, MOST, WIDE, NARROW);
+        wh_num_gemm(k, WH_GEMM_NT, few, WIDE, a + first * NARROW, NARROW, w, NARROW, n, WIDE, NARROW);
+        assert_memory_equal(few, many + first * WIDE, n * WIDE * sizeof *few);
+    }
 }
 
 static void test_same_numbers_with_threads_and_in_parts(void **state)
@@ -307,6 +327,7 @@ int main(void)
         cmocka_unit_test(test_sums_are_those_of_a_loop),
         cmocka_unit_test(test_one_example_moves_the_sum_by_no_more_than_is_said),
         cmocka_unit_test(test_programs_keep_examples_apart),
+        cmocka_unit_test(test_rows_of_dense_layers_depend_on_themselves),
         cmocka_unit_test(test_same_numbers_with_threads_and_in_parts),
         cmocka_unit_test(test_what_is_not_finite_counts_as_zero),
         cmocka_unit_test(test_refusals),

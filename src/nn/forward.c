@@ -156,7 +156,8 @@ static double classes(const wh_num_kernels *k, float *d, const float *z, size_t 
     return loss;
 }
 
-void wh_nn_head(const whist_model *model, whist_model_work *work, const wh_rows *rows, float *delta, double *loss)
+void wh_nn_head(const whist_model *model, whist_model_work *work, const wh_rows *rows, float divisor, float *delta,
+                double *loss)
 {
     const wh_num_kernels *k = model->kernels;
     const size_t width = model->shape.n_outputs, ld = wh_nn_stride(width), n = rows->n;
@@ -177,7 +178,7 @@ void wh_nn_head(const whist_model *model, whist_model_work *work, const wh_rows 
             part = binary(d, *z, p, rows->y[i]);
         }
         sum += (double)weight * part;
-        if (d) k->scale(d, width, weight / (float)n);
+        if (d) k->scale(d, width, weight / divisor);
     }
-    if (loss) *loss = sum / (double)n;
+    if (loss) *loss = sum / (double)divisor;
 }

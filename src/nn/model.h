@@ -162,8 +162,10 @@ void wh_nn_forward(const whist_model *model, whist_model_work *work, const float
                    size_t n);
 
 /* delta (n,K) = ∂loss/∂scores; delta may be NULL where only the loss is wanted, loss likewise. The
- * penalty is not part of this. */
-void wh_nn_head(const whist_model *model, whist_model_work *work, const wh_rows *rows, float *delta, double *loss);
+ * penalty is not part of this. Both are divided by `divisor`: the number of rows for the mean, 1 for the sum (survival:
+ * always by the number of events). */
+void wh_nn_head(const whist_model *model, whist_model_work *work, const wh_rows *rows, float divisor, float *delta,
+                double *loss);
 
 /* δ' (n, in) of what layer l reads, value (n, in), from its δ (n, out): (δ Wᵀ) ⊙ f'(value). */
 void wh_nn_back(const whist_model *model, size_t l, const float *params, const float *delta, float *out,

@@ -105,7 +105,7 @@ static void gradient(const whist_model *model, whist_model_work *work, const wh_
                      float *grad, double *loss)
 {
     wh_nn_forward(model, work, params, rows->x, rows->ldx, rows->n);
-    wh_nn_head(model, work, rows, grad ? work->delta[0] : NULL, loss);
+    wh_nn_head(model, work, rows, (float)rows->n, grad ? work->delta[0] : NULL, loss);
     if (loss) *loss += penalty(model, params);
     if (!grad) return;
     walk_back(model, work, rows, params, grad, NULL, 0);
@@ -165,7 +165,7 @@ whist_status whist_model_sgd_step(const whist_model *model, whist_model_work *wo
     WH_TRY(wh_nn_gather(&rows, model, work, batch));
     if (can_fuse(model, terms, rows.n)) {
         wh_nn_forward(model, work, params, rows.x, rows.ldx, rows.n);
-        wh_nn_head(model, work, &rows, work->delta[0], loss);
+        wh_nn_head(model, work, &rows, (float)rows.n, work->delta[0], loss);
         walk_back(model, work, &rows, params, NULL, params, (float)lr);
         return WHIST_OK;
     }

@@ -114,6 +114,8 @@ static whist_status check_columns(const wh_study_file *file, const place *p)
                    column->name);
         if (columns[i].fill.has && column->type != WHIST_COLUMN_REAL)
             REFUSE(p, path, "column %s: fill stands in for numbers; only a column of type real has one", column->name);
+        if ((column->center != 0 || column->scale != 1) && column->type != WHIST_COLUMN_REAL)
+            REFUSE(p, path, "column %s: center and scale are for columns of type real", column->name);
         if (column->drop_first && column->type != WHIST_COLUMN_CATEGORY)
             REFUSE(p, path, "column %s: drop_first is for columns of type category", column->name);
     }
@@ -189,6 +191,38 @@ static whist_status check_fixed(const wh_study_file *file, const place *p)
     return WHIST_OK;
 }
 
+/* A private learner hides what its gradients tell of a row. What else is made of the rows is not hidden by it. */
+static whist_status check_private(const wh_study_file *file, const place *p)
+{
+    const whist_learner_class *learner = file->learner.class_;
+    const whist_schema *schema = &file->data.schema;
+    if (!learner || !learner->spends) return WHIST_OK;
+    const char *name = learner->name;
+    if (schema->standardize == WHIST_STANDARDIZE_SITE)
+        REFUSE(
+            p, "data.standardize",
+            "learner %s does not hide the mean and sd that sites standardise by: take none, and give columns a center "
+            "and a scale",
+            name);
+    if (schema->standardize == WHIST_STANDARDIZE_POOLED)
+        REFUSE(
+            p, "data.standardize",
+            "learner %s does not hide the sums of pooled standardisation: take none, and give columns a center and a "
+            "scale",
+            name);
+    if (schema->rows_with_missing == WHIST_MISSING_MEAN)
+        REFUSE(p, "data.rows_with_missing",
+               "learner %s does not hide the means that are filled in: take drop, or give "
+               "columns a fill",
+               name);
+    if (schema->class_weights_balanced)
+        REFUSE(p, "data.class_weights", "learner %s does not hide the counts behind balanced weights: give numbers",
+               name);
+    if (file->early_stopping.patience > 0)
+        REFUSE(p, "early_stopping", "learner %s does not hide the validation rows that early stopping looks at", name);
+    return WHIST_OK;
+}
+
 static whist_status check_parts(const wh_study_file *file, const place *p)
 {
     const whist_strategy_class *strategy = file->strategy.class_;
@@ -229,5 +263,6 @@ whist_status wh_study_check_file(const wh_study_file *file, const wh_yaml *root,
     WH_TRY(check_metrics(file, &p));
     WH_TRY(check_sites(file, &p));
     WH_TRY(check_parts(file, &p));
+    WH_TRY(check_private(file, &p));
     return check_fixed(file, &p);
 }

@@ -23,6 +23,10 @@ static const wh_key column_table[] = {
      .doc = "A binary target is 1 where the value is greater, else 0."},
     {"fill", WH_KEY_OTHER, COLUMN(fill), "", -1e300, 1e300, .read = wh_read_optional_real, .type = "number",
      .doc = "Stands in for a missing value of a real column."},
+    {"center", WH_KEY_REAL, COLUMN(column.center), "0", -1e300, 1e300,
+     .doc = "A real column becomes (x - center) / scale, by these two numbers, which everybody may know: what private "
+            "learners take instead of standardisation."},
+    {"scale", WH_KEY_REAL, COLUMN(column.scale), "1", 1e-300, 1e300, .doc = "See center."},
     {"standardize", WH_KEY_BOOL, COLUMN(column.standardize), "true",
      .doc = "Whether a real column takes part in standardisation."},
     {0},

@@ -1,0 +1,9 @@
+/* learn/bench.h: what the program can measure of this room. */
+#ifndef WH_LEARN_BENCH_H
+#define WH_LEARN_BENCH_H
+
+#include "base/status.h"
+
+extern const whist_bench wh_learn_benches[]; /* ends with a row whose name is NULL */
+
+#endif
