@@ -153,16 +153,16 @@ static whist_status greet(connection *c, wh_backoff *backoff)
     }
 }
 
-static whist_status tell_progress(const whist_site_run *run, uint64_t answers, const char *note)
+static whist_status tell_progress(const whist_site_run *run, const wh_node *node)
 {
-    return wh_progress(run->progress, run->user, "train", answers, run->plan->rounds, note);
+    return wh_progress(run->progress, run->user, "train", wh_node_rounds(node), run->plan->rounds, "rounds");
 }
 
 static whist_status serve(connection *c, wh_node *node, wh_backoff *backoff)
 {
     const whist_site_run *run = c->run;
     wh_node_state state = WH_NODE_WAITING;
-    for (uint64_t answers = 0;;) {
+    for (;;) {
         if (stopped(run)) WH_FAIL(WHIST_E_CANCELLED, "stopped; the same command goes on from here");
         uint32_t wait_ms;
         whist_status status = wh_node_step(node, &state, &wait_ms);
@@ -175,7 +175,7 @@ static whist_status serve(connection *c, wh_node *node, wh_backoff *backoff)
             wait_ms = after_failure(c, backoff, status);
         } else {
             backoff->failures = 0;
-            if (state == WH_NODE_ANSWERED) WH_TRY(tell_progress(run, ++answers, "answered"));
+            if (state == WH_NODE_ANSWERED) WH_TRY(tell_progress(run, node));
             if (state == WH_NODE_FINISHED || state == WH_NODE_REFUSED) break;
         }
         nap(run, wait_ms);
