@@ -175,10 +175,13 @@ static whist_status contribute(wh_node *node, const wh_task *task, wh_arena *are
 {
     *out = (wh_contribution){.update.steps = 1};
     if (task->purpose == WHIST_PURPOSE_MOMENTS) {
-        double *moments;
-        WH_TRY(WH_ARENA_NEW(&moments, arena, 2 * node->env.plan->n_features + 1));
+        size_t n = 2 * node->env.plan->n_features + 1;
+        double *moments, *parts;
+        WH_TRY(WH_ARENA_NEW(&moments, arena, n));
+        WH_TRY(WH_ARENA_NEW(&parts, arena, 2 * n));
         whist_dataset_moments(node->env.data, moments);
-        out->moments = moments;
+        wh_moments_split(parts, moments, n);
+        out->moments = parts;
         return WHIST_OK;
     }
     const float *model;
