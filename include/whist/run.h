@@ -60,6 +60,10 @@ WHIST_API WHIST_MUST_CHECK whist_status whist_run_site(const whist_site_run *run
 /* Connects, shakes hands, says hello; *skew_ms: the coordinator's clock minus ours. */
 WHIST_API WHIST_MUST_CHECK whist_status whist_site_connect(const whist_site_run *run, int64_t *skew_ms);
 
+/* Whether url is one that sites can connect to: https://host:port, and a host that is not "all addresses of this
+ * machine" ([::], 0.0.0.0). WHIST_E_ARG or WHIST_E_FORMAT with the way out; nothing is looked up or connected. */
+WHIST_API WHIST_MUST_CHECK whist_status whist_coordinator_url_check(const char *url);
+
 /* ---- Approval and release log of a site ---- */
 
 /* Notes that a named person allows the study at this site: signed, in the site's log. */
