@@ -678,7 +678,7 @@ static void *call_on_and_on(void *arg)
 static void test_stop_amid_requests(void **state)
 {
     (void)state;
-    for (unsigned n = 0; n < 40; n++) {
+    for (unsigned n = 0; n < 20; n++) {
         stage s;
         raise_stage(&s, (wh_server_options)WH_SERVER_OPTIONS_DEFAULT);
         pthread_t threads[4];
