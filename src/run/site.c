@@ -121,6 +121,14 @@ static void nap(const whist_site_run *run, uint32_t ms)
     }
 }
 
+/* Up to a quarter more: a crowd that was told to wait does not come back together. */
+static uint32_t spread(uint32_t ms)
+{
+    uint8_t dice = 0;
+    if (wh_random_bytes(&dice, 1) != WHIST_OK) return ms; /* no secret, and nothing depends on it */
+    return ms + (uint32_t)((uint64_t)ms * dice / 1024);
+}
+
 static bool worth_another_try(whist_status status)
 {
     return status == WHIST_E_IO || status == WHIST_E_TIMEOUT || status == WHIST_E_STATE;
@@ -178,7 +186,7 @@ static whist_status serve(connection *c, wh_node *node, wh_backoff *backoff)
             if (state == WH_NODE_ANSWERED) WH_TRY(tell_progress(run, node));
             if (state == WH_NODE_FINISHED || state == WH_NODE_REFUSED) break;
         }
-        nap(run, wait_ms);
+        nap(run, status == WHIST_OK ? spread(wait_ms) : wait_ms); /* after a failure it is spread already */
         reload_identity(c);
     }
     const char *text = wh_node_text(node);
