@@ -60,6 +60,10 @@ WHIST_API WHIST_MUST_CHECK whist_status whist_run_site(const whist_site_run *run
 /* Connects, shakes hands, says hello; *skew_ms: the coordinator's clock minus ours. */
 WHIST_API WHIST_MUST_CHECK whist_status whist_site_connect(const whist_site_run *run, int64_t *skew_ms);
 
+/* Whether url is one that sites can connect to: https://host:port, and a host that is not "all addresses of this
+ * machine" ([::], 0.0.0.0). WHIST_E_ARG or WHIST_E_FORMAT with the way out; nothing is looked up or connected. */
+WHIST_API WHIST_MUST_CHECK whist_status whist_coordinator_url_check(const char *url);
+
 /* ---- Approval and release log of a site ---- */
 
 /* Notes that a named person allows the study at this site: signed, in the site's log. */
@@ -137,13 +141,13 @@ WHIST_API WHIST_MUST_CHECK whist_status whist_metrics_save(const char *dir, cons
 /* ---- Public data sets ---- */
 
 /* Brings every file of the set into `folder` (made if need be) that is not there or not as published; files that are
- * computed from others are computed. HTTPS only, by libcurl, which is loaded when it is needed. What arrives is kept
- * only when size and SHA-256 are the published ones; a file of that name that differs is replaced then.
+ * computed from others are computed. HTTPS only. What arrives is kept only when size and SHA-256 are the published
+ * ones; a file of that name that differs is replaced then.
  *
  * mirror   NULL: the publishers' addresses, one after the other; else "https://…/folder", which has the files by name
  * cafile   NULL: the authorities of the system; else a PEM file with the only ones to believe
  *
- * WHIST_E_UNSUPPORTED without libcurl; WHIST_E_IO (offline, not found, ended early) and WHIST_E_TIMEOUT may pass;
+ * WHIST_E_IO (offline, not found, ended early) and WHIST_E_TIMEOUT may pass;
  * WHIST_E_AUTH: the server could not be verified; WHIST_E_FORMAT: other bytes; WHIST_E_CANCELLED. */
 WHIST_API WHIST_MUST_CHECK whist_status whist_data_fetch(const whist_data_set *set, const char *folder,
                                                          const char *mirror, const char *cafile,

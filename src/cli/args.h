@@ -32,6 +32,7 @@ typedef struct cli_command {
     const cli_option *options;
     unsigned min_arguments, max_arguments;
     int (*run)(const cli_args *args);
+    const char *(*word)(size_t k); /* what an argument may be, for completion; NULL behind the last. NULL: a file */
 } cli_command;
 
 enum { CLI_ANY = 100000 }; /* max_arguments without a limit worth a name */

@@ -168,10 +168,16 @@ static const cli_option options[] = {
     {0},
 };
 
+static const char *bench_name(size_t k)
+{
+    const whist_bench *b = bench_at(k);
+    return b ? b->name : NULL;
+}
+
 const cli_command cli_bench_commands[] = {
     {"bench", "[NAME…]", "Measure this machine",
      "A NAME is a whole name or its beginning (fed, fed.round). With --json one object a line; units are seconds, per "
      "second and bytes, without prefixes.",
-     options, 0, CLI_ANY, bench},
+     options, 0, CLI_ANY, bench, bench_name},
     {0},
 };

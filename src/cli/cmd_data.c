@@ -205,10 +205,16 @@ static const cli_option describe_options[] = {
     {0},
 };
 
+static const char *set_name(size_t k)
+{
+    return whist_data_sets()[k].name;
+}
+
 const cli_command cli_data_commands[] = {
     {"data list", "", "List the public data sets that can be fetched", "", NULL, 0, 0, list},
     {"data get", "NAME", "Download a public data set from its publisher",
-     "Over HTTPS, with a pinned hash and size: a file appears only when every byte is right.", get_options, 1, 1, get},
+     "Over HTTPS, with a pinned hash and size: a file appears only when every byte is right.", get_options, 1, 1, get,
+     set_name},
     {"data describe", "STUDY", "Count a site's rows as the study reads them", "Counts are data too: they stay here.",
      describe_options, 1, 1, describe},
     {0},

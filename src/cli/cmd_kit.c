@@ -5,6 +5,8 @@
 #include "cli/pem.h"
 #include "cli/runs.h"
 
+#include <whist/run.h>
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -46,8 +48,9 @@ static int kit(const cli_args *args)
     if (!whist_study_plan(study)->coordinator.pinned)
         return cli_fail_text(CLI_FAILED, "state", "%s names no keys: `whist provision study` puts them in",
                              args->words[0]);
-    if (strlen(cli_text(args, "coordinator")) > 255 || strncmp(cli_text(args, "coordinator"), "https://", 8) != 0)
-        return cli_fail_text(CLI_USAGE, "usage", "--coordinator takes https://host:port");
+    if (strlen(cli_text(args, "coordinator")) > 255)
+        return cli_fail_text(CLI_USAGE, "usage", "--coordinator takes at most 255 letters");
+    CLI_LIB(whist_coordinator_url_check(cli_text(args, "coordinator")));
     CLI_TRY(cli_authority_open(&ca, cli_text(args, "ca"), cli_text(args, "passphrase-file")));
     CLI_LIB(whist_crypt_cert_read(&authority, cli_view(&ca.certificate)));
     CLI_TRY(write_kit(args, study, &ca));

@@ -51,7 +51,14 @@ static int selftest(const cli_args *args)
     return code;
 }
 
+static const char *test_name(size_t k)
+{
+    const whist_selftest *test = whist_selftests()[k];
+    return test ? test->name : NULL;
+}
+
 const cli_command cli_selftest_commands[] = {
-    {"selftest", "[NAME…]", "Known answers on this machine, in a few seconds", "", NULL, 0, CLI_ANY, selftest},
+    {"selftest", "[NAME…]", "Known answers on this machine, in a few seconds", "", NULL, 0, CLI_ANY, selftest,
+     test_name},
     {0},
 };

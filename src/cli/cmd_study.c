@@ -108,10 +108,16 @@ static int names(const cli_args *args)
     return cli_json_print(json);
 }
 
+static const char *kind_name(size_t k)
+{
+    static const char *const kinds[] = {"learners", "strategies", "protections", "models", "metrics", "keys", NULL};
+    return kinds[k];
+}
+
 const cli_command cli_study_commands[] = {
     {"study check", "STUDY…", "Read studies and say what is wrong with them", "", NULL, 1, CLI_ANY, check},
     {"study reference", "", "Print every key of studies and configurations, as Markdown", "", NULL, 0, 0, reference},
     {"study names", "KIND", "List what a study may name",
-     "KIND is learners, strategies, protections, models, metrics or keys.", NULL, 1, 1, names},
+     "KIND is learners, strategies, protections, models, metrics or keys.", NULL, 1, 1, names, kind_name},
     {0},
 };

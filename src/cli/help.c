@@ -137,6 +137,8 @@ static void completion_words(const cli_command *c)
 {
     for (const cli_option *o = c->options; o && o->name; o++) printf("--%s ", o->name);
     for (const cli_option *o = cli_common_options; o->name; o++) printf("--%s ", o->name);
+    const char *word;
+    for (size_t k = 0; c->word && (word = c->word(k)) != NULL; k++) printf("%s ", word);
 }
 
 static void completion_group(const char *name)

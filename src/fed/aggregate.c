@@ -274,7 +274,8 @@ whist_status wh_model_begin(wh_store *store, const whist_fed_plan *plan)
 
 /* ---- Moments ---- */
 
-/* Mean and sample standard deviation from n, Σx, Σx². A constant column gets sd 1. */
+/* Mean and sample standard deviation from n, Σx, Σx². A constant column, one whose variance is no more than what
+ * rounding leaves of one (of doubles, and of sums that keep 2^-60), gets sd 1. */
 static void mean_and_sd(float *mean, float *sd, const double *sums, size_t d)
 {
     double n = sums[0];
@@ -282,7 +283,7 @@ static void mean_and_sd(float *mean, float *sd, const double *sums, size_t d)
         double m = n > 0 ? sums[1 + i] / n : 0;
         double var = n > 1 ? (sums[1 + d + i] - n * m * m) / (n - 1) : 0;
         mean[i] = (float)m;
-        sd[i] = var > 1e-12 ? (float)sqrt(var) : 1;
+        sd[i] = var > 1e-14 * m * m + 0x1p-58 ? (float)sqrt(var) : 1;
     }
 }
 
@@ -292,9 +293,10 @@ whist_status wh_model_moments(wh_store *store, const whist_fed_plan *plan, wh_st
     WH_AUTO(wh_arena) arena = WH_ARENA_EMPTY;
     double *sums;
     float *tail;
-    WH_TRY(WH_ARENA_NEW(&sums, &arena, 2 * d + 1));
+    WH_TRY(WH_ARENA_NEW(&sums, &arena, 2 * (2 * d + 1)));
     WH_TRY(WH_ARENA_NEW(&tail, &arena, 2 * d));
     WH_TRY(open_sums(sums, step));
+    wh_moments_join(sums, sums, 2 * d + 1);
     mean_and_sd(tail, tail + d, sums, d);
 
     WH_AUTO(version_files) from = {0}, to = {0};

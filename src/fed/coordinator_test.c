@@ -87,7 +87,7 @@ static void make_upload(desk *d, wh_buf *out, float value, whist_purpose purpose
     wh_layout layout;
     whist_protection *machine;
     float x[P];
-    double moments[2 * FEATURES + 1] = {3};
+    double moments[2 * (2 * FEATURES + 1)] = {3};
     for (size_t i = 0; i < P; i++) x[i] = value;
     assert_ok(wh_layout_vectors(&layout, &d->plan.plan, purpose, n_sites));
     const whist_protection_env env = {0};
@@ -651,20 +651,23 @@ static void test_moments_reach_the_model(void **state)
     assert_int_equal(task.purpose, WHIST_PURPOSE_MOMENTS);
     assert_false(task.has_model);
     wh_task_clear(&task);
-    /* Sites see n = 3 rows each; column j: Σx = 3 (j + site), Σx² = 3 (j + site)² + 2: variance known. */
+    /* Sites see n = 3 rows each; column j: Σx = 3 (j + site), Σx² = 3 (j + site)² + 2: variance known. Each column in
+     * a unit of its own, the last of 1e-6. */
     double pooled[2 * FEATURES + 1] = {0};
     for (size_t site = 0; site < SITES; site++) {
         wh_layout layout;
         assert_ok(wh_layout_vectors(&layout, &d.plan.plan, WHIST_PURPOSE_MOMENTS, SITES));
         double m[2 * FEATURES + 1] = {3};
         for (size_t j = 0; j < FEATURES; j++) {
-            double x = (double)(j + site);
-            m[1 + j] = 3 * x;
-            m[1 + FEATURES + j] = 3 * x * x + 2;
+            double x = (double)(j + site), unit = pow(10, -(double)j);
+            m[1 + j] = 3 * x * unit;
+            m[1 + FEATURES + j] = (3 * x * x + 2) * unit * unit;
         }
         for (size_t j = 0; j < WH_COUNT(m); j++) pooled[j] += m[j];
-        uint8_t bytes[sizeof m];
-        assert_ok(wh_sums_encode(bytes, m, WH_COUNT(m), SITES));
+        double parts[2 * WH_COUNT(m)];
+        uint8_t bytes[sizeof parts];
+        wh_moments_split(parts, m, WH_COUNT(m));
+        assert_ok(wh_sums_encode(bytes, parts, WH_COUNT(parts), SITES));
         assert_ok(wh_coordinator_begin(d.c, site, 0, 0, sizeof bytes, NULL, NULL));
         assert_ok(wh_coordinator_put(d.c, site, 0, 0, 0, (whist_bytes){bytes, sizeof bytes}));
         assert_ok(wh_coordinator_submit(d.c, site, 0, 0, NULL, 0));
@@ -674,8 +677,8 @@ static void test_moments_reach_the_model(void **state)
     for (size_t j = 0; j < FEATURES; j++) {
         double mean = pooled[1 + j] / pooled[0];
         double sd = sqrt((pooled[1 + FEATURES + j] - pooled[0] * mean * mean) / (pooled[0] - 1));
-        assert_true(fabs((double)model[P + j] - mean) < 1e-5);
-        assert_true(fabs((double)model[P + FEATURES + j] - sd) < 1e-5);
+        assert_true(fabs((double)model[P + j] - mean) < 1e-6 * sd);
+        assert_true(fabs((double)model[P + FEATURES + j] - sd) < 1e-6 * sd);
     }
     assert_moved(&d, 0);
     assert_int_equal(wh_coordinator_rounds_done(d.c), 0);

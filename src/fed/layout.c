@@ -6,7 +6,7 @@
 
 size_t wh_sums_count(const whist_fed_plan *plan, whist_purpose purpose)
 {
-    if (purpose == WHIST_PURPOSE_MOMENTS) return 2 * plan->n_features + 1;
+    if (purpose == WHIST_PURPOSE_MOMENTS) return 2 * (2 * plan->n_features + 1);
     return 2 + WHIST_MAX_VECTORS + 2 * 3 * plan->n_metrics;
 }
 
@@ -78,6 +78,19 @@ void wh_sums_unpack(wh_sums *out, const double *values, const whist_fed_plan *pl
     memcpy(copy, values, wh_sums_count(plan, WHIST_PURPOSE_TRAIN) * sizeof *copy);
     *out = (wh_sums){0};
     walk(copy, out, plan, false);
+}
+
+void wh_moments_split(double *out, const double *values, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        out[i] = rint(values[i] * 0x1p20) * 0x1p-20;
+        out[n + i] = (values[i] - out[i]) * 0x1p40;
+    }
+}
+
+void wh_moments_join(double *values, const double *sums, size_t n)
+{
+    for (size_t i = 0; i < n; i++) values[i] = sums[i] + sums[n + i] * 0x1p-40;
 }
 
 whist_status wh_sums_encode(uint8_t *elements, const double *values, size_t n, size_t sites)

@@ -66,6 +66,12 @@ size_t wh_sums_count(const whist_fed_plan *plan, whist_purpose purpose);
 void wh_sums_pack(double *out, const wh_sums *sums, const whist_fed_plan *plan);
 void wh_sums_unpack(wh_sums *out, const double *values, const whist_fed_plan *plan);
 
+/* Moments need the range of sums and, for columns of small values, more than their 2^-20: n values travel as the
+ * multiples of 2^-20 nearest to them and then n times 2^40 times the rest, which keeps 2^-60. out: 2n. */
+void wh_moments_split(double *out, const double *values, size_t n);
+/* Of the sums: what the values add up to. values may be sums. */
+void wh_moments_join(double *values, const double *sums, size_t n);
+
 /* Real numbers to elements of Z_2^64 and back. WHIST_E_RANGE where the sum over `sites` of them could wrap. */
 WH_MUST_CHECK whist_status wh_sums_encode(uint8_t *elements, const double *values, size_t n, size_t sites);
 void wh_sums_decode(double *values, const uint8_t *elements, size_t n);

@@ -72,7 +72,7 @@ static void test_purposes(void **state)
     wh_layout layout;
     assert_ok(wh_layout_vectors(&layout, &plan.plan, WHIST_PURPOSE_MOMENTS, 3));
     assert_int_equal(layout.n_vectors, 1);
-    assert_int_equal(layout.vectors[0].length, 2 * 40 + 1);
+    assert_int_equal(layout.vectors[0].length, 2 * (2 * 40 + 1));
     assert_int_equal(layout.vectors[0].bits, 64);
     assert_ok(wh_layout_vectors(&layout, &plan.plan, WHIST_PURPOSE_EVALUATE, 3));
     assert_int_equal(layout.n_vectors, 1);
@@ -152,6 +152,29 @@ static void test_sums_coding(void **state)
     assert_false(__builtin_mul_overflow(v, 3, &sum));
 }
 
+/* Sums of 3 sites' moments: 2^-60 of each is kept, whatever its size. */
+static void test_moments_coding(void **state)
+{
+    (void)state;
+    const double values[] = {0, 85, 1e-13, -3.3e-9, 0.1, 123456.789012345678, -0x1p40, 0x1.fffffffffffffp-1};
+    enum { N = WH_COUNT(values) };
+    double parts[2 * N], total[2 * N] = {0}, back[N];
+    uint8_t elements[8 * 2 * N];
+    wh_moments_split(parts, values, N);
+    assert_ok(wh_sums_encode(elements, parts, 2 * N, 3));
+    wh_sums_decode(parts, elements, 2 * N);
+    for (int site = 0; site < 3; site++)
+        for (size_t i = 0; i < 2 * N; i++) total[i] += parts[i];
+    wh_moments_join(back, total, N);
+    for (size_t i = 0; i < N; i++)
+        assert_true(fabs(back[i] - 3 * values[i]) <= 3 * 0x1p-61 + 4 * 0x1p-53 * fabs(values[i]));
+    const double bad[] = {NAN, INFINITY, 1e300};
+    for (size_t i = 0; i < WH_COUNT(bad); i++) {
+        wh_moments_split(parts, &bad[i], 1);
+        assert_int_equal(wh_sums_encode(elements, parts, 2, 3), WHIST_E_RANGE);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -160,6 +183,7 @@ int main(void)
         cmocka_unit_test(test_overflow_is_refused),
         cmocka_unit_test(test_sums_pack),
         cmocka_unit_test(test_sums_coding),
+        cmocka_unit_test(test_moments_coding),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

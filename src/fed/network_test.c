@@ -84,6 +84,7 @@ static void test_undisturbed(void **state)
     for (size_t i = 0; i < w.n_actors; i++) {
         assert_ok(world_pass(&w));
         assert_int_equal(w.actors[i].state, WH_NODE_FINISHED);
+        assert_int_equal(wh_node_rounds(w.actors[i].node), plan.plan.rounds); /* the evaluation is none */
     }
     assert_int_equal(wh_coordinator_audience(w.coordinator), WH_AUDIENCE_TOLD);
     world_end(&w);

@@ -175,10 +175,13 @@ static whist_status contribute(wh_node *node, const wh_task *task, wh_arena *are
 {
     *out = (wh_contribution){.update.steps = 1};
     if (task->purpose == WHIST_PURPOSE_MOMENTS) {
-        double *moments;
-        WH_TRY(WH_ARENA_NEW(&moments, arena, 2 * node->env.plan->n_features + 1));
+        size_t n = 2 * node->env.plan->n_features + 1;
+        double *moments, *parts;
+        WH_TRY(WH_ARENA_NEW(&moments, arena, n));
+        WH_TRY(WH_ARENA_NEW(&parts, arena, 2 * n));
         whist_dataset_moments(node->env.data, moments);
-        out->moments = moments;
+        wh_moments_split(parts, moments, n);
+        out->moments = parts;
         return WHIST_OK;
     }
     const float *model;
@@ -347,7 +350,7 @@ static whist_status send_chunks(wh_node *node, const wh_task *task, const wh_man
         status = wh_vecfile_read(file, chunk, len, offset);
         if (status == WHIST_OK) status = wh_manifest_check(manifest, i, (whist_bytes){chunk, len});
         if (status == WHIST_OK) status = node->env.link->put(node->env.link, task, offset, (whist_bytes){chunk, len});
-        if (status == WHIST_OK)
+        if (status == WHIST_OK && manifest->n_chunks > 1) /* one is no news */
             status = wh_progress(node->env.progress, node->env.progress_user, "upload", i + 1, manifest->n_chunks, "");
     }
     wh_vecfile_close(file);
@@ -409,7 +412,10 @@ static whist_status work(wh_node *node, const wh_task *task, wh_node_state *stat
     node->made = false;
     whist_status status = node->env.store ? answer_durably(node, task) : answer_directly(node, task);
     *state = status == WHIST_OK ? WH_NODE_ANSWERED : WH_NODE_WAITING;
-    if (status == WHIST_OK) return WHIST_OK;
+    if (status == WHIST_OK) {
+        node->rounds = task->round + (task->purpose == WHIST_PURPOSE_TRAIN);
+        return WHIST_OK;
+    }
     if (is_own_failure(node, status)) {
         /* The coordinator need not wait for what will never come; the failure itself goes to the caller. */
         whist_detail why = *whist_detail_get();
@@ -441,6 +447,11 @@ whist_status wh_node_step(wh_node *node, wh_node_state *state, uint32_t *wait_ms
         return node->env.store ? wh_spool_clean(node->env.store, NULL) : WHIST_OK; /* nobody waits for it */
     }
     WH_FAIL(WHIST_E_FORMAT, "the coordinator gave a task of an unknown kind");
+}
+
+uint64_t wh_node_rounds(const wh_node *node)
+{
+    return node->rounds;
 }
 
 const char *wh_node_text(const wh_node *node)

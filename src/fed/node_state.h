@@ -31,6 +31,7 @@ struct wh_node {
     float *backup;        /* … (n_states * P), NULL until needed */
     uint64_t oldest_kept; /* no state file has a smaller tag */
 
+    uint64_t rounds; /* of training, up to the last answer */
     char text[256];
 };
 

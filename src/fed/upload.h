@@ -8,7 +8,7 @@
 /* What a site puts into the sum of one step. */
 typedef struct wh_contribution {
     whist_update update;   /* no vectors unless the step trains */
-    const double *moments; /* MOMENTS: wh_sums_count values, else NULL */
+    const double *moments; /* MOMENTS: wh_sums_count values, as wh_moments_split leaves them; else NULL */
     wh_sums sums;
 } wh_contribution;
 

@@ -142,6 +142,7 @@ static enum MHD_Result answer(wh_server *server, wh_job *job)
     add_headers(server, response, job);
     atomic_fetch_add(&server->bytes_out, len);
     set_deadline(server, job->conn, server->options.idle_ms / 1000.0);
+    job->state = WH_JOB_SAID;
     enum MHD_Result result = server->lib->MHD_queue_response(job->connection, (unsigned)job->response.code, response);
     server->lib->MHD_destroy_response(response); /* gives up our reference; the queue holds its own */
     return result;
@@ -206,7 +207,7 @@ static void make_room(wh_server *server, wh_job *job, size_t len)
 /* The head is there. Everything that can be said without the body is said now. */
 static enum MHD_Result read_head(wh_server *server, wh_job *job, const char *url, const char *method)
 {
-    if (atomic_load(&server->draining)) return say(server, job, 503, 1000, "the server is stopping: try again later");
+    if (atomic_load(&server->draining)) return say(server, job, 503, 1000, WH_SERVER_STOPPING);
     if (admit(server, job) != WHIST_OK) return refuse(server, job);
     bool known =
         strcmp(method, "GET") == 0 || (server->has_gate && (!strcmp(method, "PUT") || !strcmp(method, "POST")));
@@ -255,7 +256,8 @@ static enum MHD_Result take_upload(wh_server *server, wh_job *job, const char *u
     return MHD_YES;
 }
 
-/* The body is whole: the connection sleeps until a worker has an answer. */
+/* The body is whole: the connection sleeps until a worker has an answer. Never for longer than there are workers:
+ * libmicrohttpd ends the process when its loops end beside a sleeping connection. */
 static enum MHD_Result hand_over(wh_server *server, wh_job *job)
 {
     if (job->discard) {
@@ -264,8 +266,11 @@ static enum MHD_Result hand_over(wh_server *server, wh_job *job)
     }
     set_deadline(server, job->conn, 0);
     job->state = WH_JOB_WORKING;
-    server->lib->MHD_suspend_connection(job->connection);
-    wh_server_work_push(server, job);
+    server->lib->MHD_suspend_connection(job->connection); /* first: a worker may be quick */
+    if (wh_server_work_push(server, job)) return MHD_YES;
+    wh_server_say(&job->response, 503, 1000, WH_SERVER_STOPPING);
+    job->state = WH_JOB_DONE;
+    server->lib->MHD_resume_connection(job->connection);
     return MHD_YES;
 }
 
@@ -276,6 +281,8 @@ enum MHD_Result wh_server_on_request(void *cls, struct MHD_Connection *connectio
     wh_server *server = cls;
     wh_job *job = *slot;
     if (!job) return begin_request(server, connection, url, method, slot);
+    /* A daemon that is shutting down takes an answer, forgets it and asks again: the connection is closed then. */
+    if (job->state == WH_JOB_SAID) return MHD_NO;
     if (*upload_len) return take_upload(server, job, upload, upload_len);
     if (job->state == WH_JOB_READING) return hand_over(server, job);
     return answer(server, job);

@@ -31,6 +31,7 @@ typedef enum wh_job_state {
     WH_JOB_READING, /* the loop's */
     WH_JOB_WORKING, /* in the queue or with a worker */
     WH_JOB_DONE,    /* the loop's: response is to be sent */
+    WH_JOB_SAID,    /* the response went to libmicrohttpd */
 } wh_job_state;
 
 typedef struct wh_job {
@@ -89,7 +90,10 @@ void wh_server_release(wh_server *server, size_t bytes);
 WH_MUST_CHECK whist_status wh_server_work_start(wh_server *server);
 /* Queued jobs are answered 503, running ones are waited for. */
 void wh_server_work_stop(wh_server *server);
-void wh_server_work_push(wh_server *server, wh_job *job);
+/* False once the workers are stopping: then nobody would take it. */
+bool wh_server_work_push(wh_server *server, wh_job *job);
+/* The answer of a request that comes while the server stops. */
+#define WH_SERVER_STOPPING "the server is stopping: try again later"
 /* Puts words into a response that the server itself gives. */
 void wh_server_say(wh_response *response, int code, uint32_t retry_after_ms, const char *text);
 

@@ -657,6 +657,40 @@ static void test_stop_past_its_grace(void **state)
     strike_stage(&s);
 }
 
+/* Calls until nobody answers; a chunk now and then, so that some bodies are under way. */
+static void *call_on_and_on(void *arg)
+{
+    stage *s = arg;
+    wh_client *client = site_client(s);
+    WH_AUTO(wh_response) response = WH_RESPONSE_EMPTY;
+    uint8_t *chunk = calloc(1, 1 << 18);
+    for (unsigned i = 0; chunk; i++)
+        if (wh_client_call(client, &response, i % 4 ? "POST" : "PUT", i % 4 ? "/v1/echo" : "/v1/chunk/x",
+                           (whist_bytes){chunk, i % 4 ? 10 : 1 << 18}) != WHIST_OK)
+            break;
+    free(chunk);
+    wh_client_free(client);
+    return NULL;
+}
+
+/* Requests at every stage of their life when the loops end: none is left asleep, which libmicrohttpd answers by
+ * ending the process. */
+static void test_stop_amid_requests(void **state)
+{
+    (void)state;
+    for (unsigned n = 0; n < 20; n++) {
+        stage s;
+        raise_stage(&s, (wh_server_options)WH_SERVER_OPTIONS_DEFAULT);
+        pthread_t threads[4];
+        for (int i = 0; i < 4; i++) assert_int_equal(pthread_create(&threads[i], NULL, call_on_and_on, &s), 0);
+        while (atomic_load(&s.handled) < 8) usleep(500);
+        wh_server_stop(s.server, n % 2 ? 0 : 5);
+        s.server = NULL;
+        for (int i = 0; i < 4; i++) pthread_join(threads[i], NULL);
+        strike_stage(&s);
+    }
+}
+
 static void exchange_plain(char *out, size_t room, uint16_t port, const char *request)
 {
     struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port)};
@@ -745,6 +779,7 @@ int main(void)
         cmocka_unit_test(test_stop_lets_a_request_end),
         cmocka_unit_test(test_stop_does_not_wait_for_ever),
         cmocka_unit_test(test_stop_past_its_grace),
+        cmocka_unit_test(test_stop_amid_requests),
         cmocka_unit_test(test_operations_listener_is_plain_and_local),
         cmocka_unit_test(test_tls12_is_refused_in_the_handshake),
     };

@@ -78,7 +78,7 @@ static void *worker_main(void *arg)
     bool stopping;
     for (wh_job *job; (job = next_job(server, &stopping)) != NULL;) {
         if (stopping)
-            wh_server_say(&job->response, 503, 1000, "the server is stopping: try again later");
+            wh_server_say(&job->response, 503, 1000, WH_SERVER_STOPPING);
         else
             run(server, job);
         hand_back(server, job);
@@ -86,14 +86,18 @@ static void *worker_main(void *arg)
     return NULL;
 }
 
-void wh_server_work_push(wh_server *server, wh_job *job)
+bool wh_server_work_push(wh_server *server, wh_job *job)
 {
     pthread_mutex_lock(&server->lock);
-    job->next = NULL;
-    *server->last = job;
-    server->last = &job->next;
-    pthread_cond_signal(&server->work);
+    bool taken = !server->stopping;
+    if (taken) {
+        job->next = NULL;
+        *server->last = job;
+        server->last = &job->next;
+        pthread_cond_signal(&server->work);
+    }
     pthread_mutex_unlock(&server->lock);
+    return taken;
 }
 
 /* ---- The watch ---- */

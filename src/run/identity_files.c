@@ -4,6 +4,9 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "net/address.h"
+
+#include <whist/run.h>
 
 #include <stdio.h>
 #include <string.h>
@@ -89,6 +92,14 @@ void wh_identity_clear(wh_identity_loaded *loaded)
     wh_buf_clear(&loaded->ca);
     wh_buf_clear(&loaded->crl);
     *loaded = (wh_identity_loaded){.certificate = WH_BUF_EMPTY};
+}
+
+whist_status whist_coordinator_url_check(const char *url)
+{
+    char text[WH_COORDINATOR_ADDRESS];
+    wh_address address;
+    WH_TRY(wh_coordinator_address(text, url));
+    return wh_address_parse_peer(&address, text);
 }
 
 whist_status wh_coordinator_address(char out[WH_COORDINATOR_ADDRESS], const char *url)

@@ -63,7 +63,8 @@ static void say_sums(const preview *p, whist_purpose purpose)
     const whist_fed_plan *plan = p->plan;
     if (purpose == WHIST_PURPOSE_MOMENTS) {
         say(p, "      number of training rows");
-        say(p, "      sum and sum of squares of each of %zu features", plan->n_features);
+        say(p, "      sum and sum of squares of each of %zu features; all of these in two parts, coarse and fine",
+            plan->n_features);
         return;
     }
     say(p, "      %s",

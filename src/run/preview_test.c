@@ -21,10 +21,10 @@ static void whole_text(void **state)
         "site cleveland, one of 2; coordinator coordinator\n"
         "protection none: updates travel over TLS and the coordinator can read each of them\n"
         "before training, once:\n"
-        "  phase 'upload': 56 bytes\n"
-        "    sums: 7 numbers of 64 bits, 56 bytes\n"
+        "  phase 'upload': 112 bytes\n"
+        "    sums: 14 numbers of 64 bits, 112 bytes\n"
         "      number of training rows\n"
-        "      sum and sum of squares of each of 3 features\n"
+        "      sum and sum of squares of each of 3 features; all of these in two parts, coarse and fine\n"
         "training, in each of 30 rounds:\n"
         "  phase 'upload': 160 bytes\n"
         "    delta: 4 numbers of 32 bits, 16 bytes: the change of the model, times the number of training rows\n"
@@ -45,7 +45,7 @@ static void whole_text(void **state)
         "      accuracy of the validation rows: numerator, denominator, count\n"
         "      auc of the validation rows: numerator, denominator, count\n"
         "      metrics over fewer than 10 rows (or the site's own minimum, if larger) are sent as 0\n"
-        "in all: 160 bytes a round, 5000 bytes in the study, if every round succeeds\n"
+        "in all: 160 bytes a round, 5056 bytes in the study, if every round succeeds\n"
         "no row, no column value and no identifier leaves\n");
     test_plan_clear(&t);
 }

@@ -121,6 +121,14 @@ static void nap(const whist_site_run *run, uint32_t ms)
     }
 }
 
+/* Up to a quarter more: a crowd that was told to wait does not come back together. */
+static uint32_t spread(uint32_t ms)
+{
+    uint8_t dice = 0;
+    if (wh_random_bytes(&dice, 1) != WHIST_OK) return ms; /* no secret, and nothing depends on it */
+    return ms + (uint32_t)((uint64_t)ms * dice / 1024);
+}
+
 static bool worth_another_try(whist_status status)
 {
     return status == WHIST_E_IO || status == WHIST_E_TIMEOUT || status == WHIST_E_STATE;
@@ -153,16 +161,16 @@ static whist_status greet(connection *c, wh_backoff *backoff)
     }
 }
 
-static whist_status tell_progress(const whist_site_run *run, uint64_t answers, const char *note)
+static whist_status tell_progress(const whist_site_run *run, const wh_node *node)
 {
-    return wh_progress(run->progress, run->user, "train", answers, run->plan->rounds, note);
+    return wh_progress(run->progress, run->user, "train", wh_node_rounds(node), run->plan->rounds, "rounds");
 }
 
 static whist_status serve(connection *c, wh_node *node, wh_backoff *backoff)
 {
     const whist_site_run *run = c->run;
     wh_node_state state = WH_NODE_WAITING;
-    for (uint64_t answers = 0;;) {
+    for (;;) {
         if (stopped(run)) WH_FAIL(WHIST_E_CANCELLED, "stopped; the same command goes on from here");
         uint32_t wait_ms;
         whist_status status = wh_node_step(node, &state, &wait_ms);
@@ -175,10 +183,10 @@ static whist_status serve(connection *c, wh_node *node, wh_backoff *backoff)
             wait_ms = after_failure(c, backoff, status);
         } else {
             backoff->failures = 0;
-            if (state == WH_NODE_ANSWERED) WH_TRY(tell_progress(run, ++answers, "answered"));
+            if (state == WH_NODE_ANSWERED) WH_TRY(tell_progress(run, node));
             if (state == WH_NODE_FINISHED || state == WH_NODE_REFUSED) break;
         }
-        nap(run, wait_ms);
+        nap(run, status == WHIST_OK ? spread(wait_ms) : wait_ms); /* after a failure it is spread already */
         reload_identity(c);
     }
     const char *text = wh_node_text(node);

@@ -38,13 +38,13 @@ whist_status wh_fed_town_pem(char **out, const wh_fed_town *town, const wh_citiz
 static whist_status make_citizens(wh_fed_town *t, size_t n)
 {
     WH_TRY(wh_town_new(&t->authority, "town"));
-    WH_TRY(wh_citizen_new(&t->coordinator, &t->authority, "coordinator", WHIST_CRYPT_COORDINATOR, 1, 30));
+    WH_TRY(wh_citizen_new(&t->coordinator, &t->authority, "coordinator", WHIST_CRYPT_COORDINATOR, 1, 365));
     WH_TRY(WH_NEW(&t->citizens, n));
     WH_TRY(WH_NEW(&t->sites, n));
     for (size_t i = 0; i < n; i++) {
         whist_fed_site *site = &t->sites[i];
         snprintf(site->name, sizeof site->name, "site-%zu", i);
-        WH_TRY(wh_citizen_new(&t->citizens[i], &t->authority, site->name, WHIST_CRYPT_SITE, 1, 30));
+        WH_TRY(wh_citizen_new(&t->citizens[i], &t->authority, site->name, WHIST_CRYPT_SITE, 1, 365));
         memcpy(site->pin, t->citizens[i].pin, sizeof site->pin);
         site->pinned = true;
     }

@@ -61,6 +61,12 @@ ends 0 "$whist" provision open kit --ca-pin "$pin" --out opened --json && json o
 cmp opened/study.yaml study.yaml && cmp opened/ca.pem ca/ca.pem && cmp opened/crl.pem ca/crl.pem || bad=1
 ends 1 "$whist" provision open kit --ca-pin "$pin" --out opened
 ends 3 "$whist" provision open kit --ca-pin "$("$whist" provision pin hub/key.pem)" --out o2
+# An address that no site could connect to.
+for url in 'https://[::]:1' https://0.0.0.0:1 https://localhost http://localhost:1 https://localhost:0; do
+    ends 1 "$whist" provision kit study.yaml --ca ca --passphrase-file pass --coordinator "$url" --out no-kit && silent
+    [ ! -e no-kit ] || bad=1
+done
+says err 'port 0'
 size=$(wc -c <kit)
 for cut in 0 1 20 200 $((size / 2)) $((size - 1)); do
     head -c $cut kit >cut

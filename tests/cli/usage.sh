@@ -56,6 +56,10 @@ if command -v bash >/dev/null 2>&1; then
     says words 'simulate' && says words 'provision'
     bash -c '. ./out; COMP_WORDS=(whist help provision s); COMP_CWORD=3; _whist; echo "${COMPREPLY[@]}"' >words 2>&1
     says words 'sign'
+    bash -c '. ./out; COMP_WORDS=(whist data get h); COMP_CWORD=3; _whist; echo "${COMPREPLY[@]}"' >words 2>&1
+    says words 'heart'
+    bash -c '. ./out; COMP_WORDS=(whist study names ""); COMP_CWORD=3; _whist; echo "${COMPREPLY[@]}"' >words 2>&1
+    says words 'strategies'
     bash -c '. ./out; COMP_WORDS=(whist sim); COMP_CWORD=1; _whist; echo "${COMPREPLY[@]}"' >words 2>&1
     says words 'simulate'
 fi
