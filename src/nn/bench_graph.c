@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/bench.h"
+#include "base/settings.h"
 #include "nn/graph/program.h"
 #include "nn/optim.h"
 #include "num/bench.h"
@@ -118,11 +119,11 @@ typedef struct trainer {
     const shape *shape;
     wh_pool *pool;
     wh_run *run;
-    float *params, *grad, *m, *v;
+    wh_optimizer *optimizer;
+    float *params, *grad;
     uint32_t *stream, *index, *tokens, *target;
     size_t n_windows, next, size;
-    bool decodes, adamw;
-    uint64_t t;
+    bool decodes;
 } trainer;
 
 /* The next windows of the shuffled index; a decoder's target is the next token. */
@@ -144,12 +145,7 @@ static whist_status step(void *user)
     trainer *t = user;
     fill_batch(t);
     WH_TRY(wh_run_go(t->run, t->pool));
-    if (t->adamw) {
-        const wh_adam adam = {.lr = 1e-3, .beta1 = .9, .beta2 = .999, .eps = 1e-8, .weight_decay = .01};
-        return wh_adamw_step(&adam, t->params, t->m, t->v, t->grad, t->size, ++t->t, t->pool);
-    }
-    const wh_sgd sgd = {.lr = 1e-2};
-    wh_sgd_step(&sgd, t->params, NULL, t->grad, t->size);
+    wh_optimizer_step(t->optimizer, t->params, t->grad, t->decodes ? 1e-3 : 1e-2, t->pool);
     return WHIST_OK;
 }
 
@@ -188,8 +184,10 @@ static whist_status reserve(trainer *t, wh_arena *memory)
     const size_t rows = t->shape->batch * t->shape->steps;
     WH_TRY(WH_ARENA_NEW(&t->params, memory, t->size));
     WH_TRY(WH_ARENA_NEW(&t->grad, memory, t->size));
-    if (t->adamw) WH_TRY(WH_ARENA_NEW(&t->m, memory, t->size));
-    if (t->adamw) WH_TRY(WH_ARENA_NEW(&t->v, memory, t->size));
+    WH_AUTO(whist_settings_ptr) settings = NULL;
+    const wh_optimizer_class *class_ = wh_optimizer_find(t->decodes ? "adamw" : "sgd");
+    WH_TRY(whist_settings_new(&settings, class_->options));
+    WH_TRY(wh_optimizer_new(&t->optimizer, class_, settings, t->size));
     WH_TRY(WH_ARENA_NEW(&t->stream, memory, t->n_windows * t->shape->steps + 1));
     WH_TRY(WH_ARENA_NEW(&t->index, memory, t->n_windows));
     WH_TRY(WH_ARENA_NEW(&t->tokens, memory, rows));
@@ -228,6 +226,7 @@ typedef struct setup {
 static void setup_clear(setup *s)
 {
     wh_run_free(s->trainer.run);
+    wh_optimizer_free(s->trainer.optimizer);
     wh_program_free(s->program);
     wh_arena_clear(&s->memory);
 }
@@ -242,8 +241,8 @@ static whist_status prepare(setup *out, const shape *s, wh_pool *pool, bool deco
     decodes ? build_decoder(&m, s) : build_encoder(&m, s);
     WH_TRY(outputs(grads, &m, s, private));
     WH_TRY(wh_program_new(&out->program, graph, grads, m.n_params));
-    out->trainer = (trainer){
-        .shape = s, .pool = pool, .size = m.size, .decodes = decodes, .adamw = decodes, .n_windows = (size_t)1 << 14};
+    out->trainer =
+        (trainer){.shape = s, .pool = pool, .size = m.size, .decodes = decodes, .n_windows = (size_t)1 << 14};
     WH_TRY(wh_run_new(&out->trainer.run, out->program, wh_pool_threads(pool)));
     WH_TRY(reserve(&out->trainer, &out->memory));
     fill_numbers(&out->trainer, s->vocabulary);

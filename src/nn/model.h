@@ -45,13 +45,13 @@ typedef struct wh_layer {
     bool has_bias;
 } wh_layer;
 
-typedef enum wh_norm { WH_NORM_NONE, WH_NORM_GROUP, WH_NORM_INDUCTIVE, WH_NORM_TRANSDUCTIVE } wh_norm;
+typedef enum wh_norm { WH_NORM_NONE, WH_NORM_GROUP, WH_NORM_INDUCTIVE, WH_NORM_TRANSDUCTIVE } wh_norm_kind;
 typedef enum wh_positions { WH_POSITIONS_LEARNED, WH_POSITIONS_NONE } wh_positions;
 
 /* The options of the classes that run as graphs; each class uses its own. */
 typedef struct wh_zoo {
     size_t width, depth, heads, feed_forward, groups;
-    wh_norm norm;
+    wh_norm_kind norm;
     wh_positions positions;
     double dropout, momentum;
     bool max_pool, flatten, norm_first, tied;

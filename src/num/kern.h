@@ -31,6 +31,7 @@ typedef struct wh_adam_terms {
         correct2; /* rest = 1 - beta; lr and correct2 carry the bias corrections */
     float decay;  /* times the parameter, added to the gradient */
     float keep;   /* what a step leaves of a parameter: 1, or 1 - lr · decay */
+    float scale;  /* of the gradient: 1, or less where its norm is clipped */
 } wh_adam_terms;
 
 typedef struct wh_num_kernels {

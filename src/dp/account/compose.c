@@ -105,14 +105,14 @@ static double real_power(double base, double uses)
 static void multiply(double complex *value, double *bound, double complex factor, double error, double uses,
                      double alive)
 {
-    double size = cabs(factor) + error;
+    double re = creal(factor), im = cimag(factor), square = re * re + im * im;
     if (*bound == 0) return;
-    if (size < alive) {
+    if (alive > error && square < (alive - error) * (alive - error)) { /* |factor| + error < alive */
         *value = 0;
         *bound = 0;
     } else {
         *value *= power(factor, uses);
-        *bound *= real_power(size, uses);
+        *bound *= real_power(sqrt(square) * (1 + 4 * unit) + error, uses);
     }
 }
 

@@ -297,80 +297,144 @@ void wh_dp_cells_mirror(wh_dp_cells *c)
 
 /* ---- Measures ---------------------------------------------------------------------------------- */
 
-static void connect_dots(wh_dp_measure *m, const wh_dp_cells *c)
+static void connect_dots(wh_dp_measure *m, const wh_dp_cells *c, const double *ratio)
 {
-    double width = -expm1(-c->h);
+    double width = -expm1(-c->h),
+           reach = fabs(c->offset) + c->h * fmax(fabs((double)m->first), fabs((double)m->first + (double)m->n));
     m->infinity = c->p_above;
     m->above[0] += c->p_below; /* rounded up to the first point */
     for (size_t i = 0; i + 1 < m->n; i++) {
         size_t k = 2 * i;
         double p = c->p[k] + c->p[k + 1] + c->p_error[k] + c->p_error[k + 1];
         double q = fmax(0, c->q[k] + c->q[k + 1] - c->q_error[k] - c->q_error[k + 1]);
-        double left = exp(c->offset + (double)(m->first + (ptrdiff_t)i) * c->h);
-        double up = (p - left * q) / width + 8 * 0x1p-53 * p / width * (1 + fabs(log(left)));
+        double up = (p - ratio[i] * q) / width + 16 * 0x1p-53 * p / width * (1 + reach);
         up = fmin(fmax(up, 0), p);
         m->above[i] += p - up;
         m->above[i + 1] += up;
     }
 }
 
-/* What waits for a partner, all of it with losses of at most the present grid point. */
-typedef struct waiting {
-    double p, q;
-} waiting;
+/* Mixing goes along the grid, upward or downward: at each point what waits from before is mixed with parts of the next
+ * half cells, the nearest first, until the ratio of the masses is that of the point; then what is left of the two cells
+ * up to the next point waits for that one.
+ *
+ * The error is least where each point ends up with about half a cell from each side. How far a walk is from that is
+ * settled where it starts and then goes on, with alternating sign. So there is one thing to choose: how much of the
+ * very first mass is left for the second point. A few choices are tried, and both ends to start from: a walk that ends
+ * where the density is steep finds no partners there. */
+typedef struct mixer {
+    double *to;   /* (n) */
+    double *rest; /* (2n) what is left of each half cell, as a share */
+    const wh_dp_cells *c;
+    const wh_dp_measure *m;
+    bool upward;
+    double p, q;  /* what waits */
+    size_t under; /* a grid point at or below the losses of all that waits */
+    double leave; /* share of the first mass to leave for the second point; 0 once that is done */
+} mixer;
 
-/* Mixes what waits with the two cells to the right of grid point i until the ratio is that of the point. Whatever lies
- * within `close` of the point counts as lying on it; the measure's slack covers that. */
-static void settle(wh_dp_measure *m, size_t i, waiting *left, const waiting right[2], double ratio)
+enum { REACH = 64 }; /* half cells within which partners are looked for */
+
+/* Half cell r beyond grid point i in the direction of the walk, deflated; false behind the last. */
+static bool next_half(double *p, double *q, size_t *at, const mixer *x, size_t i, size_t r)
 {
-    double need = left->q * ratio - left->p, have = 0, taken = 0, part[2] = {0, 0};
-    if (need <= close_enough * m->h * left->p) need = 0;
-    for (int r = 0; r < 2; r++) {
-        double gain = right[r].p - ratio * right[r].q;
-        if (gain <= close_enough * m->h * right[r].p) {
-            part[r] = 1;
-        } else {
-            part[r] = fmin(1, (need - have) / gain);
-            have += part[r] * gain;
+    size_t k = x->upward ? 2 * i + r : 2 * i - 1 - r;
+    bool inside = x->upward ? k < x->c->n : 2 * i >= 1 + r;
+    *at = inside ? k : 0;
+    *p = inside ? fmax(0, x->c->p[k] - x->c->p_error[k]) * x->rest[k] : 0;
+    *q = inside ? (x->c->q[k] + x->c->q_error[k]) * x->rest[k] : 0;
+    return inside;
+}
+
+/* Mixes what waits at point i with the half cells beyond; the part of it that found partners. What lies within
+ * `close_enough` of the point counts as lying on it: the measure's slack covers that. */
+static double find_partners(mixer *x, size_t i, double ratio)
+{
+    double sign = x->upward ? 1 : -1, need = sign * (x->q * ratio - x->p), have = 0, p, q;
+    size_t k;
+    if (need <= close_enough * x->m->h * x->p) need = 0;
+    for (size_t r = 0; r < REACH && (r < 2 || have < need) && next_half(&p, &q, &k, x, i, r); r++) {
+        double gain = sign * (p - ratio * q), part = 0;
+        if (r < 2 && gain <= close_enough * x->m->h * p) {
+            part = 1;
+        } else if (need > have && gain > 0) {
+            part = fmin(1, (need - have) / gain);
+            have += part * gain;
         }
-        taken += part[r] * right[r].p;
+        x->to[i] += part * p;
+        x->rest[k] *= 1 - part;
     }
-    double matched = need > 0 ? fmin(1, have / need) : 1;
-    m->below[i] += matched * left->p + taken;
-    if (i > 0) m->below[i - 1] += (1 - matched) * left->p; /* without a partner: down */
-    left->p = left->q = 0;
-    for (int r = 0; r < 2; r++) {
-        left->p += (1 - part[r]) * right[r].p;
-        left->q += (1 - part[r]) * right[r].q;
+    return need > 0 ? fmin(1, have / need) : 1;
+}
+
+static void mix_at(mixer *x, size_t i, double ratio)
+{
+    double left_p = x->leave * x->p, left_q = x->leave * x->q, p, q;
+    size_t k;
+    if (x->p > 0) x->leave = 0;
+    x->p -= left_p, x->q -= left_q;
+    double matched = find_partners(x, i, ratio);
+    x->to[i] += matched * x->p;
+    x->to[x->upward ? x->under : i] += (1 - matched) * x->p; /* without a partner: down */
+    if (left_p == 0) x->under = i;
+    x->p = left_p, x->q = left_q;
+    for (size_t r = 0; r < 2 && next_half(&p, &q, &k, x, i, r); r++) x->p += p, x->q += q;
+}
+
+static void throw_together(double *to, double *rest, const wh_dp_measure *m, const wh_dp_cells *c, const double *ratio,
+                           bool upward, double leave)
+{
+    mixer x = {to, rest, c, m, upward, 0, 0, 0, leave};
+    for (size_t k = 0; k < m->n; k++) to[k] = 0;
+    for (size_t k = 0; k < c->n; k++) rest[k] = 1;
+    for (size_t k = 0; k < m->n; k++) {
+        size_t i = upward ? k : m->n - 1 - k;
+        mix_at(&x, i, ratio[i]);
     }
 }
 
-static void throw_together(wh_dp_measure *m, const wh_dp_cells *c)
+/* The mean of e^{tilt loss}, up to a factor: the larger, the closer to the truth. */
+static double tilted_mass(const double *mass, const wh_dp_measure *m, double tilt)
 {
-    waiting left = {0, 0};
-    for (size_t i = 0; i < m->n; i++) {
-        double ratio = exp(c->offset + (double)(m->first + (ptrdiff_t)i) * c->h);
-        waiting right[2] = {{0, 0}, {0, 0}};
-        for (size_t r = 0; r < 2 && 2 * i + r < c->n; r++) {
-            size_t k = 2 * i + r;
-            right[r].p = fmax(0, c->p[k] - c->p_error[k]);
-            right[r].q = c->q[k] + c->q_error[k];
-        }
-        settle(m, i, &left, right, ratio);
+    double sum = 0, step = exp(-tilt * m->h), weight = 1;
+    for (size_t i = m->n; i-- > 0; weight *= step) sum += mass[i] * weight;
+    return sum;
+}
+
+static void choose_below(wh_dp_measure *m, double *other, double *rest, const wh_dp_cells *c, const double *ratio,
+                         double tilt)
+{
+    static const double leave[] = {0, 0.25, 0.5, 0.75};
+    double best;
+    bool upward = true;
+    throw_together(m->below, rest, m, c, ratio, true, 0);
+    best = tilted_mass(m->below, m, tilt);
+    for (size_t i = 0; i < WH_COUNT(leave); i++) {
+        throw_together(other, rest, m, c, ratio, i == 0 ? !upward : upward, leave[i]);
+        double now = tilted_mass(other, m, tilt), *keep = m->below;
+        if (now <= best) continue;
+        if (i == 0) upward = false;
+        best = now;
+        m->below = other;
+        other = keep;
     }
 }
 
-whist_status wh_dp_measure_init(wh_dp_measure *out, wh_arena *arena, const wh_dp_cells *cells)
+whist_status wh_dp_measure_init(wh_dp_measure *out, wh_arena *arena, const wh_dp_cells *cells, double tilt)
 {
+    double *memory = NULL;
     wh_dp_measure m = {.h = cells->h,
                        .offset = cells->offset,
                        .slack = cells->slack,
                        .first = cells->first / 2,
                        .n = cells->n / 2 + 1};
-    WH_TRY(WH_ARENA_NEW(&m.above, arena, 2 * m.n));
-    m.below = m.above + m.n;
-    connect_dots(&m, cells);
-    throw_together(&m, cells);
+    WH_TRY(WH_ARENA_NEW(&memory, arena, 6 * m.n));
+    m.above = memory;
+    m.below = memory + m.n;
+    double *other = m.below + m.n, *ratio = other + m.n; /* e^loss of the points */
+    for (size_t i = 0; i < m.n; i++) ratio[i] = exp(m.offset + (double)(m.first + (ptrdiff_t)i) * m.h);
+    connect_dots(&m, cells, ratio);
+    choose_below(&m, other, ratio + m.n, cells, ratio, tilt);
     for (size_t i = 0; i < m.n; i++) {
         m.above[i] += cells->p_on[i] * (1 + on_error);
         m.below[i] += cells->p_on[i] * (1 - on_error);

@@ -45,6 +45,8 @@ typedef struct wh_dp_measure {
     double *above, *below; /* (n) */
     double infinity;       /* the mass of `above` that has no finite loss */
 } wh_dp_measure;
-WH_MUST_CHECK whist_status wh_dp_measure_init(wh_dp_measure *out, wh_arena *arena, const wh_dp_cells *cells);
+/* tilt: losses about which weight to care about, for choosing between two ways to `below`. */
+WH_MUST_CHECK whist_status wh_dp_measure_init(wh_dp_measure *out, wh_arena *arena, const wh_dp_cells *cells,
+                                              double tilt);
 
 #endif

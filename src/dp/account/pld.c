@@ -141,7 +141,7 @@ static whist_status attempt(wh_dp_interval *out, problem *p, const direction *d,
         wh_dp_loss_range(&low, &high, &p->part[i].pair, p->tail);
         WH_TRY(wh_dp_cells_init(&cells, &p->scratch, &p->part[i].pair, h, low, high));
         if (d->backward) wh_dp_cells_mirror(&cells);
-        WH_TRY(wh_dp_measure_init(&measure[i], &p->scratch, &cells));
+        WH_TRY(wh_dp_measure_init(&measure[i], &p->scratch, &cells, d->tilt));
     }
     WH_TRY(
         wh_dp_compose_measures(&composed, &p->scratch, &p->fft, measure, p->uses, p->n, d->tilt, d->lean, POINTS_MAX));
@@ -195,7 +195,7 @@ static whist_status solve(wh_dp_interval *out, problem *p, const direction *d, d
 static double first_step(const problem *p, const direction *d)
 {
     double target = p->ask.want_delta ? p->ask.width / d->tilt : p->ask.width * fmax(d->guess, 1e-6);
-    double h = sqrt(2.5 * target / ((d->tilt + 1) * p->all_uses)), low = 0, high = 0, l, u;
+    double h = sqrt(4 * target / ((d->tilt + 1) * p->all_uses)), low = 0, high = 0, l, u;
     for (size_t i = 0; i < p->n; i++) {
         wh_dp_loss_range(&l, &u, &p->part[i].pair, p->tail);
         low = fmin(low, l);
