@@ -39,7 +39,10 @@ static void multiply(const whist_model *model, const whist_model_work *work, siz
         wh_num_gemm(k, WH_GEMM_NT, value, ld, x, ldx, weight, layer->in, n, 1, layer->in);
     else if (l == 0 && work->picks)
         k->gemm_pick_k(value, ld, x, ldx, weight, layer->out, n, layer->out, work->columns, work->n_columns);
-    else
+    else if (wh_nn_is_narrow(layer, n)) {
+        k->turn(work->turned, weight, layer->in, layer->out);
+        k->gemm_nt(value, ld, x, ldx, work->turned, layer->in, n, layer->out, layer->in);
+    } else
         wh_num_gemm(k, WH_GEMM_NN, value, ld, x, ldx, weight, layer->out, n, layer->out, layer->in);
 }
 
@@ -139,45 +142,63 @@ static double binary(float *d, float z, float p, float y)
     return fmax(s, 0) - s * (double)y + log1p(exp(-fabs(s)));
 }
 
-static double classes(const wh_num_kernels *k, float *d, const float *z, size_t n, float y, bool want_loss)
+static double class_loss(const float *z, size_t n, float y)
 {
-    size_t right = (size_t)y;
-    double loss = 0;
-    if (want_loss) {
-        double most = (double)z[0], total = 0;
-        for (size_t j = 1; j < n; j++) most = fmax(most, (double)z[j]);
-        for (size_t j = 0; j < n; j++) total += exp((double)z[j] - most);
-        loss = log(total) + most - (double)z[right];
-    }
-    if (d) {
-        softmax_row(k, d, z, n);
-        d[right] = d[right] - 1.0f;
-    }
-    return loss;
+    double most = (double)z[0], total = 0;
+    for (size_t j = 1; j < n; j++) most = fmax(most, (double)z[j]);
+    for (size_t j = 0; j < n; j++) total += exp((double)z[j] - most);
+    return log(total) + most - (double)z[(size_t)y];
 }
 
-void wh_nn_head(const whist_model *model, whist_model_work *work, const wh_rows *rows, float *delta, double *loss)
+/* d (rows, ld) = softmax(z) - [column = class]: one exponential for all rows, the gaps between them too. */
+static void class_delta(const wh_num_kernels *k, float *d, const float *z, size_t ld, size_t width, const float *y,
+                        size_t rows)
+{
+    for (size_t i = 0; i < rows; i++) {
+        const float *from = z + i * ld;
+        float most = from[0];
+        for (size_t j = 1; j < width; j++) most = from[j] > most ? from[j] : most;
+        for (size_t j = 0; j < width; j++) d[i * ld + j] = from[j] - most;
+    }
+    k->exp(d, d, rows * ld);
+    for (size_t i = 0; i < rows; i++) {
+        float *row = d + i * ld, total = k->sum(row, width);
+        for (size_t j = 0; j < width; j++) row[j] = row[j] / total;
+        size_t right = (size_t)y[i];
+        row[right] = row[right] - 1.0f;
+    }
+}
+
+void wh_nn_head_rows(const whist_model *model, const wh_rows *rows, const float *scores, float *delta, size_t from,
+                     size_t to, double *loss)
 {
     const wh_num_kernels *k = model->kernels;
-    const size_t width = model->shape.n_outputs, ld = wh_nn_stride(width), n = rows->n;
-    const float *scores = work->value[model->n_layers - 1];
-    if (model->shape.target == WHIST_TARGET_SURVIVAL) {
-        wh_cox_head(model, work, rows, scores, ld, delta, loss);
-        return;
-    }
-    double sum = 0;
-    for (size_t i = 0; i < n; i++) {
+    const size_t width = model->shape.n_outputs, ld = wh_nn_stride(width);
+    if (delta && model->shape.target == WHIST_TARGET_CLASS)
+        class_delta(k, delta + from * ld, scores + from * ld, ld, width, rows->y + from, to - from);
+    for (size_t i = from; i < to; i++) {
         const float *z = scores + i * ld;
         float *d = delta ? delta + i * ld : NULL, p = 0, weight = rows->weight ? rows->weight[i] : 1.0f;
         double part = 0;
         if (model->shape.target == WHIST_TARGET_VALUE) part = squared(d, *z, rows->y[i]);
-        if (model->shape.target == WHIST_TARGET_CLASS) part = classes(k, d, z, width, rows->y[i], loss != NULL);
+        if (model->shape.target == WHIST_TARGET_CLASS && loss) part = class_loss(z, width, rows->y[i]);
         if (model->shape.target == WHIST_TARGET_BINARY) {
             k->sigmoid(&p, z, 1);
             part = binary(d, *z, p, rows->y[i]);
         }
-        sum += (double)weight * part;
-        if (d) k->scale(d, width, weight / (float)n);
+        if (loss) *loss += (double)weight * part;
+        if (d) k->scale(d, width, weight / (float)rows->n);
     }
-    if (loss) *loss = sum / (double)n;
+}
+
+void wh_nn_head(const whist_model *model, whist_model_work *work, const wh_rows *rows, float *delta, double *loss)
+{
+    const float *scores = work->value[model->n_layers - 1];
+    if (model->shape.target == WHIST_TARGET_SURVIVAL) {
+        wh_cox_head(model, work, rows, scores, wh_nn_stride(model->shape.n_outputs), delta, loss);
+        return;
+    }
+    double sum = 0;
+    wh_nn_head_rows(model, rows, scores, delta, 0, rows->n, loss ? &sum : NULL);
+    if (loss) *loss = sum / (double)rows->n;
 }

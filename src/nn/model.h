@@ -114,6 +114,14 @@ static inline size_t wh_nn_stride(size_t width)
     return (width + 15) / 16 * 16;
 }
 
+/* A layer of few outputs over many inputs, for many rows, is computed along the inputs: W turned into rows, dot
+ * products forward, and the gradient turned likewise. */
+enum { WH_NN_NARROW = 16 };
+static inline bool wh_nn_is_narrow(const wh_layer *layer, size_t n)
+{
+    return layer->out > 1 && layer->out <= WH_NN_NARROW && layer->in >= 64 && n > 32;
+}
+
 typedef struct wh_compiled wh_compiled;
 
 struct whist_model_work {
@@ -127,6 +135,7 @@ struct whist_model_work {
     float *value[WH_NN_MAX_LAYERS]; /* (B, stride out) of each layer, after its activation */
     float *delta[2];                /* (B, stride of the widest layer): ∂loss/∂ output of a layer */
     float *bias_grad;               /* (widest) */
+    float *turned;                  /* (WH_NN_NARROW, widest input) a narrow layer's W or its gradient, as rows */
     uint32_t *columns; /* (D) features that are not zero in all rows of the batch; n_columns of them, … */
     size_t n_columns;
     bool picks;                      /* … where the first layer makes use of that */
@@ -157,6 +166,10 @@ WH_MUST_CHECK whist_status wh_nn_bad_weight(size_t i);
 WH_MUST_CHECK whist_status wh_nn_gather(wh_rows *out, const whist_model *model, whist_model_work *work,
                                         const whist_batch *batch);
 
+/* The same but for the rows, which whoever asks copies: rows->x is NULL where the batch has an index. */
+WH_MUST_CHECK whist_status wh_nn_gather_targets(wh_rows *out, const whist_model *model, whist_model_work *work,
+                                                const whist_batch *batch);
+
 /* value[l] of all layers from x (n,D); the last holds the scores before the loss. */
 void wh_nn_forward(const whist_model *model, whist_model_work *work, const float *params, const float *x, size_t ldx,
                    size_t n);
@@ -164,6 +177,10 @@ void wh_nn_forward(const whist_model *model, whist_model_work *work, const float
 /* delta (n,K) = ∂loss/∂scores; delta may be NULL where only the loss is wanted, loss likewise. The
  * penalty is not part of this. */
 void wh_nn_head(const whist_model *model, whist_model_work *work, const wh_rows *rows, float *delta, double *loss);
+
+/* Rows from … to-1 of it, for models that are no survival models; adds their part of the loss, not yet divided. */
+void wh_nn_head_rows(const whist_model *model, const wh_rows *rows, const float *scores, float *delta, size_t from,
+                     size_t to, double *loss);
 
 /* The same for survival models: scores and delta have stride ld. */
 void wh_cox_head(const whist_model *model, whist_model_work *work, const wh_rows *rows, const float *scores, size_t ld,

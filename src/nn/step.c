@@ -36,15 +36,28 @@ static void back_delta(const whist_model *model, size_t l, const float *params, 
     }
 }
 
-/* weight (M,N) becomes, or changes by alpha times, v^T δ. A single column is computed as a row. */
-static void weight_gradient(const whist_model *model, const wh_layer *layer, float *weight, const float *v, size_t ldv,
-                            const float *delta, size_t n, wh_gemm_mode mode, float alpha)
+/* weight (M,N) becomes, or changes by alpha times, the turned gradient (N,M). */
+static void turn_back(const whist_model *model, const wh_layer *layer, float *weight, const float *turned,
+                      wh_gemm_mode mode, float alpha)
+{
+    if (mode == WH_GEMM_PUT)
+        model->kernels->turn(weight, turned, layer->out, layer->in);
+    else
+        model->kernels->turn_axpy(weight, turned, layer->out, layer->in, alpha);
+}
+
+/* weight (M,N) becomes, or changes by alpha times, v^T δ. A single column is computed as a row, few columns as rows. */
+static void weight_gradient(const whist_model *model, whist_model_work *work, const wh_layer *layer, float *weight,
+                            const float *v, size_t ldv, const float *delta, size_t n, wh_gemm_mode mode, float alpha)
 {
     const wh_num_kernels *k = model->kernels;
     const size_t ld = delta_stride(layer);
     if (layer->out == 1)
         k->gemm_bn(weight, layer->in, delta, 1, ld, v, ldv, 1, layer->in, n, mode, alpha);
-    else if (mode == WH_GEMM_PUT)
+    else if (wh_nn_is_narrow(layer, n)) {
+        k->gemm_bn(work->turned, layer->in, delta, 1, ld, v, ldv, layer->out, layer->in, n, WH_GEMM_PUT, 0);
+        turn_back(model, layer, weight, work->turned, mode, alpha);
+    } else if (mode == WH_GEMM_PUT)
         wh_num_gemm(k, WH_GEMM_TN, weight, layer->out, v, ldv, delta, ld, layer->in, layer->out, n);
     else
         k->gemm_bn(weight, layer->out, v, 1, ldv, delta, ld, layer->in, layer->out, n, mode, alpha);
@@ -68,8 +81,8 @@ static void walk_back(const whist_model *model, whist_model_work *work, const wh
             k->gemm_pick_m(stepped + layer->weight, layer->out, v, ldv, delta, delta_stride(layer), work->columns,
                            work->n_columns, layer->out, n, -lr);
         else
-            weight_gradient(model, layer, target + layer->weight, v, ldv, delta, n, grad ? WH_GEMM_PUT : WH_GEMM_AXPY,
-                            -lr);
+            weight_gradient(model, work, layer, target + layer->weight, v, ldv, delta, n,
+                            grad ? WH_GEMM_PUT : WH_GEMM_AXPY, -lr);
         if (layer->has_bias) {
             float *sums = grad ? grad + layer->bias : work->bias_grad;
             k->sum_rows(sums, delta, delta_stride(layer), n, layer->out);
@@ -134,6 +147,36 @@ static bool can_fuse(const whist_model *model, const whist_step_terms *terms, si
     return true;
 }
 
+/* One narrow layer: groups of rows are gathered, scored, and added to the gradient while they are in the cache. The
+ * sums of the gradient go on from group to group, so the bits are those of the whole. */
+static void narrow_step(const whist_model *model, whist_model_work *work, const wh_rows *rows, const whist_batch *batch,
+                        float *params, float lr, double *loss)
+{
+    enum { GROUP = 32 };
+    const wh_num_kernels *k = model->kernels;
+    const wh_layer *layer = &model->layers[0];
+    const size_t d = layer->in, width = layer->out, ld = delta_stride(layer), n = rows->n;
+    const size_t stride = batch->row_stride ? batch->row_stride : d;
+    float *weight = params + layer->weight, *scores = work->value[0], *delta = work->delta[0], *sums = work->grad;
+    double total = 0;
+    k->turn(work->turned, weight, d, width);
+    for (size_t i = 0; i < n; i += GROUP) {
+        size_t some = n - i < GROUP ? n - i : GROUP;
+        k->gather_nt(scores + i * ld, ld, work->x, rows->ldx, batch->rows, stride, batch->index + i, some, n - i - some,
+                     work->turned, d, width, d);
+        if (layer->has_bias) k->add_rows(scores + i * ld, ld, params + layer->bias, some, width);
+        wh_nn_head_rows(model, rows, scores, delta, i, i + some, loss ? &total : NULL);
+        k->gemm_bn(sums, d, delta + i * ld, 1, ld, work->x, rows->ldx, width, d, some, i ? WH_GEMM_MORE : WH_GEMM_PUT,
+                   0);
+    }
+    turn_back(model, layer, weight, sums, WH_GEMM_AXPY, -lr);
+    if (layer->has_bias) {
+        k->sum_rows(work->bias_grad, delta, ld, n, width);
+        k->axpy(params + layer->bias, work->bias_grad, width, -lr);
+    }
+    if (loss) *loss = total / (double)n;
+}
+
 /* params take the step from the gradient g, which the terms change. */
 static void take_step(const whist_model *model, float *params, float *g, double lr, const whist_step_terms *terms)
 {
@@ -163,6 +206,12 @@ whist_status whist_model_sgd_step(const whist_model *model, whist_model_work *wo
     WH_ENSURE(work->model == model, WHIST_E_ARG);
     if (work->compiled) return compiled_step(model, work, params, batch, lr, terms, loss);
     wh_rows rows;
+    if (model->n_layers == 1 && batch->index && wh_nn_is_narrow(&model->layers[0], batch->n) &&
+        can_fuse(model, terms, batch->n)) {
+        WH_TRY(wh_nn_gather_targets(&rows, model, work, batch));
+        narrow_step(model, work, &rows, batch, params, (float)lr, loss);
+        return WHIST_OK;
+    }
     WH_TRY(wh_nn_gather(&rows, model, work, batch));
     if (can_fuse(model, terms, rows.n)) {
         wh_nn_forward(model, work, params, rows.x, rows.ldx, rows.n);
