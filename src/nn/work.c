@@ -149,10 +149,10 @@ whist_status wh_nn_gather_targets(wh_rows *out, const whist_model *model, whist_
 static void copy_rows(float *out, size_t ld, const float *rows, size_t stride, const uint32_t *index, size_t n,
                       size_t d)
 {
-    enum { AHEAD = 4 };
+    enum { AHEAD = 8 };
     for (size_t i = 0; i < n; i++) {
         const float *next = rows + index[i + AHEAD < n ? i + AHEAD : i] * stride;
-        for (size_t j = 0; j < d; j += 16) __builtin_prefetch(next + j);
+        for (size_t j = 0; j < d; j += 16) __builtin_prefetch(next + j, 0, 2);
         memcpy(out + i * ld, rows + index[i] * stride, d * sizeof *out);
     }
 }

@@ -346,18 +346,29 @@ TILE void pair_tile(size_t rows, size_t cols, float *restrict c, size_t ldc, flo
     vec sum[2 * NT_PAIR];
 #pragma GCC unroll 20
     for (size_t t = 0; t < 2 * NT_PAIR; t++) sum[t] = v_zero();
-    for (size_t l = 0; l < k; l += V_LANES) {
-        mask part = v_mask(k - l < V_LANES ? k - l : V_LANES);
+    for (size_t l = 0; l + V_LANES <= k; l += V_LANES) {
         vec y[NT_PAIR];
 #pragma GCC unroll 10
-        for (size_t j = 0; j < cols; j++) y[j] = v_load_mask(part, b + j * ldb + l);
+        for (size_t j = 0; j < cols; j++) y[j] = v_load(b + j * ldb + l);
+#pragma GCC unroll 2
+        for (size_t i = 0; i < rows; i++) {
+            vec v = v_load(x[i] + l);
+            v_store(copy + i * ld + l, v);
+            __builtin_prefetch(ask[i] + l, 0, 2);
+#pragma GCC unroll 10
+            for (size_t j = 0; j < cols; j++) sum[i * NT_PAIR + j] = v_fma(v, y[j], sum[i * NT_PAIR + j]);
+        }
+    }
+    if (k % V_LANES) {
+        const size_t l = k / V_LANES * V_LANES;
+        mask part = v_mask(k - l);
 #pragma GCC unroll 2
         for (size_t i = 0; i < rows; i++) {
             vec v = v_load_mask(part, x[i] + l);
             v_store_mask(copy + i * ld + l, part, v);
-            __builtin_prefetch(ask[i] + l);
 #pragma GCC unroll 10
-            for (size_t j = 0; j < cols; j++) sum[i * NT_PAIR + j] = v_fma(v, y[j], sum[i * NT_PAIR + j]);
+            for (size_t j = 0; j < cols; j++)
+                sum[i * NT_PAIR + j] = v_fma(v, v_load_mask(part, b + j * ldb + l), sum[i * NT_PAIR + j]);
         }
     }
     V_TREE_PAIR(c, ldc, sum, rows, cols);
@@ -378,7 +389,7 @@ static void gather_nt(float *restrict c, size_t ldc, float *restrict copy, size_
                       size_t stride, const uint32_t *restrict index, size_t m, size_t more, const float *restrict b,
                       size_t ldb, size_t n, size_t k)
 {
-    enum { AHEAD = 6 };
+    enum { AHEAD = 12 };
     for (size_t i = 0; i < m; i += 2) {
         size_t two = m - i < 2 ? 1 : 2;
         const float *x[2], *ask[2];
