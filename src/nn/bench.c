@@ -120,7 +120,7 @@ static whist_status compare(const whist_bench_env *env, const char *name, const 
 /* Forward and the gradient by the weights; below the first layer the gradient by its input as well. */
 static const task task_2nn = {"nn.sgd.2nn", "mlp", "[200, 200]", 600, 10, false, 4. * D * 200 + 6. * 200 * 210};
 static const task task_sparse = {"nn.sgd.2nn.sparse",          "mlp", "[200, 200]", 600, 10, true,
-                                 4. * D * 200 + 6. * 200 * 210};
+                                 2. * D * 200 + 6. * 200 * 210};
 static const task task_logreg = {"nn.sgd.logreg", "softmax", NULL, 24576, 256, false, 4. * D *CLASSES};
 static const task task_mlp = {"nn.sgd.mlp", "mlp", "[128]", 24576, 256, false, 4. * D * 128 + 6. * 128 * CLASSES};
 
