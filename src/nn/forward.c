@@ -30,7 +30,7 @@ static void pick_columns(const whist_model *model, whist_model_work *work, const
 }
 
 static void multiply(const whist_model *model, const whist_model_work *work, size_t l, const float *weight,
-                     float *value, const float *x, size_t ldx, size_t n)
+                     float *value, const float *x, size_t ldx, size_t n, bool train)
 {
     const wh_num_kernels *k = model->kernels;
     const wh_layer *layer = &model->layers[l];
@@ -39,7 +39,7 @@ static void multiply(const whist_model *model, const whist_model_work *work, siz
         wh_num_gemm(k, WH_GEMM_NT, value, ld, x, ldx, weight, layer->in, n, 1, layer->in);
     else if (l == 0 && work->picks)
         k->gemm_pick_k(value, ld, x, ldx, weight, layer->out, n, layer->out, work->columns, work->n_columns);
-    else if (wh_nn_is_narrow(layer, n)) {
+    else if (train && wh_nn_is_narrow(layer, n)) {
         k->turn(work->turned, weight, layer->in, layer->out);
         k->gemm_nt(value, ld, x, ldx, work->turned, layer->in, n, layer->out, layer->in);
     } else
@@ -47,7 +47,7 @@ static void multiply(const whist_model *model, const whist_model_work *work, siz
 }
 
 void wh_nn_forward(const whist_model *model, whist_model_work *work, const float *params, const float *x, size_t ldx,
-                   size_t n)
+                   size_t n, bool train)
 {
     const wh_num_kernels *k = model->kernels;
     pick_columns(model, work, x, ldx, n);
@@ -55,7 +55,7 @@ void wh_nn_forward(const whist_model *model, whist_model_work *work, const float
         const wh_layer *layer = &model->layers[l];
         float *value = work->value[l];
         size_t ld = wh_nn_stride(layer->out);
-        multiply(model, work, l, params + layer->weight, value, x, ldx, n);
+        multiply(model, work, l, params + layer->weight, value, x, ldx, n, train);
         if (layer->has_bias) k->add_rows(value, ld, params + layer->bias, n, layer->out);
         if (l + 1 < model->n_layers) activate(model, value, n * ld); /* the gaps between rows too: harmless */
         x = value;
@@ -109,7 +109,7 @@ whist_status whist_model_predict_batch(const whist_model *model, whist_model_wor
     for (size_t done = 0; done < batch->n;) {
         size_t part = batch->n - done < work->max_batch ? batch->n - done : work->max_batch, ld;
         const float *x = picked(work, batch, done, part, &ld);
-        wh_nn_forward(model, work, params, x, ld, part);
+        wh_nn_forward(model, work, params, x, ld, part, false);
         to_predictions(model, out + done * width, work->value[model->n_layers - 1], wh_nn_stride(width), part);
         done += part;
     }

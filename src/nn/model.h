@@ -171,9 +171,10 @@ WH_MUST_CHECK whist_status wh_nn_gather(wh_rows *out, const whist_model *model, 
 WH_MUST_CHECK whist_status wh_nn_gather_targets(wh_rows *out, const whist_model *model, whist_model_work *work,
                                                 const whist_batch *batch);
 
-/* value[l] of all layers from x (n,D); the last holds the scores before the loss. */
+/* value[l] of all layers from x (n,D); the last holds the scores before the loss. train: narrow layers go along their
+ * inputs, whose bits are others; without it a row's scores do not depend on how many rows there are. */
 void wh_nn_forward(const whist_model *model, whist_model_work *work, const float *params, const float *x, size_t ldx,
-                   size_t n);
+                   size_t n, bool train);
 
 /* delta (n,K) = ∂loss/∂scores; delta may be NULL where only the loss is wanted, loss likewise. The
  * penalty is not part of this. */

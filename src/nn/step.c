@@ -118,7 +118,7 @@ static void add_penalty(const whist_model *model, const float *params, float *gr
 static void gradient(const whist_model *model, whist_model_work *work, const wh_rows *rows, const float *params,
                      float *grad, double *loss)
 {
-    wh_nn_forward(model, work, params, rows->x, rows->ldx, rows->n);
+    wh_nn_forward(model, work, params, rows->x, rows->ldx, rows->n, true);
     wh_nn_head(model, work, rows, grad ? work->delta[0] : NULL, loss);
     if (loss) *loss += penalty(model, params);
     if (!grad) return;
@@ -248,7 +248,7 @@ whist_status whist_model_sgd_step(const whist_model *model, whist_model_work *wo
     }
     WH_TRY(wh_nn_gather(&rows, model, work, batch));
     if (can_fuse(model, terms, rows.n)) {
-        wh_nn_forward(model, work, params, rows.x, rows.ldx, rows.n);
+        wh_nn_forward(model, work, params, rows.x, rows.ldx, rows.n, true);
         wh_nn_head(model, work, &rows, work->delta[0], loss);
         walk_back(model, work, &rows, params, NULL, params, (float)lr);
         return WHIST_OK;
@@ -287,7 +287,7 @@ static void clipped_walk(const whist_model *model, whist_model_work *work, const
                          double clip, float *grad, float *norms, double *squared, double *loss)
 {
     const size_t width = model->shape.n_outputs, ld = wh_nn_stride(width);
-    wh_nn_forward(model, work, params, rows->x, rows->ldx, rows->n);
+    wh_nn_forward(model, work, params, rows->x, rows->ldx, rows->n, true);
     wh_nn_head(model, work, rows, work->delta[0], loss);
     memset(squared, 0, rows->n * sizeof *squared);
     add_squares(model, work, rows, params, squared);
