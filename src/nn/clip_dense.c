@@ -73,7 +73,7 @@ void wh_clip_dense_free(wh_clip_dense *dense)
 static void backward(worker *w, const whist_model *model, const wh_rows *rows, const float *params)
 {
     const size_t last = model->n_layers - 1;
-    wh_nn_head(model, w->work, rows, 1, w->delta[last], NULL);
+    wh_nn_head_rows(model, rows, w->work->value[last], 1, w->delta[last], 0, rows->n, NULL);
     for (size_t l = last; l > 0; l--)
         wh_nn_back(model, l, params, w->delta[l], w->delta[l - 1], w->work->value[l - 1], rows->n);
 }
@@ -195,7 +195,7 @@ static whist_status add_piece(void *user, size_t piece, unsigned index)
     part.index = order; /* so that the rows are a copy, which may be silenced */
     wh_rows rows;
     WH_TRY(wh_nn_gather(&rows, model, w->work, &part));
-    wh_nn_forward(model, w->work, j->params, rows.x, rows.ldx, rows.n);
+    wh_nn_forward(model, w->work, j->params, rows.x, rows.ldx, rows.n, false);
     backward(w, model, &rows, j->params);
     measure(w, model, &rows);
     silence(w, model, &rows, w->work->x);

@@ -570,7 +570,23 @@ void NAME(matmul_chain)(const wh_call *call, size_t from, size_t to)
     }
 }
 
-/* Σ_ij a[i] b[i], for the products of steps */
+/* Σ_ts (a_t · a_s)(b_t · b_s): blocks of rows against the columns up to their end, what lies beside the diagonal block
+ * counted twice. */
+static double by_products_of_steps(const wh_call *call, const REAL *a, const REAL *b, size_t t, size_t p, size_t q)
+{
+    enum { ROWS = 32 };
+    double sum = 0;
+    for (size_t i = 0; i < t; i += ROWS) {
+        size_t rows = least(ROWS, t - i), seen = i + rows;
+        REAL *x = call->scratch, *y = x + rows * seen;
+        gemm(call->num, WH_GEMM_NT, x, seen, a + i * p, p, a, p, rows, seen, p);
+        gemm(call->num, WH_GEMM_NT, y, seen, b + i * q, q, b, q, rows, seen, q);
+        for (size_t r = 0; r < rows; r++)
+            sum += 2 * dot_n(x + r * seen, y + r * seen, i) + dot_n(x + r * seen + i, y + r * seen + i, rows);
+    }
+    return sum;
+}
+
 void NAME(outer_squared)(const wh_call *call, size_t from, size_t to)
 {
     size_t t = call->arg_dims[0].dim[1], p = call->arg_dims[0].dim[2], q = call->arg_dims[1].dim[2];
@@ -581,9 +597,7 @@ void NAME(outer_squared)(const wh_call *call, size_t from, size_t to)
         if (t == 1) {
             sum = dot_n(a, a, p) * dot_n(b, b, q);
         } else if (call->attr->whole[0]) {
-            gemm(call->num, WH_GEMM_NT, s, t, a, p, a, p, t, t, p);
-            gemm(call->num, WH_GEMM_NT, s + t * t, t, b, q, b, q, t, t, q);
-            sum = dot_n(s, s + t * t, t * t);
+            sum = by_products_of_steps(call, a, b, t, p, q);
         } else {
             gemm(call->num, WH_GEMM_TN, s, q, a, p, b, q, p, q, t);
             sum = dot_n(s, s, p * q);

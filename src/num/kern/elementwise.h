@@ -173,6 +173,18 @@ static void ew_add_rows(float *restrict x, size_t ldx, const float *restrict bia
         for (size_t j = 0; j < n; j++) x[i * ldx + j] = x[i * ldx + j] + bias[j];
 }
 
+static void ew_turn(float *restrict out, const float *restrict x, size_t m, size_t n)
+{
+    for (size_t j = 0; j < n; j++)
+        for (size_t i = 0; i < m; i++) out[j * m + i] = x[i * n + j];
+}
+
+static void ew_turn_axpy(float *restrict out, const float *restrict x, size_t m, size_t n, float alpha)
+{
+    for (size_t j = 0; j < n; j++)
+        for (size_t i = 0; i < m; i++) out[j * m + i] = out[j * m + i] + alpha * x[i * n + j];
+}
+
 static void ew_sum_rows(float *restrict out, const float *restrict x, size_t ldx, size_t m, size_t n)
 {
     for (size_t j = 0; j < n; j++) out[j] = m ? x[j] : 0.0f;
@@ -232,6 +244,7 @@ static size_t ew_used_columns(uint32_t *restrict list, const float *restrict x, 
     .axpy = ew_axpy, .scale = ew_scale, .add = ew_add, .add_difference = ew_add_difference, .dot = ew_dot,             \
     .sum = ew_sum, .exp = ew_exp, .log = ew_log, .sigmoid = ew_sigmoid, .tanh = ew_tanh, .relu = ew_relu,              \
     .relu_back = ew_relu_back, .sigmoid_back = ew_sigmoid_back, .tanh_back = ew_tanh_back, .add_rows = ew_add_rows,    \
-    .sum_rows = ew_sum_rows, .adam = ew_adam, .used_columns = ew_used_columns
+    .sum_rows = ew_sum_rows, .adam = ew_adam, .turn = ew_turn, .turn_axpy = ew_turn_axpy,                              \
+    .used_columns = ew_used_columns
 
 #endif
