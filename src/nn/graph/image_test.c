@@ -98,10 +98,10 @@ static wh_geometry make(trial *t, const shape *s, map which)
     t->arg_dims[0] = first[which];
     t->arg_dims[1] = second[which];
     t->out_dims = out[which];
-    if (which == WEIGHT) t->units = s->kh;
     wh_geometry g = wh_geometry_of(&x, &c, s->kh, s->kw, &t->attr);
-    wh_frame f = which == DATA ? wh_frame_cotangent(&g) : wh_frame_image(&g);
-    t->scratch = wh_frame_reals(&f);
+    if (which == WEIGHT) t->units = (g.kh + wh_geometry_tap_rows(&g) - 1) / wh_geometry_tap_rows(&g);
+    wh_frame f = wh_frame_image(&g);
+    t->scratch = which == WEIGHT && wh_geometry_framed(&g) ? wh_frame_reals(&f) : 0;
     if (which == SQUARED) {
         size_t places = oh * ow, depth = g.kh * g.kw * g.cg;
         t->scratch = wh_geometry_by_places(&g) ? places * (depth + 2 * places) : f.h * f.w * f.c + g.kw * g.cg * g.o;

@@ -106,12 +106,13 @@ static void weight_row(REAL *restrict out, const REAL *restrict x, const REAL *r
         }
 }
 
-/* A unit is a row of taps. */
+/* A unit is some rows of taps. */
 IMAGE_KERNEL IMAGE(conv_weight)(const wh_call *call, size_t from, size_t to)
 {
     wh_geometry g = wh_geometry_weight(call);
     size_t size = g.kw * g.cg * g.o, image = g.h * g.w * g.c, places = g.oh * g.ow * g.o;
-    for (size_t i = from; i < to; i++) {
+    size_t rows = wh_geometry_tap_rows(&g);
+    for (size_t i = from * rows; i < least(to * rows, g.kh); i++) {
         REAL *out = (REAL *)call->out + i * size;
         memset(out, 0, size * sizeof *out);
         for (size_t n = 0; n < g.n; n++)

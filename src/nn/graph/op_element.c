@@ -111,9 +111,11 @@ static wh_value slope_erf(wh_graph *g, wh_value n, unsigned i)
     return wh_graph_scale(g, e, M_2_SQRTPI);
 }
 
+/* The value tells as well as the argument does, and the argument need not be kept. */
 static wh_value slope_relu(wh_graph *g, wh_value n, unsigned i)
 {
-    return wh_graph_positive(g, arg(g, n, i));
+    (void)i;
+    return wh_graph_positive(g, n);
 }
 
 static wh_value slope_abs(wh_graph *g, wh_value n, unsigned i)

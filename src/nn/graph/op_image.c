@@ -49,25 +49,11 @@ static wh_value conv_weight_vjp(wh_graph *g, wh_value n, unsigned i, wh_value ct
     return same_conv(g, &wh_op_conv, x, ct, wh_graph_dims(g, c), &node);
 }
 
-static size_t conv_scratch(const wh_call *call)
-{
-    wh_geometry g = wh_geometry_conv(call);
-    wh_frame f = wh_frame_image(&g);
-    return wh_frame_reals(&f);
-}
-
-static size_t conv_data_scratch(const wh_call *call)
-{
-    wh_geometry g = wh_geometry_data(call);
-    wh_frame f = wh_frame_cotangent(&g);
-    return wh_frame_reals(&f);
-}
-
 static size_t conv_weight_scratch(const wh_call *call)
 {
     wh_geometry g = wh_geometry_weight(call);
     wh_frame f = wh_frame_image(&g);
-    return wh_frame_reals(&f);
+    return wh_geometry_framed(&g) ? wh_frame_reals(&f) : 0;
 }
 
 static size_t products(const wh_geometry *g)
@@ -75,24 +61,27 @@ static size_t products(const wh_geometry *g)
     return g->oh * g->ow * g->kh * g->kw * g->cg * g->o;
 }
 
-/* A unit is one image. */
+/* A unit is one image. Tiles and frames want company: pieces are larger than those of other operations. */
+enum { COMPANY = 16 };
+
 static wh_cut conv_cut(const wh_call *call)
 {
     wh_geometry g = wh_geometry_conv(call);
-    return (wh_cut){g.n, products(&g)};
+    return (wh_cut){g.n, products(&g) / COMPANY};
 }
 
 static wh_cut conv_data_cut(const wh_call *call)
 {
     wh_geometry g = wh_geometry_data(call);
-    return (wh_cut){g.n, products(&g)};
+    return (wh_cut){g.n, products(&g) / COMPANY};
 }
 
-/* A unit is one row of taps, summed over the images in their order. */
+/* A unit is some rows of taps, summed over the images in their order. */
 static wh_cut conv_weight_cut(const wh_call *call)
 {
     wh_geometry g = wh_geometry_weight(call);
-    return (wh_cut){g.kh, products(&g) / g.kh * g.n};
+    size_t rows = wh_geometry_tap_rows(&g);
+    return (wh_cut){(g.kh + rows - 1) / rows, products(&g) / g.kh * rows * g.n / COMPANY};
 }
 
 const wh_op wh_op_conv = {.name = "conv",
@@ -100,15 +89,13 @@ const wh_op wh_op_conv = {.name = "conv",
                           .vjp = conv_vjp,
                           .splits = wh_splits_first,
                           .kernel = WH_KERNEL_PAIR(conv),
-                          .cut = conv_cut,
-                          .scratch = conv_scratch};
+                          .cut = conv_cut};
 const wh_op wh_op_conv_data = {.name = "conv_data",
                                .flags = WH_OP_MULTILINEAR,
                                .vjp = conv_data_vjp,
                                .splits = wh_splits_first,
                                .kernel = WH_KERNEL_PAIR(conv_data),
-                               .cut = conv_data_cut,
-                               .scratch = conv_data_scratch};
+                               .cut = conv_data_cut};
 const wh_op wh_op_conv_weight = {.name = "conv_weight",
                                  .flags = WH_OP_MULTILINEAR,
                                  .vjp = conv_weight_vjp,

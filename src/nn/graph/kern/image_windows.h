@@ -72,23 +72,26 @@ static void window_take(const wh_call *call, size_t from, size_t to)
         }
 }
 
-/* Adds c to the pixels of one window and one vector of channels: first which tap, then there. */
-TILE void put_at(float *out, const float *x, const float *c, const window *v, mask part)
+/* Adds c to the pixels of a window of h x w and one vector of channels: first which tap, then there. h and w are
+ * constants where this is called for the window of all pools. */
+TILE void put_at(float *out, const float *x, const float *c, size_t h, size_t w, const window *v, mask part)
 {
     vec best = v_load_mask(part, x), which = v_zero(), value = v_load_mask(part, c);
-    float tap = 0;
-    for (size_t i = 0; i < v->bottom - v->top; i++)
-        for (size_t j = 0; j < v->right - v->left; j++, tap++) {
+#pragma GCC unroll 2
+    for (size_t i = 0; i < h; i++)
+#pragma GCC unroll 2
+        for (size_t j = 0; j < w; j++) {
             vec next = v_load_mask(part, x + (i * v->w + j) * v->c);
             choice larger = v_greater(next, best);
             best = v_choose(larger, next, best);
-            which = v_choose(larger, v_set1(tap), which);
+            which = v_choose(larger, v_set1((float)(i * w + j)), which);
         }
-    tap = 0;
-    for (size_t i = 0; i < v->bottom - v->top; i++)
-        for (size_t j = 0; j < v->right - v->left; j++, tap++) {
+#pragma GCC unroll 2
+    for (size_t i = 0; i < h; i++)
+#pragma GCC unroll 2
+        for (size_t j = 0; j < w; j++) {
             float *to = out + (i * v->w + j) * v->c;
-            vec more = v_choose(v_equal(which, v_set1(tap)), value, v_zero());
+            vec more = v_choose(v_equal(which, v_set1((float)(i * w + j))), value, v_zero());
             v_store_mask(to, part, v_add(v_load_mask(part, to), more));
         }
 }
@@ -104,7 +107,13 @@ static void window_put(const wh_call *call, size_t from, size_t to)
             window_at(&v, p / v.ow, p % v.ow);
             size_t first = (v.top * v.w + v.left) * v.c;
             const float *x = (const float *)call->arg[0] + n * v.h * v.w * v.c + first;
-            for (size_t k = 0; k < v.c; k += V_LANES) put_at(image + first + k, x + k, c + k, &v, lanes(v.c - k));
+            size_t height = v.bottom - v.top, width = v.right - v.left;
+            for (size_t k = 0; k < v.c; k += V_LANES) {
+                if (height == 2 && width == 2)
+                    put_at(image + first + k, x + k, c + k, 2, 2, &v, lanes(v.c - k));
+                else
+                    put_at(image + first + k, x + k, c + k, height, width, &v, lanes(v.c - k));
+            }
         }
     }
 }
