@@ -51,7 +51,7 @@ static inline wh_geometry wh_geometry_weight(const wh_call *call)
     return wh_geometry_of(&call->arg_dims[0], &call->arg_dims[1], w->dim[0], w->dim[1], call->attr);
 }
 
-/* conv_squared: (x, c), the size of the kernel behind the other settings */
+/* conv_squared, conv_each: (x, c), the size of the kernel behind the other settings */
 static inline wh_geometry wh_geometry_squared(const wh_call *call)
 {
     const size_t *a = call->attr->whole;
@@ -116,17 +116,24 @@ static inline bool wh_geometry_framed(const wh_geometry *g)
     return wh_geometry_together(g) && g->pad > 0;
 }
 
-/* The tap rows of one unit of conv_weight: a unit that copies frames has half of them, another one. */
-static inline size_t wh_geometry_tap_rows(const wh_geometry *g)
+/* The taps of one unit of conv_weight, in their order: half of them, for each unit reads all images. */
+static inline size_t wh_geometry_unit_taps(const wh_geometry *g)
 {
-    return wh_geometry_framed(g) ? (g->kh + 1) / 2 : 1;
+    return wh_geometry_together(g) ? (g->kh + 1) / 2 * g->kw : (g->kh * g->kw + 1) / 2;
 }
 
-/* Is the weight gradient's norm less work by the products of places than by the gradient itself? */
+static inline size_t wh_geometry_units(const wh_geometry *g)
+{
+    size_t each = wh_geometry_unit_taps(g);
+    return (g->kh * g->kw + each - 1) / each;
+}
+
+/* Is the weight gradient's norm less work by the products of places than by the gradient itself? Short products run at
+ * half the speed of tiles. */
 static inline bool wh_geometry_by_places(const wh_geometry *g)
 {
     size_t places = g->oh * g->ow, depth = g->kh * g->kw * g->cg;
-    return places * (depth + g->og) < depth * g->og;
+    return 2 * places * (depth + g->og) < depth * g->og;
 }
 
 /* ---- Windows of pools: attr kernel, stride, pad; [*from, *to) is what lies inside ---- */
@@ -167,7 +174,7 @@ static inline size_t wh_grid_strips(const wh_grid *g)
 /* ---- The float kernels for images, by instruction set; generic is the specification ---- */
 /* clang-format off */
 #define WH_IMAGE_KERNELS(X) \
-    X(conv) X(conv_data) X(conv_weight) X(conv_squared) X(max_window) X(window_take) X(window_put) \
+    X(conv) X(conv_data) X(conv_weight) X(conv_each) X(conv_squared) X(max_window) X(window_take) X(window_put) \
     X(normalize_grid) X(normalize_grid_back) X(normalize_grid_second)
 /* clang-format on */
 #define WH_IMAGE_FIELD(name) wh_kernel *name;

@@ -86,7 +86,7 @@ static const shape shapes[] = {
     {60, 3, 3, 2, 20, 3, 3, 1, 1, 1},
 };
 
-typedef enum map { CONV, DATA, WEIGHT, SQUARED } map;
+typedef enum map { CONV, DATA, WEIGHT, SQUARED, EACH } map;
 
 static wh_geometry make(trial *t, const shape *s, map which)
 {
@@ -94,14 +94,15 @@ static wh_geometry make(trial *t, const shape *s, map which)
     wh_dims x = WH_DIMS(s->n, s->h, s->w, s->c), c = WH_DIMS(s->n, oh, ow, s->o);
     wh_dims w = WH_DIMS(s->kh, s->kw, s->c / s->groups, s->o), turned = WH_DIMS(s->kh, s->kw, s->o, s->c / s->groups);
     *t = (trial){.n_args = 2, .attr = {.whole = {s->stride, s->pad, s->groups, s->kh, s->kw}}, .units = s->n};
-    wh_dims first[] = {x, c, x, x}, second[] = {w, turned, c, c}, out[] = {c, x, w, WH_DIMS(s->n)};
+    wh_dims each = WH_DIMS(s->n, s->kh, s->kw, s->c / s->groups, s->o);
+    wh_dims first[] = {x, c, x, x, x}, second[] = {w, turned, c, c, c}, out[] = {c, x, w, WH_DIMS(s->n), each};
     t->arg_dims[0] = first[which];
     t->arg_dims[1] = second[which];
     t->out_dims = out[which];
     wh_geometry g = wh_geometry_of(&x, &c, s->kh, s->kw, &t->attr);
-    if (which == WEIGHT) t->units = (g.kh + wh_geometry_tap_rows(&g) - 1) / wh_geometry_tap_rows(&g);
+    if (which == WEIGHT) t->units = wh_geometry_units(&g);
     wh_frame f = wh_frame_image(&g);
-    t->scratch = which == WEIGHT && wh_geometry_framed(&g) ? wh_frame_reals(&f) : 0;
+    t->scratch = (which == WEIGHT || which == EACH) && wh_geometry_framed(&g) ? wh_frame_reals(&f) : 0;
     if (which == SQUARED) {
         size_t places = oh * ow, depth = g.kh * g.kw * g.cg;
         t->scratch = wh_geometry_by_places(&g) ? places * (depth + 2 * places) : f.h * f.w * f.c + g.kw * g.cg * g.o;
@@ -113,7 +114,7 @@ static wh_geometry make(trial *t, const shape *s, map which)
 static wh_kernel *of(wh_cpu_level level, map which)
 {
     const wh_image_kernels *k = wh_image_kernels_at(level);
-    wh_kernel *const all[] = {k->conv, k->conv_data, k->conv_weight, k->conv_squared};
+    wh_kernel *const all[] = {k->conv, k->conv_data, k->conv_weight, k->conv_squared, k->conv_each};
     return all[which];
 }
 
@@ -145,7 +146,7 @@ static void convolutions_agree(void **unused)
     (void)unused;
     for (wh_cpu_level level = WH_CPU_AVX2; level <= levels(); level++)
         for (size_t i = 0; i < WH_COUNT(shapes); i++)
-            for (map which = CONV; which <= SQUARED; which++) compare(&shapes[i], which, level);
+            for (map which = CONV; which <= EACH; which++) compare(&shapes[i], which, level);
 }
 
 /* The pieces that a kernel is called for change no bit. */
@@ -153,7 +154,7 @@ static void pieces_change_nothing(void **unused)
 {
     (void)unused;
     for (size_t i = 0; i < WH_COUNT(shapes); i++)
-        for (map which = CONV; which <= SQUARED; which++) {
+        for (map which = CONV; which <= EACH; which++) {
             trial t;
             make(&t, &shapes[i], which);
             float *whole = run(&t, of(levels(), which), levels());

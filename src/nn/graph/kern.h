@@ -109,7 +109,7 @@ wh_sum_plan wh_graph_sum_plan(const wh_dims *dims, size_t axes);
     X(gather) X(scatter) X(take) X(put) X(max_window) X(window_take) X(window_put) X(avg_pool) X(avg_pool_back) \
     X(conv) X(conv_data) X(conv_weight) X(normalize) X(normalize_back) X(normalize_grid) X(normalize_grid_back) \
     X(normalize_grid_second) X(softmax) X(softmax_back) X(log_softmax) X(cross_entropy) X(cross_entropy_back) \
-    X(max_last) X(outer_squared) X(conv_squared) X(gather_squared) X(tied_cross) X(keep_mask)
+    X(max_last) X(outer_squared) X(conv_squared) X(conv_each) X(gather_squared) X(tied_cross) X(keep_mask)
 /* clang-format on */
 #define WH_KERNEL_DECLARE(name)                                                                                        \
     void wh_kern_f32_##name(const wh_call *call, size_t from, size_t to);                                              \

@@ -157,21 +157,32 @@ typedef struct walk {
 
 static void product(const walk *w, const nest *t, const float *b, size_t columns)
 {
+    /* From the last place of a row, or of an image, to the next place. */
+    const ptrdiff_t a_row = (ptrdiff_t)w->a_u - (ptrdiff_t)(w->vs * w->a_v);
+    const ptrdiff_t a_image = (ptrdiff_t)w->a_image - (ptrdiff_t)(w->us * w->a_u);
+    const ptrdiff_t out_row = (ptrdiff_t)w->out_u - (ptrdiff_t)(w->vs * w->out_v);
+    const ptrdiff_t out_image = (ptrdiff_t)w->out_image - (ptrdiff_t)(w->us * w->out_u);
     size_t places = w->images * w->us * w->vs;
     for (size_t column = 0; column < columns;) {
         strip s = strip_of(columns - column);
-        size_t image = 0, u = 0, v = 0;
+        ptrdiff_t a = 0, out = (ptrdiff_t)column;
+        size_t u = w->us, v = w->vs;
         for (size_t done = 0; done < places;) {
             tile_rows r;
             size_t rows = even_rows(places - done, s.rows);
             for (size_t i = 0; i < rows; i++) {
-                r.a[i] = w->a + image * w->a_image + u * w->a_u + v * w->a_v;
-                r.out[i] = w->out + image * w->out_image + u * w->out_u + v * w->out_v + column;
-                if (++v < w->vs) continue;
-                v = 0;
-                if (++u < w->us) continue;
-                u = 0;
-                image++;
+                r.a[i] = w->a + a;
+                r.out[i] = w->out + out;
+                a += (ptrdiff_t)w->a_v;
+                out += (ptrdiff_t)w->out_v;
+                if (--v > 0) continue;
+                v = w->vs;
+                a += a_row;
+                out += out_row;
+                if (--u > 0) continue;
+                u = w->us;
+                a += a_image;
+                out += out_image;
             }
             s.tile[rows - 1](t, &r, b + column, s.part, PUT);
             done += rows;
@@ -393,64 +404,90 @@ static void channel_rows(float *out, size_t ldo, const float *a, const nest *t, 
     }
 }
 
-/* Of tap row i, from these images (height, width: as they lie, maybe framed). out NULL: only the squares. */
-static void weight_together(float *out, const float *x, const float *c, const wh_geometry *g, size_t height,
-                            size_t width, size_t images, size_t i, finish how, double *square)
+/* Images as the weight's gradient reads them: as they are, or in frames. */
+typedef struct seen {
+    const float *x, *c;
+    size_t images, h, w;
+} seen;
+
+static nest weight_nest(const wh_geometry *g, const seen *s, size_t rows, size_t run)
 {
-    nest t = {images, g->oh, g->ow};
-    t.a_outer = (ptrdiff_t)(height * width * g->c);
-    t.a_inner = (ptrdiff_t)(g->stride * width * g->c);
+    nest t = {.outer = s->images, .inner = rows, .run = run, .ldb = g->o};
+    t.a_outer = (ptrdiff_t)(s->h * s->w * g->c);
+    t.a_inner = (ptrdiff_t)(g->stride * s->w * g->c);
     t.a_step = (ptrdiff_t)(g->stride * g->c);
     t.b_outer = (ptrdiff_t)(g->oh * g->ow * g->o);
     t.b_inner = (ptrdiff_t)(g->ow * g->o);
-    t.ldb = g->o;
-    channel_rows(out, g->o, x + i * width * g->c, &t, c, g->kw * g->c, g->o, how, square);
+    return t;
 }
 
-static void weight_apart(float *out, const float *x, const float *c, const wh_geometry *g, size_t images, size_t i,
-                         finish how, double *square)
+/* A row of taps is one block of input channels. */
+static void weight_row(float *out, const seen *s, const wh_geometry *g, size_t i, finish how, double *square)
+{
+    nest t = weight_nest(g, s, g->oh, g->ow);
+    channel_rows(out, g->o, s->x + i * s->w * g->c, &t, s->c, g->kw * g->c, g->o, how, square);
+}
+
+/* One tap, from the positions where it sees the image. */
+static void weight_tap(float *out, const seen *s, const wh_geometry *g, size_t i, size_t j, finish how, double *square)
 {
     size_t y, y_end, z, z_end;
     wh_geometry_valid(&y, &y_end, g->oh, i, g->stride, g->pad, g->h);
-    for (size_t j = 0; j < g->kw; j++) {
-        wh_geometry_valid(&z, &z_end, g->ow, j, g->stride, g->pad, g->w);
-        nest t = {images, y_end - y, z_end - z};
-        t.a_outer = (ptrdiff_t)(g->h * g->w * g->c);
-        t.a_inner = (ptrdiff_t)(g->stride * g->w * g->c);
-        t.a_step = (ptrdiff_t)(g->stride * g->c);
-        t.b_outer = (ptrdiff_t)(g->oh * g->ow * g->o);
-        t.b_inner = (ptrdiff_t)(g->ow * g->o);
-        t.ldb = g->o;
-        bool sees = t.inner * t.run > 0;
-        const float *a = sees ? x + ((y * g->stride + i - g->pad) * g->w + z * g->stride + j - g->pad) * g->c : x;
-        const float *b = sees ? c + (y * g->ow + z) * g->o : c;
-        for (size_t k = 0; k < g->groups; k++)
-            channel_rows(out ? out + j * g->cg * g->o + k * g->og : NULL, g->o, a + k * g->cg, &t, b + k * g->og, g->cg,
-                         g->og, how, square);
-    }
+    wh_geometry_valid(&z, &z_end, g->ow, j, g->stride, g->pad, g->w);
+    nest t = weight_nest(g, s, y_end - y, z_end - z);
+    bool sees = t.inner > 0 && t.run > 0;
+    const float *a = s->x, *b = s->c;
+    if (sees) a += ((y * g->stride + i - g->pad) * g->w + z * g->stride + j - g->pad) * g->c;
+    if (sees) b += (y * g->ow + z) * g->o;
+    for (size_t k = 0; k < g->groups; k++)
+        channel_rows(out ? out + k * g->og : NULL, g->o, a + k * g->cg, &t, b + k * g->og, g->cg, g->og, how, square);
+}
+
+/* Taps first … last-1 (whole rows of them, if they go together) to out, or their squares alone. */
+static void weight_taps(float *out, const seen *s, const wh_geometry *g, size_t first, size_t last, finish how,
+                        double *square)
+{
+    size_t tap = g->cg * g->o;
+    if (wh_geometry_together(g))
+        for (size_t i = first / g->kw; i < last / g->kw; i++)
+            weight_row(out ? out + (i * g->kw - first) * tap : NULL, s, g, i, how, square);
+    else
+        for (size_t k = first; k < last; k++)
+            weight_tap(out ? out + (k - first) * tap : NULL, s, g, k / g->kw, k % g->kw, how, square);
+}
+
+/* n images from `first` on, put into frames if they need it. */
+static seen look(const wh_call *call, const wh_geometry *g, const wh_frame *f, size_t first, size_t n)
+{
+    const float *x = (const float *)call->arg[0] + first * g->h * g->w * g->c;
+    const float *c = (const float *)call->arg[1] + first * g->oh * g->ow * g->o;
+    if (!wh_geometry_framed(g)) return (seen){x, c, n, g->h, g->w};
+    fill_frame(call->scratch, x, f, n);
+    return (seen){call->scratch, c, n, f->h, f->w};
 }
 
 static void conv_weight(const wh_call *call, size_t from, size_t to)
 {
     wh_geometry g = wh_geometry_weight(call);
     wh_frame f = wh_frame_image(&g);
-    bool together = wh_geometry_together(&g), framed = wh_geometry_framed(&g);
-    size_t most = framed ? f.images : wh_geometry_images(&g), size = g.kw * g.cg * g.o, rows = wh_geometry_tap_rows(&g);
-    if (framed) clear_frame(call->scratch, &f, g.n);
+    size_t most = wh_geometry_framed(&g) ? f.images : wh_geometry_images(&g), taps = wh_geometry_unit_taps(&g);
+    size_t first = from * taps, last = lesser(to * taps, g.kh * g.kw);
+    if (wh_geometry_framed(&g)) clear_frame(call->scratch, &f, g.n);
     for (size_t n = 0; n < g.n; n += most) {
-        size_t images = g.n - n < most ? g.n - n : most;
-        const float *x = (const float *)call->arg[0] + n * g.h * g.w * g.c;
-        const float *c = (const float *)call->arg[1] + n * g.oh * g.ow * g.o;
-        if (framed) fill_frame(call->scratch, x, &f, images);
-        for (size_t i = from * rows; i < to * rows && i < g.kh; i++) {
-            float *out = (float *)call->out + i * size;
-            finish how = n == 0 ? PUT : ADD;
-            if (together)
-                weight_together(out, framed ? call->scratch : x, c, &g, framed ? f.h : g.h, framed ? f.w : g.w, images,
-                                i, how, NULL);
-            else
-                weight_apart(out, x, c, &g, images, i, how, NULL);
-        }
+        seen s = look(call, &g, &f, n, lesser(most, g.n - n));
+        weight_taps((float *)call->out + first * g.cg * g.o, &s, &g, first, last, n == 0 ? PUT : ADD, NULL);
+    }
+}
+
+static void conv_each(const wh_call *call, size_t from, size_t to)
+{
+    wh_geometry g = wh_geometry_squared(call);
+    wh_frame f = wh_frame_image(&g);
+    size_t taps = g.kh * g.kw;
+    if (wh_geometry_framed(&g)) clear_frame(call->scratch, &f, 1);
+    for (size_t n = from; n < to; n++) {
+        seen s = look(call, &g, &f, n, 1);
+        weight_taps((float *)call->out + n * taps * g.cg * g.o, &s, &g, 0, taps, PUT, NULL);
     }
 }
 
@@ -462,20 +499,11 @@ static void conv_squared(const wh_call *call, size_t from, size_t to)
         return;
     }
     wh_frame f = wh_frame_image(&g);
-    bool together = wh_geometry_together(&g), framed = wh_geometry_framed(&g);
-    if (framed) clear_frame(call->scratch, &f, 1);
+    if (wh_geometry_framed(&g)) clear_frame(call->scratch, &f, 1);
     for (size_t n = from; n < to; n++) {
-        const float *x = (const float *)call->arg[0] + n * g.h * g.w * g.c;
-        const float *c = (const float *)call->arg[1] + n * g.oh * g.ow * g.o;
         double sum = 0;
-        if (framed) fill_frame(call->scratch, x, &f, 1);
-        for (size_t i = 0; i < g.kh; i++) {
-            if (together)
-                weight_together(NULL, framed ? call->scratch : x, c, &g, framed ? f.h : g.h, framed ? f.w : g.w, 1, i,
-                                SQUARE, &sum);
-            else
-                weight_apart(NULL, x, c, &g, 1, i, SQUARE, &sum);
-        }
+        seen s = look(call, &g, &f, n, 1);
+        weight_taps(NULL, &s, &g, 0, g.kh * g.kw, SQUARE, &sum);
         ((float *)call->out)[n] = (float)sum;
     }
 }

@@ -17,71 +17,62 @@ static window window_of(const wh_dims *image, const wh_dims *out, const wh_attr 
     return v;
 }
 
-static void window_at(window *v, size_t y, size_t z)
-{
-    wh_window_clip(&v->top, &v->bottom, y, v->kernel, v->stride, v->pad, v->h);
-    wh_window_clip(&v->left, &v->right, z, v->kernel, v->stride, v->pad, v->w);
-}
-
 TILE mask lanes(size_t left)
 {
     return v_mask(left < V_LANES ? left : V_LANES);
 }
 
-static void max_window(const wh_call *call, size_t from, size_t to)
+/* A whole vector is not masked: what a masked store left, the next load waits for. */
+TILE vec get(const float *p, bool full, mask part)
 {
-    window v = window_of(call->arg_dims, call->out_dims, call->attr);
-    float *out = (float *)call->out + from * v.oh * v.ow * v.c;
-    for (size_t n = from; n < to; n++)
-        for (size_t p = 0; p < v.oh * v.ow; p++, out += v.c) {
-            window_at(&v, p / v.ow, p % v.ow);
-            const float *x = (const float *)call->arg[0] + ((n * v.h + v.top) * v.w + v.left) * v.c;
-            for (size_t k = 0; k < v.c; k += V_LANES) {
-                mask part = lanes(v.c - k);
-                vec best = v_load_mask(part, x + k);
-                for (size_t i = 0; i < v.bottom - v.top; i++)
-                    for (size_t j = 0; j < v.right - v.left; j++)
-                        best = v_max(v_load_mask(part, x + (i * v.w + j) * v.c + k), best);
-                v_store_mask(out + k, part, best);
-            }
-        }
+    return full ? v_load(p) : v_load_mask(part, p);
 }
 
-static void window_take(const wh_call *call, size_t from, size_t to)
+TILE void set(float *p, vec value, bool full, mask part)
 {
-    window v = window_of(call->arg_dims, call->out_dims, call->attr);
-    float *out = (float *)call->out + from * v.oh * v.ow * v.c;
-    for (size_t n = from; n < to; n++)
-        for (size_t p = 0; p < v.oh * v.ow; p++, out += v.c) {
-            window_at(&v, p / v.ow, p % v.ow);
-            size_t first = ((n * v.h + v.top) * v.w + v.left) * v.c;
-            const float *x = (const float *)call->arg[0] + first, *t = (const float *)call->arg[1] + first;
-            for (size_t k = 0; k < v.c; k += V_LANES) {
-                mask part = lanes(v.c - k);
-                vec best = v_load_mask(part, x + k), taken = v_load_mask(part, t + k);
-                for (size_t i = 0; i < v.bottom - v.top; i++)
-                    for (size_t j = 0; j < v.right - v.left; j++) {
-                        size_t at = (i * v.w + j) * v.c + k;
-                        vec next = v_load_mask(part, x + at);
-                        choice larger = v_greater(next, best);
-                        best = v_choose(larger, next, best);
-                        taken = v_choose(larger, v_load_mask(part, t + at), taken);
-                    }
-                v_store_mask(out + k, part, taken);
-            }
-        }
+    if (full)
+        v_store(p, value);
+    else
+        v_store_mask(p, part, value);
 }
 
-/* Adds c to the pixels of a window of h x w and one vector of channels: first which tap, then there. h and w are
- * constants where this is called for the window of all pools. */
-TILE void put_at(float *out, const float *x, const float *c, size_t h, size_t w, const window *v, mask part)
+/* One window and one vector of channels: x, t, in and out lie at its first pixel; c and y are one place. h, w and full
+ * are constants where these are called for the window of all pools, 2 x 2. */
+TILE void max_at(float *y, const float *x, size_t h, size_t w, const window *v, bool full, mask part)
 {
-    vec best = v_load_mask(part, x), which = v_zero(), value = v_load_mask(part, c);
+    vec best = get(x, full, part);
+#pragma GCC unroll 2
+    for (size_t i = 0; i < h; i++)
+#pragma GCC unroll 2
+        for (size_t j = 0; j < w; j++) best = v_max(get(x + (i * v->w + j) * v->c, full, part), best);
+    set(y, best, full, part);
+}
+
+TILE void take_at(float *y, const float *x, const float *t, size_t h, size_t w, const window *v, bool full, mask part)
+{
+    vec best = get(x, full, part), taken = get(t, full, part);
 #pragma GCC unroll 2
     for (size_t i = 0; i < h; i++)
 #pragma GCC unroll 2
         for (size_t j = 0; j < w; j++) {
-            vec next = v_load_mask(part, x + (i * v->w + j) * v->c);
+            size_t at = (i * v->w + j) * v->c;
+            vec next = get(x + at, full, part);
+            choice larger = v_greater(next, best);
+            best = v_choose(larger, next, best);
+            taken = v_choose(larger, get(t + at, full, part), taken);
+        }
+    set(y, taken, full, part);
+}
+
+/* Adds c where x is largest: first which tap, then there. */
+TILE void put_at(float *out, const float *x, const float *c, size_t h, size_t w, const window *v, bool full, mask part)
+{
+    vec best = get(x, full, part), which = v_zero(), value = get(c, full, part);
+#pragma GCC unroll 2
+    for (size_t i = 0; i < h; i++)
+#pragma GCC unroll 2
+        for (size_t j = 0; j < w; j++) {
+            vec next = get(x + (i * v->w + j) * v->c, full, part);
             choice larger = v_greater(next, best);
             best = v_choose(larger, next, best);
             which = v_choose(larger, v_set1((float)(i * w + j)), which);
@@ -92,30 +83,70 @@ TILE void put_at(float *out, const float *x, const float *c, size_t h, size_t w,
         for (size_t j = 0; j < w; j++) {
             float *to = out + (i * v->w + j) * v->c;
             vec more = v_choose(v_equal(which, v_set1((float)(i * w + j))), value, v_zero());
-            v_store_mask(to, part, v_add(v_load_mask(part, to), more));
+            set(to, v_add(get(to, full, part), more), full, part);
         }
+}
+
+typedef enum pooling { MAX, TAKE, PUT_BACK } pooling;
+
+TILE void pool_at(pooling what, float *wide, float *narrow, const float *x, const float *t, const float *c, size_t h,
+                  size_t w, const window *v, bool full, mask part)
+{
+    if (what == MAX) max_at(narrow, x, h, w, v, full, part);
+    if (what == TAKE) take_at(narrow, x, t, h, w, v, full, part);
+    if (what == PUT_BACK) put_at(wide, x, c, h, w, v, full, part);
+}
+
+TILE void pool_place(pooling what, float *wide, float *narrow, const float *x, const float *t, const float *c,
+                     const window *v)
+{
+    size_t h = v->bottom - v->top, w = v->right - v->left, k = 0;
+    const mask all = v_mask(V_LANES);
+    if (h == 2 && w == 2)
+        for (; k + V_LANES <= v->c; k += V_LANES)
+            pool_at(what, wide + k, narrow + k, x + k, t + k, c + k, 2, 2, v, true, all);
+    for (; k < v->c; k += V_LANES)
+        pool_at(what, wide + k, narrow + k, x + k, t + k, c + k, h, w, v, false, lanes(v->c - k));
+}
+
+/* Images from … to-1. Of wide (an image of the output) and narrow (pooled), t and c each call has what it needs; the
+ * others may be anything that can be pointed into. */
+TILE void pool(pooling what, window *v, float *wide, float *narrow, const float *x, const float *t, const float *c,
+               size_t from, size_t to)
+{
+    size_t image = v->h * v->w * v->c, pooled = v->oh * v->ow * v->c;
+    for (size_t n = from; n < to; n++)
+        for (size_t y = 0; y < v->oh; y++) {
+            wh_window_clip(&v->top, &v->bottom, y, v->kernel, v->stride, v->pad, v->h);
+            for (size_t z = 0; z < v->ow; z++) {
+                wh_window_clip(&v->left, &v->right, z, v->kernel, v->stride, v->pad, v->w);
+                size_t first = n * image + (v->top * v->w + v->left) * v->c;
+                size_t place = n * pooled + (y * v->ow + z) * v->c;
+                if (what == MAX) pool_place(what, NULL, narrow + place, x + first, NULL, NULL, v);
+                if (what == TAKE) pool_place(what, NULL, narrow + place, x + first, t + first, NULL, v);
+                if (what == PUT_BACK) pool_place(what, wide + first, NULL, x + first, NULL, c + place, v);
+            }
+        }
+}
+
+static void max_window(const wh_call *call, size_t from, size_t to)
+{
+    window v = window_of(call->arg_dims, call->out_dims, call->attr);
+    pool(MAX, &v, NULL, call->out, call->arg[0], NULL, NULL, from, to);
+}
+
+static void window_take(const wh_call *call, size_t from, size_t to)
+{
+    window v = window_of(call->arg_dims, call->out_dims, call->attr);
+    pool(TAKE, &v, NULL, call->out, call->arg[0], call->arg[1], NULL, from, to);
 }
 
 static void window_put(const wh_call *call, size_t from, size_t to)
 {
     window v = window_of(call->arg_dims, &call->arg_dims[1], call->attr);
-    const float *c = (const float *)call->arg[1] + from * v.oh * v.ow * v.c;
-    for (size_t n = from; n < to; n++) {
-        float *image = (float *)call->out + n * v.h * v.w * v.c;
-        memset(image, 0, v.h * v.w * v.c * sizeof *image);
-        for (size_t p = 0; p < v.oh * v.ow; p++, c += v.c) {
-            window_at(&v, p / v.ow, p % v.ow);
-            size_t first = (v.top * v.w + v.left) * v.c;
-            const float *x = (const float *)call->arg[0] + n * v.h * v.w * v.c + first;
-            size_t height = v.bottom - v.top, width = v.right - v.left;
-            for (size_t k = 0; k < v.c; k += V_LANES) {
-                if (height == 2 && width == 2)
-                    put_at(image + first + k, x + k, c + k, 2, 2, &v, lanes(v.c - k));
-                else
-                    put_at(image + first + k, x + k, c + k, height, width, &v, lanes(v.c - k));
-            }
-        }
-    }
+    size_t image = v.h * v.w * v.c;
+    memset((float *)call->out + from * image, 0, (to - from) * image * sizeof(float));
+    pool(PUT_BACK, &v, call->out, NULL, call->arg[0], NULL, call->arg[1], from, to);
 }
 
 /* ---- Norms -------------------------------------------------------------------------------------------- */
@@ -264,6 +295,6 @@ static void normalize_grid(const wh_call *call, size_t from, size_t to)
 }
 
 #define IMAGE_TABLE                                                                                                    \
-    .conv = conv, .conv_data = conv_data, .conv_weight = conv_weight, .conv_squared = conv_squared,                    \
-    .max_window = max_window, .window_take = window_take, .window_put = window_put, .normalize_grid = normalize_grid,  \
-    .normalize_grid_back = normalize_grid, .normalize_grid_second = normalize_grid
+    .conv = conv, .conv_data = conv_data, .conv_weight = conv_weight, .conv_each = conv_each,                          \
+    .conv_squared = conv_squared, .max_window = max_window, .window_take = window_take, .window_put = window_put,      \
+    .normalize_grid = normalize_grid, .normalize_grid_back = normalize_grid, .normalize_grid_second = normalize_grid
