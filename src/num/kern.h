@@ -27,9 +27,10 @@ typedef enum wh_gemm_mode {
 
 /* The constants of a step of Adam, rounded once. */
 typedef struct wh_adam_terms {
-    float lr, beta1, rest1, beta2, rest2, eps, correct2; /* rest = 1 - beta; lr and correct2 carry the bias corrections */
-    float decay;                                         /* times the parameter, added to the gradient */
-    float keep;                                          /* what a step leaves of a parameter: 1, or 1 - lr · decay */
+    float lr, beta1, rest1, beta2, rest2, eps,
+        correct2; /* rest = 1 - beta; lr and correct2 carry the bias corrections */
+    float decay;  /* times the parameter, added to the gradient */
+    float keep;   /* what a step leaves of a parameter: 1, or 1 - lr · decay */
 } wh_adam_terms;
 
 typedef struct wh_num_kernels {
@@ -47,6 +48,10 @@ typedef struct wh_num_kernels {
     /* C[i,j] = Σ_k A[i,k] · B[j,k],  A (M,K),  B (N,K),  C (M,N). */
     void (*gemm_nt)(float *restrict c, size_t ldc, const float *restrict a, size_t lda, const float *restrict b,
                     size_t ldb, size_t m, size_t n, size_t k);
+
+    /* The product of gemm_big in double, separate multiply and add on every set: the same bits. 64 KiB of stack. */
+    void (*gemm_f64)(double *restrict c, size_t ldc, const double *restrict a, size_t row_a, size_t col_a,
+                     const double *restrict b, size_t row_b, size_t col_b, size_t m, size_t n, size_t k);
 
     /* The same products where columns of A are zero: as gemm_bn, with k, or the rows of C, running over a
      * rising list of indices. With finite B and the list of used_columns the bits are those of gemm_bn.
@@ -116,6 +121,10 @@ typedef enum wh_gemm_form {
 void wh_num_gemm(const wh_num_kernels *kernels, wh_gemm_form form, float *restrict c, size_t ldc,
                  const float *restrict a, size_t lda, const float *restrict b, size_t ldb, size_t m, size_t n,
                  size_t k);
+/* The same in double; large products go to OpenBLAS by shape alone where there is one. */
+void wh_num_gemm_f64(const wh_num_kernels *kernels, wh_gemm_form form, double *restrict c, size_t ldc,
+                     const double *restrict a, size_t lda, const double *restrict b, size_t ldb, size_t m, size_t n,
+                     size_t k);
 /* Would wh_num_gemm ask OpenBLAS for this shape? */
 bool wh_num_is_large(const wh_num_kernels *kernels, wh_gemm_form form, size_t m, size_t n, size_t k);
 

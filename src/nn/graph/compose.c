@@ -131,7 +131,7 @@ static bool mask_splits(const wh_graph *g, const wh_node *node, const bool split
 const wh_op wh_op_keep_mask = {.name = "keep_mask",
                                .flags = WH_OP_CONSTANT,
                                .splits = mask_splits,
-                               .kernel = WH_KERNEL_PAIR(keep_mask),
+                               .wide = WH_KERNEL_WIDE(keep_mask),
                                .cut = mask_cut};
 
 wh_value wh_graph_keep_mask(wh_graph *g, wh_value seed, uint32_t site, double rate, wh_dims dims)

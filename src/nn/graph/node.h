@@ -38,6 +38,7 @@ struct wh_op {
      * are the same for all. Is the value split likewise? NULL: no, it mixes examples. */
     bool (*splits)(const wh_graph *graph, const wh_node *node, const bool split[], size_t examples);
     wh_kernel *kernel[2];                   /* by wh_real; NULL for leaves, views and elementwise ones */
+    wh_kernel *wide[3][2];                  /* the same by wh_cpu_level, where each set has its own */
     wh_cut (*cut)(const wh_call *call);     /* units of work; NULL: one unit */
     size_t (*scratch)(const wh_call *call); /* real numbers a worker needs; NULL: none */
 };
@@ -115,7 +116,7 @@ bool wh_splits_first(const wh_graph *graph, const wh_node *node, const bool spli
     X(input) X(index) X(fill) X(detach) X(add) X(sub) X(mul) X(div) X(max) X(min) X(not_less) X(where) \
     X(neg) X(exp) X(log) X(sqrt) X(rsqrt) X(tanh) X(sigmoid) X(softplus) X(erf) X(relu) X(positive) X(abs) \
     X(pow) X(gelu) X(gelu_tanh) X(reshape) X(transpose) X(broadcast) X(slice) X(pad) X(concat) X(sum) \
-    X(cumsum) X(max_last) X(matmul) X(gather) X(scatter) X(take) X(put) X(conv) X(conv_data) X(conv_weight) \
+    X(cumsum) X(max_last) X(matmul) X(solve) X(gather) X(scatter) X(take) X(put) X(conv) X(conv_data) X(conv_weight) \
     X(max_window) X(window_take) X(window_put) X(avg_pool) X(avg_pool_back) X(normalize) X(normalize_back) \
     X(normalize_grid) X(normalize_grid_back) X(normalize_grid_second) X(softmax) X(softmax_back) \
     X(log_softmax) X(cross_entropy) X(cross_entropy_back) X(keep_mask) X(outer_squared) X(conv_squared) X(conv_each) \

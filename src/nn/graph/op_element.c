@@ -111,7 +111,7 @@ static wh_value slope_erf(wh_graph *g, wh_value n, unsigned i)
     return wh_graph_scale(g, e, M_2_SQRTPI);
 }
 
-/* The value tells as well as the argument does, and the argument need not be kept. */
+/* Of the value: then the argument need not be kept for the way back. */
 static wh_value slope_relu(wh_graph *g, wh_value n, unsigned i)
 {
     (void)i;

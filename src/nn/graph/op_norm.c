@@ -72,12 +72,12 @@ const wh_op wh_op_normalize = {.name = "normalize",
                                .vjp = normalize_vjp,
                                .jvp = normalize_jvp,
                                .splits = wh_splits_rows,
-                               .kernel = WH_KERNEL_PAIR(normalize),
+                               .wide = WH_KERNEL_WIDE(normalize),
                                .cut = rows_cut};
 const wh_op wh_op_normalize_back = {.name = "normalize_back",
                                     .decompose = normalize_back_decompose,
                                     .splits = wh_splits_rows,
-                                    .kernel = WH_KERNEL_PAIR(normalize_back),
+                                    .wide = WH_KERNEL_WIDE(normalize_back),
                                     .cut = rows_cut};
 
 wh_value wh_graph_normalize(wh_graph *g, wh_value a, double eps)
@@ -220,12 +220,12 @@ const wh_op wh_op_softmax = {.name = "softmax",
                              .vjp = softmax_vjp,
                              .jvp = softmax_jvp,
                              .splits = wh_splits_rows,
-                             .kernel = WH_KERNEL_PAIR(softmax),
+                             .wide = WH_KERNEL_WIDE(softmax),
                              .cut = rows_cut};
 const wh_op wh_op_softmax_back = {.name = "softmax_back",
                                   .decompose = softmax_back_decompose,
                                   .splits = wh_splits_rows,
-                                  .kernel = WH_KERNEL_PAIR(softmax_back),
+                                  .wide = WH_KERNEL_WIDE(softmax_back),
                                   .cut = rows_cut};
 
 wh_value wh_graph_softmax(wh_graph *g, wh_value a, bool causal)
@@ -254,7 +254,7 @@ const wh_op wh_op_log_softmax = {.name = "log_softmax",
                                  .vjp = log_softmax_vjp,
                                  .jvp = log_softmax_jvp,
                                  .splits = wh_splits_rows,
-                                 .kernel = WH_KERNEL_PAIR(log_softmax),
+                                 .wide = WH_KERNEL_WIDE(log_softmax),
                                  .cut = rows_cut};
 
 wh_value wh_graph_log_softmax(wh_graph *g, wh_value a)
@@ -300,12 +300,12 @@ const wh_op wh_op_cross_entropy = {.name = "cross_entropy",
                                    .vjp = cross_entropy_vjp,
                                    .jvp = cross_entropy_jvp,
                                    .splits = wh_splits_rows,
-                                   .kernel = WH_KERNEL_PAIR(cross_entropy),
+                                   .wide = WH_KERNEL_WIDE(cross_entropy),
                                    .cut = rows_cut};
 const wh_op wh_op_cross_entropy_back = {.name = "cross_entropy_back",
                                         .decompose = cross_entropy_back_decompose,
                                         .splits = wh_splits_rows,
-                                        .kernel = WH_KERNEL_PAIR(cross_entropy_back),
+                                        .wide = WH_KERNEL_WIDE(cross_entropy_back),
                                         .cut = rows_cut};
 
 wh_value wh_graph_cross_entropy(wh_graph *g, wh_value logits, wh_value index)

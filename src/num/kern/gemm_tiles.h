@@ -174,7 +174,7 @@ static void gemm_pick_m(float *restrict c, size_t ldc, const float *restrict a, 
  * K is cut into blocks; in each, C goes on with the sums it holds, so that the bits are those of gemm_bn. A strip of B
  * (two vectors wide) is copied next to each other, where it stays in the first cache while all rows of A pass it. A
  * block of A is copied where it would be read at a large stride. */
-enum { BIG_K = 256, BIG_M = 24 * BN_ROWS, BIG_N = 2 * V_LANES };
+enum { BIG_K = 256, BIG_M = 256, BIG_N = 2 * V_LANES };
 
 /* strip (k, BIG_N): columns 0 … cols-1 of B, then zeros up to a whole vector */
 TILE void pack_strip(float *restrict strip, const float *restrict b, size_t row_b, size_t col_b, size_t cols, size_t k)
@@ -200,6 +200,14 @@ TILE void pack_rows(float *restrict copy, const float *restrict a, size_t lda, s
     for (size_t i = 0; i < rows; i++) memcpy(copy + i * ld, a + i * lda, k * sizeof *a);
 }
 
+/* Asks for what comes next while the tiles of this strip are computed: a share of the next strip of B and, in the
+ * first strip, the next rows of A. */
+TILE void ask_rows(const float *from, size_t step, size_t rows, size_t floats)
+{
+    for (size_t i = 0; i < rows; i++)
+        for (size_t l = 0; l < floats; l += 16) __builtin_prefetch(from + i * step + l, 0, 2);
+}
+
 /* One block of K over at most BIG_M rows. */
 TILE void big_block(float *restrict c, size_t ldc, const float *restrict a, size_t row_a, size_t col_a,
                     const float *restrict b, size_t row_b, size_t col_b, size_t m, size_t n, size_t k,
@@ -207,14 +215,21 @@ TILE void big_block(float *restrict c, size_t ldc, const float *restrict a, size
 {
     float strip[BIG_K * BIG_N] __attribute__((aligned(64)));
     for (size_t j = 0; j < n; j += BIG_N) {
-        size_t cols = n - j < BIG_N ? n - j : BIG_N;
+        size_t cols = n - j < BIG_N ? n - j : BIG_N, asked = 0;
         pack_strip(strip, b + j * col_b, row_b, col_b, cols, k);
-        for (size_t part = 0; part < cols; part += bn_cols(cols, part))
-            for (size_t i = 0; i < m; i += BN_ROWS) {
-                size_t rows = m - i < BN_ROWS ? m - i : BN_ROWS;
+        for (size_t i = 0; i < m; i += BN_ROWS) {
+            size_t rows = m - i < BN_ROWS ? m - i : BN_ROWS, left = m - i - rows;
+            if (j + 2 * BIG_N <= n) {
+                size_t upto = (i + rows) * (col_b == 1 ? k : BIG_N) / m;
+                const float *after = b + (j + BIG_N) * col_b + asked * (col_b == 1 ? row_b : col_b);
+                ask_rows(after, col_b == 1 ? row_b : col_b, upto - asked, col_b == 1 ? BIG_N : k);
+                asked = upto;
+            }
+            if (j == 0 && col_a == 1) ask_rows(a + (i + rows) * row_a, row_a, left < BN_ROWS ? left : BN_ROWS, k);
+            for (size_t part = 0; part < cols; part += bn_cols(cols, part))
                 bn_block(PICK_NONE, rows, bn_cols(cols, part), NULL, c + i * ldc + j + part, ldc, a + i * row_a, row_a,
                          col_a, strip + part, BIG_N, k, mode, v_zero());
-            }
+        }
     }
 }
 
@@ -223,10 +238,10 @@ static void gemm_big(float *restrict c, size_t ldc, const float *restrict a, siz
 {
     float copy[(BIG_M + 16) * (BIG_K + 16)] __attribute__((aligned(64)));
     const size_t blocks = (k + BIG_K - 1) / BIG_K, depth = k ? ((k + blocks - 1) / blocks + 15) / 16 * 16 : 0;
-    for (size_t i = 0; i < m; i += BIG_M) {
-        size_t rows = m - i < BIG_M ? m - i : BIG_M;
-        for (size_t l = 0; l < k || l == 0; l += depth) {
-            size_t len = k - l < depth ? k - l : depth, ra = row_a, ca = col_a;
+    for (size_t l = 0; l < k || l == 0; l += depth) {
+        size_t len = k - l < depth ? k - l : depth;
+        for (size_t i = 0; i < m; i += BIG_M) {
+            size_t rows = m - i < BIG_M ? m - i : BIG_M, ra = row_a, ca = col_a;
             const float *from = a + i * row_a + l * col_a;
             if (n > BIG_N && col_a > 1) {
                 ca = BIG_M + 16;
@@ -239,8 +254,8 @@ static void gemm_big(float *restrict c, size_t ldc, const float *restrict a, siz
             }
             big_block(c + i * ldc, ldc, from, ra, ca, b + l * row_b, row_b, col_b, rows, n, len,
                       l ? WH_GEMM_MORE : WH_GEMM_PUT);
-            if (depth == 0) break;
         }
+        if (depth == 0) break;
     }
 }
 

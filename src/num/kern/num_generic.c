@@ -1,5 +1,6 @@
 /* num/kern/num_generic.c: the portable kernels, which are the specification of the others. */
 #include "num/kern/elementwise.h"
+#include "num/kern/gemm_f64.h"
 #include "num/kern/tables.h"
 
 enum { STRIP = 64 }; /* columns of C that are summed up together */
@@ -77,6 +78,7 @@ const wh_num_kernels wh_num_kernels_generic = {
     .gemm_bn = gemm_bn,
     .gemm_big = gemm_big,
     .gemm_nt = gemm_nt,
+    .gemm_f64 = gemm_f64,
     .gemm_pick_k = gemm_pick_k,
     .gemm_pick_m = gemm_pick_m,
     .peak = peak,
