@@ -53,25 +53,11 @@ typedef struct shape {
     size_t batch, steps, width, heads, inner, layers, vocabulary;
 } shape;
 
-static wh_value heads_first(model *m, wh_value x, const shape *s, size_t which)
-{
-    static const unsigned order[] = {0, 2, 1, 3};
-    size_t each = s->width / s->heads;
-    wh_value part =
-        wh_graph_slice(m->graph, x, (const size_t[]){0, 0, which * s->width}, WH_DIMS(s->batch, s->steps, s->width));
-    part = wh_graph_reshape(m->graph, part, WH_DIMS(s->batch, s->steps, s->heads, each));
-    return wh_graph_transpose(m->graph, part, order);
-}
-
 static wh_value attention(model *m, wh_value x, const shape *s, bool causal)
 {
-    static const unsigned order[] = {0, 2, 1, 3};
-    wh_value qkv = linear(m, x, s->width, 3 * s->width), part[3];
-    for (size_t i = 0; i < 3; i++) part[i] = heads_first(m, qkv, s, i);
+    wh_value qkv = linear(m, x, s->width, 3 * s->width);
     double scale = 1 / sqrt((double)(s->width / s->heads));
-    wh_value y = wh_graph_attention(m->graph, part[0], part[1], part[2], scale, causal);
-    y = wh_graph_reshape(m->graph, wh_graph_transpose(m->graph, y, order), WH_DIMS(s->batch, s->steps, s->width));
-    return linear(m, y, s->width, s->width);
+    return linear(m, wh_graph_self_attention(m->graph, qkv, s->heads, scale, causal), s->width, s->width);
 }
 
 /* Norm after each half, ReLU: the first transformer's encoder. */

@@ -80,5 +80,5 @@ void wh_num_gemm_f64(const wh_num_kernels *kernels, wh_gemm_form form, double *r
     bool ta = form == WH_GEMM_TN, tb = form == WH_GEMM_NT;
     bool large = kernels->level != WH_CPU_GENERIC && m >= 32 && n >= 32 && (double)m * (double)n * (double)k >= 0x1p18;
     if (large && wh_blas_gemm_f64(c, ldc, a, lda, ta, b, ldb, tb, m, n, k)) return;
-    kernels->gemm_f64(c, ldc, a, ta ? 1 : lda, ta ? lda : 1, b, tb ? 1 : ldb, tb ? ldb : 1, m, n, k);
+    kernels->gemm_f64(c, ldc, a, ta ? 1 : lda, ta ? lda : 1, b, tb ? 1 : ldb, tb ? ldb : 1, m, n, k, false);
 }
