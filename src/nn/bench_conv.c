@@ -225,7 +225,7 @@ static whist_status bench_cnn(const whist_bench_env *env)
 {
     whist_bench_result result;
     double flops;
-    WH_TRY(take_cnn(&result, &flops, env, "nn.sgd.cnn", BATCH, false));
+    WH_TRY(take_cnn(&result, &flops, env, "nn.sgd.cnn", 32, false));
     return wh_num_bench_flops(env, &result, flops);
 }
 

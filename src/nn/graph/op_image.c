@@ -62,7 +62,7 @@ static size_t products(const wh_geometry *g)
 }
 
 /* A unit is one image. Tiles and frames want company: pieces are larger than those of other operations. */
-enum { COMPANY = 16 };
+enum { COMPANY = 64 };
 
 static wh_cut conv_cut(const wh_call *call)
 {
