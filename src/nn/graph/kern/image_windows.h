@@ -202,31 +202,28 @@ TILE void sum_block(float sum[N_SUMS][NORM_WIDE], const wh_call *call, unsigned 
         for (size_t k = 0; k < N_SUMS; k++) v_store(sum[k] + v * V_LANES, total[v][k]);
 }
 
-static void sum_wide(group_sums *s, const wh_call *call, const rows *r, size_t column, size_t columns)
+/* Columns column … column + columns - 1 of rows from … from + n - 1. */
+static void sum_wide(group_sums *s, const wh_call *call, const rows *r, size_t from, size_t n, size_t column,
+                     size_t columns)
 {
     float first[NORM_WIDE] = {0}, sum[N_SUMS][NORM_WIDE];
-    double total[N_SUMS][NORM_WIDE] = {{0}};
-    size_t high = columns > V_LANES ? columns - V_LANES : 0;
+    size_t high = columns > V_LANES ? columns - V_LANES : 0, at = r->at + from * r->stride + column;
     mask part0 = lanes(columns), part1 = v_mask(high);
     for (size_t j = 0; j < columns; j++) first[j] = s->first[(column + j) / r->d];
-    for (size_t i = 0; i < r->n; i += NORM_BLOCK) {
-        size_t n = r->n - i < NORM_BLOCK ? r->n - i : NORM_BLOCK, at = r->at + i * r->stride + column;
-        if (call->n_args == 1) sum_block(sum, call, 1, at, r->stride, n, first, part0, part1);
-        if (call->n_args == 2) sum_block(sum, call, 2, at, r->stride, n, first, part0, part1);
-        if (call->n_args == 3) sum_block(sum, call, 3, at, r->stride, n, first, part0, part1);
-        for (size_t k = 0; k < N_SUMS; k++)
-            for (size_t j = 0; j < NORM_WIDE; j++) total[k][j] += (double)sum[k][j];
-    }
+    if (call->n_args == 1) sum_block(sum, call, 1, at, r->stride, n, first, part0, part1);
+    if (call->n_args == 2) sum_block(sum, call, 2, at, r->stride, n, first, part0, part1);
+    if (call->n_args == 3) sum_block(sum, call, 3, at, r->stride, n, first, part0, part1);
+    size_t n_sums = call->n_args == 1 ? SUM_C : call->n_args == 2 ? SUM_T : N_SUMS;
     for (size_t j = 0; j < columns; j++)
-        for (size_t k = 0; k < N_SUMS; k++) s->sum[(column + j) / r->d][k] += total[k][j];
+        for (size_t k = 0; k < n_sums; k++) s->sum[(column + j) / r->d][k] += (double)sum[k][j];
 }
 
 /* out = base + factor[0] x + factor[1] c + factor[2] t, the factors by column */
-TILE void write_block(const wh_call *call, unsigned n_args, const rows *r, size_t at, float factor[4][NORM_WIDE],
-                      mask part0, mask part1)
+TILE void write_block(const wh_call *call, unsigned n_args, size_t at, size_t stride, size_t n,
+                      float factor[4][NORM_WIDE], mask part0, mask part1)
 {
     const mask part[2] = {part0, part1};
-    for (size_t i = 0; i < r->n; i++, at += r->stride)
+    for (size_t i = 0; i < n; i++, at += stride)
 #pragma GCC unroll 2
         for (size_t v = 0; v < 2; v++) {
             vec sum = v_load(factor[3] + v * V_LANES);
@@ -242,16 +239,17 @@ typedef struct factors {
     float by_arg[WH_GRID_STRIP][4]; /* of x, c, t, and the base */
 } factors;
 
-static void write_wide(const wh_call *call, const rows *r, const factors *f, size_t column, size_t columns)
+static void write_wide(const wh_call *call, const rows *r, const factors *f, size_t from, size_t n, size_t column,
+                       size_t columns)
 {
     float factor[4][NORM_WIDE] = {{0}};
-    size_t high = columns > V_LANES ? columns - V_LANES : 0;
+    size_t high = columns > V_LANES ? columns - V_LANES : 0, at = r->at + from * r->stride + column;
     mask part0 = lanes(columns), part1 = v_mask(high);
     for (size_t j = 0; j < columns; j++)
         for (size_t k = 0; k < 4; k++) factor[k][j] = f->by_arg[(column + j) / r->d][k];
-    if (call->n_args == 1) write_block(call, 1, r, r->at + column, factor, part0, part1);
-    if (call->n_args == 2) write_block(call, 2, r, r->at + column, factor, part0, part1);
-    if (call->n_args == 3) write_block(call, 3, r, r->at + column, factor, part0, part1);
+    if (call->n_args == 1) write_block(call, 1, at, r->stride, n, factor, part0, part1);
+    if (call->n_args == 2) write_block(call, 2, at, r->stride, n, factor, part0, part1);
+    if (call->n_args == 3) write_block(call, 3, at, r->stride, n, factor, part0, part1);
 }
 
 /* What the sums of a group mean for the result: normalize, its Jacobian, and the derivative of that (kern_image_body.h
@@ -284,13 +282,15 @@ static void normalize_grid(const wh_call *call, size_t from, size_t to)
         group_sums s = {0};
         factors f;
         for (size_t k = 0; k < n_groups; k++) s.first[k] = ((const float *)call->arg[0])[r.at + k * g.d];
-        for (size_t j = 0; j < r.width; j += NORM_WIDE)
-            sum_wide(&s, call, &r, j, r.width - j < NORM_WIDE ? r.width - j : NORM_WIDE);
+        for (size_t i = 0; i < r.n; i += NORM_BLOCK)
+            for (size_t j = 0; j < r.width; j += NORM_WIDE)
+                sum_wide(&s, call, &r, i, lesser(NORM_BLOCK, r.n - i), j, lesser(NORM_WIDE, r.width - j));
         for (size_t k = 0; k < n_groups; k++)
             factors_of(f.by_arg[k], s.sum[k], (double)s.first[k], (double)(g.b * g.d), call->attr->real[0],
                        call->n_args);
-        for (size_t j = 0; j < r.width; j += NORM_WIDE)
-            write_wide(call, &r, &f, j, r.width - j < NORM_WIDE ? r.width - j : NORM_WIDE);
+        for (size_t i = 0; i < r.n; i += NORM_BLOCK)
+            for (size_t j = 0; j < r.width; j += NORM_WIDE)
+                write_wide(call, &r, &f, i, lesser(NORM_BLOCK, r.n - i), j, lesser(NORM_WIDE, r.width - j));
     }
 }
 
