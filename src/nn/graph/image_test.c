@@ -16,7 +16,7 @@ static float next(void)
 
 /* ---- A call on memory of its own --------------------------------------------------------------- */
 
-enum { MAX_ARGS = 3 };
+enum { MAX_ARGS = 4 };
 
 typedef struct trial {
     wh_dims out_dims, arg_dims[MAX_ARGS];
@@ -48,7 +48,7 @@ static void free_trial(trial *t)
 /* The output, a guard behind it that has to stay; in two parts, as two threads would. */
 static float *run(const trial *t, wh_kernel *kernel, wh_cpu_level level)
 {
-    const void *args[MAX_ARGS] = {t->arg[0], t->arg[1], t->arg[2]};
+    const void *args[MAX_ARGS] = {t->arg[0], t->arg[1], t->arg[2], t->arg[3]};
     size_t n = wh_dims_size(&t->out_dims);
     float *out = calloc(n + 1, sizeof *out), *scratch = malloc((t->scratch + 1) * sizeof *scratch);
     assert_non_null(out);
@@ -217,16 +217,19 @@ static void norms_agree(void **unused)
                              WH_DIMS(2, 1, 70, 1)};
     for (wh_cpu_level level = WH_CPU_AVX2; level <= levels(); level++)
         for (size_t i = 0; i < WH_COUNT(grids); i++)
-            for (unsigned n_args = 1; n_args <= 3; n_args++) {
-                trial t = {.n_args = n_args, .out_dims = grids[i], .arg_dims = {grids[i], grids[i], grids[i]}};
+            for (unsigned n_args = 1; n_args <= 4; n_args++) {
+                trial t = {
+                    .n_args = n_args, .out_dims = grids[i], .arg_dims = {grids[i], grids[i], grids[i], grids[i]}};
                 wh_grid g = wh_grid_of(&grids[i]);
                 t.attr = (wh_attr){.real = {1e-3}};
                 t.units = g.a * wh_grid_strips(&g);
                 fill_trial(&t);
                 for (size_t e = 0; e < wh_dims_size(&grids[i]); e++) t.arg[0][e] = 5 + 2 * t.arg[0][e];
                 const wh_image_kernels *a = wh_image_kernels_at(WH_CPU_GENERIC), *b = wh_image_kernels_at(level);
-                wh_kernel *const ka[] = {a->normalize_grid, a->normalize_grid_back, a->normalize_grid_second};
-                wh_kernel *const kb[] = {b->normalize_grid, b->normalize_grid_back, b->normalize_grid_second};
+                wh_kernel *const ka[] = {a->normalize_grid, a->normalize_grid_back, a->normalize_grid_second,
+                                         a->normalize_grid_second};
+                wh_kernel *const kb[] = {b->normalize_grid, b->normalize_grid_back, b->normalize_grid_second,
+                                         b->normalize_grid_second};
                 float *want = run(&t, ka[n_args - 1], WH_CPU_GENERIC), *got = run(&t, kb[n_args - 1], level);
                 /* With one row, 1/s is √eps: the numbers of a cell grow by 1/√eps for each argument. */
                 double grows = g.b * g.d == 1 ? pow(1e-3, -.5 * n_args) : 1;

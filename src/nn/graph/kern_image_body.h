@@ -371,15 +371,24 @@ static void normalize_back_cell(const wh_call *call, const cell *l)
     cell_write(call, l, 2, factor, -factor[0] * mx - s * mc);
 }
 
-/* -s² (τ ĉ + γ t̂ + x̂ (m(ĉ t̂) - 3 γ τ)), γ = m(c x̂), τ = m(t x̂), ĉ = c - m(c), t̂ = t - m(t) */
+/* -s² (τ ĉ + γ t̂ + x̂ (m(ĉ t̂) - 3 γ τ)), γ = m(c x̂), τ = m(t x̂), ĉ = c - m(c), t̂ = t - m(t); with a fourth argument
+ * d, plus the Jacobian times d */
 static void normalize_second_cell(const wh_call *call, const cell *l)
 {
     const REAL *x = call->arg[0], *c = call->arg[1], *t = call->arg[2];
     double mx = cell_mean(x, l), mc = cell_mean(c, l), mt = cell_mean(t, l);
     double s = cell_scale(x, mx, l, call->attr->real[0]);
     double gamma = s * cell_product(x, mx, c, mc, l), tau = s * cell_product(x, mx, t, mt, l);
-    double factor[] = {-s * s * s * (cell_product(c, mc, t, mt, l) - 3 * gamma * tau), -s * s * tau, -s * s * gamma};
-    cell_write(call, l, 3, factor, -factor[0] * mx - factor[1] * mc - factor[2] * mt);
+    double factor[4] = {-s * s * s * (cell_product(c, mc, t, mt, l) - 3 * gamma * tau), -s * s * tau, -s * s * gamma};
+    double base = -factor[1] * mc - factor[2] * mt;
+    if (call->n_args > 3) {
+        const REAL *d = call->arg[3];
+        double md = cell_mean(d, l);
+        factor[0] -= s * s * s * cell_product(x, mx, d, md, l);
+        factor[3] = s;
+        base -= s * md;
+    }
+    cell_write(call, l, call->n_args, factor, base - factor[0] * mx);
 }
 
 IMAGE_KERNEL IMAGE(normalize_grid)(const wh_call *call, size_t from, size_t to)

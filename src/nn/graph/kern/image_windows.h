@@ -153,8 +153,9 @@ static void window_put(const wh_call *call, size_t from, size_t to)
 
 enum { NORM_BLOCK = 64, NORM_WIDE = 2 * V_LANES };
 
-/* Σ over the rows of a cell, from its first number of x: x, x², c, x c, t, x t, c t */
-enum { SUM_X, SUM_XX, SUM_C, SUM_XC, SUM_T, SUM_XT, SUM_CT, N_SUMS };
+/* Σ over the rows of a cell, x from its first number: x, x², c, x c, t, x t, c t, d, x d */
+enum { SUM_X, SUM_XX, SUM_C, SUM_XC, SUM_T, SUM_XT, SUM_CT, SUM_D, SUM_XD, N_SUMS };
+enum { NORM_ARGS = 4 };
 
 /* One unit: rows of `width` columns, `stride` from one to the next, d columns of one group after the other. */
 typedef struct rows {
@@ -171,11 +172,12 @@ TILE void sum_block(float sum[N_SUMS][NORM_WIDE], const wh_call *call, unsigned 
                     size_t n, const float *first, mask part0, mask part1)
 {
     const float *x = call->arg[0], *c = n_args > 1 ? call->arg[1] : NULL, *t = n_args > 2 ? call->arg[2] : NULL;
+    const float *d = n_args > 3 ? call->arg[3] : NULL;
     const mask part[2] = {part0, part1};
     vec total[2][N_SUMS];
 #pragma GCC unroll 2
     for (size_t v = 0; v < 2; v++)
-#pragma GCC unroll 7
+#pragma GCC unroll 9
         for (size_t k = 0; k < N_SUMS; k++) total[v][k] = v_zero();
     for (size_t i = 0; i < n; i++, at += stride)
 #pragma GCC unroll 2
@@ -194,11 +196,16 @@ TILE void sum_block(float sum[N_SUMS][NORM_WIDE], const wh_call *call, unsigned 
                     total[v][SUM_XT] = v_fma(dx, vt, total[v][SUM_XT]);
                     total[v][SUM_CT] = v_fma(vc, vt, total[v][SUM_CT]);
                 }
+                if (n_args > 3) {
+                    vec vd = v_load_mask(part[v], d + here);
+                    total[v][SUM_D] = v_add(total[v][SUM_D], vd);
+                    total[v][SUM_XD] = v_fma(dx, vd, total[v][SUM_XD]);
+                }
             }
         }
 #pragma GCC unroll 2
     for (size_t v = 0; v < 2; v++)
-#pragma GCC unroll 7
+#pragma GCC unroll 9
         for (size_t k = 0; k < N_SUMS; k++) v_store(sum[k] + v * V_LANES, total[v][k]);
 }
 
@@ -213,21 +220,23 @@ static void sum_wide(group_sums *s, const wh_call *call, const rows *r, size_t f
     if (call->n_args == 1) sum_block(sum, call, 1, at, r->stride, n, first, part0, part1);
     if (call->n_args == 2) sum_block(sum, call, 2, at, r->stride, n, first, part0, part1);
     if (call->n_args == 3) sum_block(sum, call, 3, at, r->stride, n, first, part0, part1);
-    size_t n_sums = call->n_args == 1 ? SUM_C : call->n_args == 2 ? SUM_T : N_SUMS;
+    if (call->n_args == 4) sum_block(sum, call, 4, at, r->stride, n, first, part0, part1);
+    static const unsigned sums[] = {0, SUM_C, SUM_T, SUM_D, N_SUMS};
+    size_t n_sums = sums[call->n_args];
     for (size_t j = 0; j < columns; j++)
         for (size_t k = 0; k < n_sums; k++) s->sum[(column + j) / r->d][k] += (double)sum[k][j];
 }
 
-/* out = base + factor[0] x + factor[1] c + factor[2] t, the factors by column */
+/* out = base + factor[0] x + factor[1] c + …, the factors by column, the base behind them */
 TILE void write_block(const wh_call *call, unsigned n_args, size_t at, size_t stride, size_t n,
-                      float factor[4][NORM_WIDE], mask part0, mask part1)
+                      float factor[NORM_ARGS + 1][NORM_WIDE], mask part0, mask part1)
 {
     const mask part[2] = {part0, part1};
     for (size_t i = 0; i < n; i++, at += stride)
 #pragma GCC unroll 2
         for (size_t v = 0; v < 2; v++) {
-            vec sum = v_load(factor[3] + v * V_LANES);
-#pragma GCC unroll 3
+            vec sum = v_load(factor[NORM_ARGS] + v * V_LANES);
+#pragma GCC unroll 4
             for (unsigned q = 0; q < n_args; q++)
                 sum = v_fma(v_load(factor[q] + v * V_LANES),
                             v_load_mask(part[v], (const float *)call->arg[q] + at + v * V_LANES), sum);
@@ -236,40 +245,46 @@ TILE void write_block(const wh_call *call, unsigned n_args, size_t at, size_t st
 }
 
 typedef struct factors {
-    float by_arg[WH_GRID_STRIP][4]; /* of x, c, t, and the base */
+    float by_arg[WH_GRID_STRIP][NORM_ARGS + 1]; /* of x, c, t, d, and the base */
 } factors;
 
 static void write_wide(const wh_call *call, const rows *r, const factors *f, size_t from, size_t n, size_t column,
                        size_t columns)
 {
-    float factor[4][NORM_WIDE] = {{0}};
+    float factor[NORM_ARGS + 1][NORM_WIDE] = {{0}};
     size_t high = columns > V_LANES ? columns - V_LANES : 0, at = r->at + from * r->stride + column;
     mask part0 = lanes(columns), part1 = v_mask(high);
     for (size_t j = 0; j < columns; j++)
-        for (size_t k = 0; k < 4; k++) factor[k][j] = f->by_arg[(column + j) / r->d][k];
+        for (size_t k = 0; k <= NORM_ARGS; k++) factor[k][j] = f->by_arg[(column + j) / r->d][k];
     if (call->n_args == 1) write_block(call, 1, at, r->stride, n, factor, part0, part1);
     if (call->n_args == 2) write_block(call, 2, at, r->stride, n, factor, part0, part1);
     if (call->n_args == 3) write_block(call, 3, at, r->stride, n, factor, part0, part1);
+    if (call->n_args == 4) write_block(call, 4, at, r->stride, n, factor, part0, part1);
 }
 
 /* What the sums of a group mean for the result: normalize, its Jacobian, and the derivative of that (kern_image_body.h
  * has the formulas). */
-static void factors_of(float out[4], const double sum[N_SUMS], double first, double n, double eps, unsigned n_args)
+static void factors_of(float out[NORM_ARGS + 1], const double sum[N_SUMS], double first, double n, double eps,
+                       unsigned n_args)
 {
     double dx = sum[SUM_X] / n, mx = first + dx, s = 1 / sqrt(fmax(sum[SUM_XX] / n - dx * dx, 0) + eps);
-    double mc = sum[SUM_C] / n, mt = sum[SUM_T] / n;
+    double mc = sum[SUM_C] / n, mt = sum[SUM_T] / n, md = sum[SUM_D] / n;
     double gamma = s * (sum[SUM_XC] / n - dx * mc), tau = s * (sum[SUM_XT] / n - dx * mt);
-    double factor[3] = {s, 0, 0};
+    double factor[NORM_ARGS] = {s};
     if (n_args == 2) {
         factor[0] = -s * s * gamma;
         factor[1] = s;
-    } else if (n_args == 3) {
+    } else if (n_args > 2) {
         factor[0] = -s * s * s * (sum[SUM_CT] / n - mc * mt - 3 * gamma * tau);
         factor[1] = -s * s * tau;
         factor[2] = -s * s * gamma;
     }
-    for (unsigned k = 0; k < 3; k++) out[k] = (float)factor[k];
-    out[3] = (float)(-factor[0] * mx - factor[1] * mc - factor[2] * mt);
+    if (n_args > 3) {
+        factor[0] -= s * s * s * (sum[SUM_XD] / n - dx * md);
+        factor[3] = s;
+    }
+    for (unsigned k = 0; k < NORM_ARGS; k++) out[k] = (float)factor[k];
+    out[NORM_ARGS] = (float)(-factor[0] * mx - factor[1] * mc - factor[2] * mt - factor[3] * md);
 }
 
 static void normalize_grid(const wh_call *call, size_t from, size_t to)
