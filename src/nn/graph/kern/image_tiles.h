@@ -138,11 +138,15 @@ static strip strip_of(size_t columns)
     return (strip){columns, ROWS_1, v_mask(columns), part};
 }
 
-/* The rows of the next tile: as even as can be. */
-TILE size_t even_rows(size_t left, size_t most)
+/* n rows in as few tiles as there can be, as even as can be: the first `longer` have one row more. */
+typedef struct even {
+    size_t tiles, rows, longer;
+} even;
+
+TILE even even_rows(size_t n, size_t most)
 {
-    size_t tiles = (left + most - 1) / most;
-    return (left + tiles - 1) / tiles;
+    size_t tiles = (n + most - 1) / most;
+    return (even){tiles, n / tiles, n % tiles};
 }
 
 /* ---- Convolution and its transpose: rows are places -------------------------------------------------------- */
@@ -167,9 +171,10 @@ static void product(const walk *w, const nest *t, const float *b, size_t columns
         strip s = strip_of(columns - column);
         ptrdiff_t a = 0, out = (ptrdiff_t)column;
         size_t u = w->us, v = w->vs;
-        for (size_t done = 0; done < places;) {
+        const even e = even_rows(places, s.rows);
+        for (size_t k = 0; k < e.tiles; k++) {
             tile_rows r;
-            size_t rows = even_rows(places - done, s.rows);
+            const size_t rows = e.rows + (k < e.longer);
             for (size_t i = 0; i < rows; i++) {
                 r.a[i] = w->a + a;
                 r.out[i] = w->out + out;
@@ -185,7 +190,6 @@ static void product(const walk *w, const nest *t, const float *b, size_t columns
                 out += out_image;
             }
             s.tile[rows - 1](t, &r, b + column, s.part, PUT);
-            done += rows;
         }
         column += s.columns;
     }
@@ -391,8 +395,9 @@ static void channel_rows(float *out, size_t ldo, const float *a, const nest *t, 
     tile_rows r = {.square = square};
     for (size_t column = 0; column < columns;) {
         strip s = strip_of(columns - column);
-        for (size_t done = 0; done < n_rows;) {
-            size_t rows = even_rows(n_rows - done, s.rows);
+        const even e = even_rows(n_rows, s.rows);
+        for (size_t k = 0, done = 0; k < e.tiles; k++) {
+            const size_t rows = e.rows + (k < e.longer);
             for (size_t i = 0; i < rows; i++) {
                 r.a[i] = a + done + i;
                 r.out[i] = out ? out + (done + i) * ldo + column : NULL;
@@ -421,11 +426,14 @@ static nest weight_nest(const wh_geometry *g, const seen *s, size_t rows, size_t
     return t;
 }
 
-/* A row of taps is one block of input channels. */
+/* A row of taps is one block of input channels, from the positions where it sees a row of the image. */
 static void weight_row(float *out, const seen *s, const wh_geometry *g, size_t i, finish how, double *square)
 {
-    nest t = weight_nest(g, s, g->oh, g->ow);
-    channel_rows(out, g->o, s->x + i * s->w * g->c, &t, s->c, g->kw * g->c, g->o, how, square);
+    size_t y, y_end;
+    wh_geometry_valid(&y, &y_end, g->oh, i, g->stride, g->pad, g->h);
+    nest t = weight_nest(g, s, y_end - y, g->ow);
+    const float *a = s->x + (y * g->stride + i) * s->w * g->c, *b = s->c + y * g->ow * g->o;
+    channel_rows(out, g->o, a, &t, b, g->kw * g->c, g->o, how, square);
 }
 
 /* One tap, from the positions where it sees the image. */
