@@ -29,8 +29,9 @@ typedef enum wh_gemm_mode {
 typedef struct wh_adam_terms {
     float lr, beta1, rest1, beta2, rest2, eps,
         correct2; /* rest = 1 - beta; lr and correct2 carry the bias corrections */
+    float scale;  /* of the gradient */
     float decay;  /* times the parameter, added to the gradient */
-    float keep;   /* what a step leaves of a parameter: 1, or 1 - lr · decay */
+    float shrink; /* times the parameter, taken off it before the step */
 } wh_adam_terms;
 
 typedef struct wh_num_kernels {
@@ -84,7 +85,8 @@ typedef struct wh_num_kernels {
     void (*tanh)(float *out, const float *x, size_t n);
     void (*relu)(float *out, const float *x, size_t n); /* NaN stays NaN */
 
-    /* g' = g + decay p;  m = beta1 m + rest1 g';  v = beta2 v + rest2 g'²;  p = keep p - lr m / (√v correct2 + eps) */
+    /* d = scale g + decay p;  m = beta1 m + rest1 d;  v = beta2 v + rest2 d²;  p −= shrink p;
+     * p −= lr m / (√v correct2 + eps) */
     void (*adam)(float *restrict p, float *restrict m, float *restrict v, const float *restrict g, size_t n,
                  const wh_adam_terms *terms);
 
