@@ -105,8 +105,7 @@ static void images_are_never_turned_over(void **state)
     WH_AUTO(wh_buf) text = {0};
     assert_ok(wh_program_show(&text, b.program));
     size_t turned = 0, kept = 0;
-    assert_ok(wh_buf_append(&text, "", 1));
-    for (const char *at = (const char *)text.data; (at = strstr(at, " transpose ")) != NULL; at++) {
+    for (const char *at = wh_buf_str(&text); (at = strstr(at, " transpose ")) != NULL; at++) {
         /* One: the images of three channels that come in. */
         const char *end = strchr(at, '\n'), *batch = strstr(at, "(37,");
         if (batch && batch < end)
