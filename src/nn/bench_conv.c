@@ -4,6 +4,8 @@
  * FLOPs are those of convolutions and matrix products: forward, and backward without the first layer's image. */
 #include "nn/bench.h"
 
+#include <string.h>
+
 #include "base/bench.h"
 #include "nn/graph/program.h"
 #include "num/bench.h"
@@ -107,27 +109,40 @@ static void fill_index(uint32_t *x, size_t n, uint32_t limit)
 
 /* More rows than any cache holds: 64 MiB and more. */
 enum { FEATURES = 784, BATCH = 256, ROWS = 84 * BATCH };
+/* Examples whose gradients by the convolutions' weights the second cache holds. */
+enum { TILE = 16 };
 
 typedef struct trainer {
     wh_pool *pool;
     wh_run *run;
     const wh_num_kernels *num;
-    float *rows, *params, *grads;
+    float *rows, *params, *grads, *sum;
     uint32_t *labels, *order, *index, *target;
-    size_t size;
+    size_t size, tile;
 } trainer;
 
-static whist_status epoch(void *user)
+/* A batch goes through as tiles of examples, all for the same parameters. */
+static whist_status one_batch(trainer *t, size_t at)
 {
-    trainer *t = user;
-    for (size_t at = 0; at < ROWS; at += BATCH) {
-        for (size_t i = 0; i < BATCH; i++) {
-            t->index[i] = t->order[at + i];
+    for (size_t done = 0; done < BATCH; done += t->tile) {
+        for (size_t i = 0; i < t->tile; i++) {
+            t->index[i] = t->order[at + done + i];
             t->target[i] = t->labels[t->index[i]];
         }
         WH_TRY(wh_run_go(t->run, t->pool));
-        t->num->axpy(t->params, t->grads, t->size, -1e-3f);
+        if (t->tile == BATCH) continue;
+        if (done == 0)
+            memcpy(t->sum, t->grads, t->size * sizeof *t->sum);
+        else
+            t->num->add(t->sum, t->grads, t->size);
     }
+    t->num->axpy(t->params, t->tile == BATCH ? t->grads : t->sum, t->size, -1e-3f);
+    return WHIST_OK;
+}
+
+static whist_status epoch(void *user)
+{
+    for (size_t at = 0; at < ROWS; at += BATCH) WH_TRY(one_batch(user, at));
     return WHIST_OK;
 }
 
@@ -136,6 +151,7 @@ static whist_status reserve(trainer *t, wh_arena *memory)
     WH_TRY(WH_ARENA_NEW(&t->rows, memory, (size_t)ROWS * FEATURES));
     WH_TRY(WH_ARENA_NEW(&t->params, memory, t->size));
     WH_TRY(WH_ARENA_NEW(&t->grads, memory, t->size));
+    WH_TRY(WH_ARENA_NEW(&t->sum, memory, t->size));
     WH_TRY(WH_ARENA_NEW(&t->labels, memory, ROWS));
     WH_TRY(WH_ARENA_NEW(&t->order, memory, ROWS));
     WH_TRY(WH_ARENA_NEW(&t->index, memory, BATCH));
@@ -154,11 +170,13 @@ static whist_status reserve(trainer *t, wh_arena *memory)
     return WHIST_OK;
 }
 
-/* The mean loss's gradient, or the mean of gradients clipped at 1. */
+/* The tile's part of the mean loss's gradient, or of the mean of gradients clipped at 1. */
 static whist_status descent(wh_value out[], model *m, bool private)
 {
-    if (!private)
-        return wh_graph_gradient(out, m->graph, wh_graph_mean_all(m->graph, m->losses), m->param, m->n_params);
+    if (!private) {
+        wh_value loss = wh_graph_scale(m->graph, wh_graph_sum_all(m->graph, m->losses), 1. / BATCH);
+        return wh_graph_gradient(out, m->graph, loss, m->param, m->n_params);
+    }
     WH_AUTO(wh_per_example_ptr) each = NULL;
     WH_TRY(wh_per_example_new(&each, m->graph, m->losses, m->param, m->n_params));
     wh_value weights = wh_graph_clip_weights(m->graph, wh_per_example_total(each), 1);
@@ -177,7 +195,7 @@ static whist_status bind_params(wh_run *run, const model *m, const float *params
 }
 
 static whist_status take_cnn(whist_bench_result *out, double *flops, const whist_bench_env *env, const char *name,
-                             bool private)
+                             size_t tile, bool private)
 {
     WH_AUTO(wh_graph_ptr) graph = NULL;
     WH_AUTO(wh_program_ptr) program = NULL;
@@ -188,18 +206,18 @@ static whist_status take_cnn(whist_bench_result *out, double *flops, const whist
     WH_TRY(wh_pool_new(&pool, env->threads));
     model m = {.graph = graph};
     wh_value table = wh_graph_input(graph, "rows", WH_SHARED, WH_DIMS(ROWS, FEATURES)), grads[MAX_PARAMS];
-    wh_value index = wh_graph_index(graph, "index", WH_EXAMPLES, WH_DIMS(BATCH), ROWS);
-    build_cnn(&m, wh_graph_gather(graph, table, index), BATCH);
+    wh_value index = wh_graph_index(graph, "index", WH_EXAMPLES, WH_DIMS(tile), ROWS);
+    build_cnn(&m, wh_graph_gather(graph, table, index), tile);
     WH_TRY(descent(grads, &m, private));
     WH_TRY(wh_program_new(&program, graph, grads, m.n_params));
     WH_TRY(wh_run_new(&run, program, env->threads));
-    trainer t = {.pool = pool, .run = run, .num = wh_num_kernels_get(), .size = m.size};
+    trainer t = {.pool = pool, .run = run, .num = wh_num_kernels_get(), .size = m.size, .tile = tile};
     WH_TRY(reserve(&t, &memory));
     WH_TRY(wh_run_input(run, table, t.rows));
     WH_TRY(wh_run_input(run, index, t.index));
     WH_TRY(wh_run_input(run, m.target, t.target));
     WH_TRY(bind_params(run, &m, t.params, t.grads));
-    *flops = flops_of_gradient(&m) / BATCH;
+    *flops = flops_of_gradient(&m) / (double)tile;
     return wh_bench_take(out, env->threads, name, "1/s", true, ROWS, 5, epoch, &t);
 }
 
@@ -207,7 +225,7 @@ static whist_status bench_cnn(const whist_bench_env *env)
 {
     whist_bench_result result;
     double flops;
-    WH_TRY(take_cnn(&result, &flops, env, "nn.sgd.cnn", false));
+    WH_TRY(take_cnn(&result, &flops, env, "nn.sgd.cnn", 32, false));
     return wh_num_bench_flops(env, &result, flops);
 }
 
@@ -215,8 +233,8 @@ static whist_status bench_cnn_private(const whist_bench_env *env)
 {
     whist_bench_result plain, private;
     double flops;
-    WH_TRY(take_cnn(&plain, &flops, env, "nn.sgd.cnn", false));
-    WH_TRY(take_cnn(&private, &flops, env, "nn.pernorm.cnn", true));
+    WH_TRY(take_cnn(&plain, &flops, env, "nn.sgd.cnn", BATCH, false));
+    WH_TRY(take_cnn(&private, &flops, env, "nn.pernorm.cnn", TILE, true));
     wh_nn_bench_ratio(env, &private, &plain);
     return WHIST_OK;
 }
