@@ -184,7 +184,11 @@ void wh_nn_head(const whist_model *model, whist_model_work *work, const wh_rows 
 void wh_nn_head_rows(const whist_model *model, const wh_rows *rows, const float *scores, float *delta, size_t from,
                      size_t to, double *loss);
 
-/* The same for survival models: scores and delta have stride ld. */
+/* δ' (n, in) of what layer l reads, value (n, in), from its δ (n, out): (δ Wᵀ) ⊙ f'(value). */
+void wh_nn_back(const whist_model *model, size_t l, const float *params, const float *delta, float *out,
+                const float *value, size_t n);
+
+/* wh_nn_head for survival models: scores and delta have stride ld. */
 void wh_cox_head(const whist_model *model, whist_model_work *work, const wh_rows *rows, const float *scores, size_t ld,
                  float *delta, double *loss);
 
