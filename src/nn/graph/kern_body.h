@@ -68,6 +68,16 @@ static void tanh_n(const wh_num_kernels *num, REAL *out, const REAL *x, size_t n
 #endif
 }
 
+static void erf_n(const wh_num_kernels *num, REAL *out, const REAL *x, size_t n)
+{
+#if WH_KERN_F32
+    num->erf(out, x, n);
+#else
+    (void)num;
+    for (size_t i = 0; i < n; i++) out[i] = erf(x[i]);
+#endif
+}
+
 static void sigmoid_n(const wh_num_kernels *num, REAL *out, const REAL *x, size_t n)
 {
 #if WH_KERN_F32
@@ -162,9 +172,24 @@ static void gemm_more(const wh_num_kernels *num, REAL *restrict c, size_t ldc, c
 
 /* ---- Chains ------------------------------------------------------------------------------------ */
 
-static REAL half_normal(REAL x)
+static void gelu_n(const wh_num_kernels *num, REAL *out, const REAL *x, size_t n)
 {
-    return (REAL).5 * (1 + FN(erf)(x * (REAL)M_SQRT1_2));
+    REAL t[BLOCK];
+    EVERY(i, n) t[i] = x[i] * (REAL)M_SQRT1_2;
+    erf_n(num, t, t, n);
+    EVERY(i, n) out[i] = x[i] * ((REAL).5 * (1 + t[i]));
+}
+
+/* max(x, 0) + log(1 + e), e = e^(-|x|): log u · e / (u - 1) with u = 1 + e, where rounding of u cancels. */
+static void softplus_n(const wh_num_kernels *num, REAL *out, const REAL *x, size_t n)
+{
+    REAL e[BLOCK], u[BLOCK], l[BLOCK];
+    EVERY(i, n) e[i] = -FN(fabs)(x[i]);
+    exp_n(num, e, e, n);
+    EVERY(i, n) u[i] = 1 + e[i];
+    log_n(num, l, u, n);
+    EVERY(i, n) l[i] = u[i] == 1 ? e[i] : l[i] * (e[i] / (u[i] - 1));
+    EVERY(i, n) out[i] = (x[i] > 0 ? x[i] : 0) + l[i];
 }
 
 static void gelu_tanh_n(const wh_num_kernels *num, REAL *out, const REAL *x, size_t n)
@@ -199,13 +224,13 @@ static void element(const wh_num_kernels *num, wh_element what, double number, R
     case WH_ELEMENT_RSQRT: EACH(1 / FN(sqrt)(a[i]));
     case WH_ELEMENT_TANH: tanh_n(num, out, a, n); break;
     case WH_ELEMENT_SIGMOID: sigmoid_n(num, out, a, n); break;
-    case WH_ELEMENT_SOFTPLUS: EACH((a[i] > 0 ? a[i] : 0) + FN(log1p)(FN(exp)(-FN(fabs)(a[i]))));
-    case WH_ELEMENT_ERF: EACH(FN(erf)(a[i]));
+    case WH_ELEMENT_SOFTPLUS: softplus_n(num, out, a, n); break;
+    case WH_ELEMENT_ERF: erf_n(num, out, a, n); break;
     case WH_ELEMENT_RELU: EACH(a[i] < 0 ? 0 : a[i]);
     case WH_ELEMENT_POSITIVE: EACH(a[i] > 0 ? 1 : 0);
     case WH_ELEMENT_ABS: EACH(FN(fabs)(a[i]));
     case WH_ELEMENT_POW: EACH(FN(pow)(a[i], (REAL)number));
-    case WH_ELEMENT_GELU: EACH(a[i] * half_normal(a[i]));
+    case WH_ELEMENT_GELU: gelu_n(num, out, a, n); break;
     case WH_ELEMENT_GELU_TANH: gelu_tanh_n(num, out, a, n); break;
     default: EACH(a[i]);
     }

@@ -247,6 +247,104 @@ static void attention_is_the_sum_of_its_parts(void **state)
     test_free(d);
 }
 
+/* All that works element by element, row by row or moves things: the same bits on every set, and near double. */
+enum { ROWS = 21, COLS = 67, RESULTS = 26 };
+
+static void build_all(wh_value out[RESULTS], wh_graph *g, wh_value x, wh_value y, wh_value index)
+{
+    const size_t from[] = {3, 5};
+    const wh_value all[RESULTS] = {wh_graph_exp(g, x),
+                                   wh_graph_log(g, wh_graph_abs(g, x)),
+                                   wh_graph_sqrt(g, wh_graph_abs(g, x)),
+                                   wh_graph_rsqrt(g, wh_graph_shift(g, wh_graph_abs(g, x), 1)),
+                                   wh_graph_tanh(g, x),
+                                   wh_graph_sigmoid(g, x),
+                                   wh_graph_softplus(g, x),
+                                   wh_graph_erf(g, x),
+                                   wh_graph_relu(g, x),
+                                   wh_graph_gelu(g, x),
+                                   wh_graph_gelu_tanh(g, x),
+                                   wh_graph_div(g, x, wh_graph_shift(g, wh_graph_square(g, y), 1)),
+                                   wh_graph_max(g, x, y),
+                                   wh_graph_where(g, wh_graph_not_less(g, x, y), x, wh_graph_neg(g, y)),
+                                   wh_graph_softmax(g, x, false),
+                                   wh_graph_log_softmax(g, x),
+                                   wh_graph_normalize(g, x, 1e-5),
+                                   wh_graph_cross_entropy(g, x, index),
+                                   wh_graph_sum(g, x, 1, false),
+                                   wh_graph_sum(g, x, 2, false),
+                                   wh_graph_sum_all(g, x),
+                                   wh_graph_max_last(g, x),
+                                   wh_graph_transpose(g, x, (const unsigned[]){1, 0}),
+                                   wh_graph_slice(g, x, from, WH_DIMS(9, 40)),
+                                   wh_graph_cumsum(g, x, WH_NO_VALUE, true),
+                                   wh_graph_concat(g, 1, (const wh_value[]){x, y}, 2)};
+    memcpy(out, all, sizeof all);
+}
+
+static wh_run *run_all(wh_real real, const void *x, const void *y, const uint32_t *index, size_t count[RESULTS],
+                       wh_program **program)
+{
+    WH_AUTO(wh_graph_ptr) g = NULL;
+    wh_run *run = NULL;
+    wh_value out[RESULTS];
+    assert_ok(wh_graph_new(&g, real));
+    wh_value vx = wh_graph_input(g, "x", WH_EXAMPLES, WH_DIMS(ROWS, COLS));
+    wh_value vy = wh_graph_input(g, "y", WH_EXAMPLES, WH_DIMS(ROWS, COLS));
+    wh_value vi = wh_graph_index(g, "i", WH_EXAMPLES, WH_DIMS(ROWS), COLS);
+    build_all(out, g, vx, vy, vi);
+    for (size_t o = 0; o < RESULTS; o++) {
+        wh_dims dims = wh_graph_dims(g, out[o]);
+        count[o] = wh_dims_size(&dims);
+    }
+    assert_ok(wh_program_new(program, g, out, RESULTS));
+    assert_ok(wh_run_new(&run, *program, 1));
+    assert_ok(wh_run_input(run, vx, x));
+    assert_ok(wh_run_input(run, vy, y));
+    assert_ok(wh_run_input(run, vi, index));
+    assert_ok(wh_run_go(run, NULL));
+    return run;
+}
+
+static void every_kernel_has_the_bits_of_the_generic_one(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"generic", "avx2", "avx512"};
+    static float x[ROWS * COLS], y[ROWS * COLS];
+    static double x64[ROWS * COLS], y64[ROWS * COLS];
+    uint32_t index[ROWS];
+    for (size_t i = 0; i < ROWS * COLS; i++) {
+        x64[i] = x[i] = (float)((double)(i * 7919 % 1601) / 100 - 8);
+        y64[i] = y[i] = (float)((double)(i * 31 % 97) / 10 - 4);
+    }
+    for (uint32_t i = 0; i < ROWS; i++) index[i] = i * 3;
+    size_t count[RESULTS];
+    wh_program *programs[4] = {NULL};
+    wh_run *exact = run_all(WH_F64, x64, y64, index, count, &programs[3]), *runs[3] = {NULL};
+    const char *outside = getenv("WHIST_CPU");
+    char kept[16] = "";
+    if (outside) snprintf(kept, sizeof kept, "%s", outside);
+    for (int level = 0; level <= (int)wh_cpu_machine(); level++) {
+        assert_int_equal(setenv("WHIST_CPU", names[level], 1), 0);
+        runs[level] = run_all(WH_F32, x, y, index, count, &programs[level]);
+        for (size_t o = 0; o < RESULTS; o++) {
+            const float *got = wh_run_result(runs[level], o);
+            const double *want = wh_run_result(exact, o);
+            assert_memory_equal(got, wh_run_result(runs[0], o), count[o] * sizeof *got);
+            for (size_t i = 0; i < count[o]; i++)
+                if (!(fabs(got[i] - want[i]) <= 2e-6 * (fabs(want[i]) + 1)) && isfinite(want[i]))
+                    fail_msg("result %zu, element %zu: %g, not %g", o, i, (double)got[i], want[i]);
+        }
+    }
+    for (size_t i = 0; i < 3; i++) wh_run_free(runs[i]);
+    wh_run_free(exact);
+    for (size_t i = 0; i < 4; i++) wh_program_free(programs[i]);
+    if (outside)
+        setenv("WHIST_CPU", kept, 1);
+    else
+        unsetenv("WHIST_CPU");
+}
+
 /* A weight used at a hundred places: its uses stand side by side in one node. */
 static void nodes_may_have_many_arguments(void **state)
 {
@@ -287,9 +385,12 @@ static void nodes_may_have_many_arguments(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(fusing_and_threads_change_no_bit), cmocka_unit_test(products_run_the_chain_behind_them),
-        cmocka_unit_test(instruction_sets_agree),           cmocka_unit_test(attention_is_the_sum_of_its_parts),
+        cmocka_unit_test(fusing_and_threads_change_no_bit),
+        cmocka_unit_test(products_run_the_chain_behind_them),
+        cmocka_unit_test(instruction_sets_agree),
+        cmocka_unit_test(attention_is_the_sum_of_its_parts),
         cmocka_unit_test(nodes_may_have_many_arguments),
+        cmocka_unit_test(every_kernel_has_the_bits_of_the_generic_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
