@@ -63,6 +63,8 @@ typedef enum wh_element {
     WH_ELEMENT_POW,
     WH_ELEMENT_GELU,
     WH_ELEMENT_GELU_TANH,
+    WH_ELEMENT_GELU_SLOPE,
+    WH_ELEMENT_GELU_TANH_SLOPE,
 } wh_element;
 
 enum { WH_CHAIN_OPS = 24, WH_CHAIN_ARGS = 12, WH_CHAIN_BLOCK = 512 };

@@ -29,7 +29,11 @@
 enum { BLOCK = WH_CHAIN_BLOCK, LANES = 16 };
 
 /* The loop may run in any width: its iterations meet at most in their own element. */
+#if defined(__clang__)
+#define EVERY(i, n) _Pragma("clang loop vectorize(assume_safety)") for (size_t i = 0; i < (n); i++)
+#else
 #define EVERY(i, n) _Pragma("GCC ivdep") for (size_t i = 0; i < (n); i++)
+#endif
 
 static inline size_t least(size_t a, size_t b)
 {
@@ -218,6 +222,28 @@ static void gelu_tanh_n(const wh_num_kernels *num, REAL *out, const REAL *x, siz
     EVERY(i, n) out[i] = (REAL).5 * x[i] * (1 + t[i]);
 }
 
+/* Φ(x) + x φ(x) */
+static void gelu_slope_n(const wh_num_kernels *num, REAL *out, const REAL *x, size_t n)
+{
+    const REAL peak = (REAL)(.5 * M_2_SQRTPI * M_SQRT1_2);
+    REAL t[BLOCK], e[BLOCK];
+    EVERY(i, n) t[i] = x[i] * (REAL)M_SQRT1_2;
+    EVERY(i, n) e[i] = (REAL)-.5 * (x[i] * x[i]);
+    erf_n(num, t, t, n);
+    exp_n(num, e, e, n);
+    EVERY(i, n) out[i] = (REAL).5 * (1 + t[i]) + x[i] * e[i] * peak;
+}
+
+/* (1 + t)/2 + x/2 (1 - t²) u' with t = tanh u, u = √(2/π) (x + c x³) */
+static void gelu_tanh_slope_n(const wh_num_kernels *num, REAL *out, const REAL *x, size_t n)
+{
+    const REAL root = (REAL)(M_2_SQRTPI * M_SQRT1_2), c = (REAL)0.044715;
+    REAL t[BLOCK];
+    EVERY(i, n) t[i] = root * (x[i] + c * x[i] * x[i] * x[i]);
+    tanh_n(num, t, t, n);
+    EVERY(i, n) out[i] = (REAL).5 * (1 + t[i] + x[i] * (1 - t[i] * t[i]) * (root * (1 + 3 * c * (x[i] * x[i]))));
+}
+
 #define EACH(expression)                                                                                               \
     EVERY(i, n) out[i] = (expression);                                                                                 \
     break
@@ -250,6 +276,8 @@ static void element(const wh_num_kernels *num, wh_element what, double number, R
     case WH_ELEMENT_POW: EACH(FN(pow)(a[i], (REAL)number));
     case WH_ELEMENT_GELU: gelu_n(num, out, a, n); break;
     case WH_ELEMENT_GELU_TANH: gelu_tanh_n(num, out, a, n); break;
+    case WH_ELEMENT_GELU_SLOPE: gelu_slope_n(num, out, a, n); break;
+    case WH_ELEMENT_GELU_TANH_SLOPE: gelu_tanh_slope_n(num, out, a, n); break;
     default: EACH(a[i]);
     }
 }

@@ -130,20 +130,34 @@ static wh_value slope_pow(wh_graph *g, wh_value n, unsigned i)
     return wh_graph_scale(g, wh_graph_pow(g, arg(g, n, i), p - 1), p);
 }
 
-/* x Φ(x): Φ(x) + x φ(x), φ the normal density */
+static wh_value unary(wh_graph *g, const wh_op *op, wh_value a);
+
+/* Both GELUs' slopes are operations of their own, one pass instead of a long chain; higher derivatives come from the
+ * parts. */
 static wh_value slope_gelu(wh_graph *g, wh_value n, unsigned i)
 {
-    wh_value x = arg(g, n, i);
+    return unary(g, &wh_op_gelu_slope, arg(g, n, i));
+}
+
+static wh_value slope_gelu_tanh(wh_graph *g, wh_value n, unsigned i)
+{
+    return unary(g, &wh_op_gelu_tanh_slope, arg(g, n, i));
+}
+
+/* x Φ(x): Φ(x) + x φ(x), φ the normal density */
+static wh_value gelu_slope_decompose(wh_graph *g, wh_value n)
+{
+    wh_value x = arg(g, n, 0);
     wh_value normal = wh_graph_scale(g, wh_graph_shift(g, wh_graph_erf(g, wh_graph_scale(g, x, M_SQRT1_2)), 1), .5);
     wh_value density = wh_graph_exp(g, wh_graph_scale(g, wh_graph_square(g, x), -.5));
     return wh_graph_add(g, normal, wh_graph_scale(g, wh_graph_mul(g, x, density), .5 * M_2_SQRTPI * M_SQRT1_2));
 }
 
 /* With u = √(2/π) (x + c x³), t = tanh u: (1 + t)/2 + x/2 (1 - t²) u' */
-static wh_value slope_gelu_tanh(wh_graph *g, wh_value n, unsigned i)
+static wh_value gelu_tanh_slope_decompose(wh_graph *g, wh_value n)
 {
     const double root = M_2_SQRTPI * M_SQRT1_2, c = 0.044715;
-    wh_value x = arg(g, n, i), x2 = wh_graph_square(g, x);
+    wh_value x = arg(g, n, 0), x2 = wh_graph_square(g, x);
     wh_value u = wh_graph_scale(g, wh_graph_mul(g, x, wh_graph_shift(g, wh_graph_scale(g, x2, c), 1)), root);
     wh_value du = wh_graph_scale(g, wh_graph_shift(g, wh_graph_scale(g, x2, 3 * c), 1), root);
     wh_value t = wh_graph_tanh(g, u);
@@ -182,6 +196,12 @@ ELEMENTWISE(abs, ABS, slope_abs, 0);
 ELEMENTWISE(pow, POW, slope_pow, 0);
 ELEMENTWISE(gelu, GELU, slope_gelu, 0);
 ELEMENTWISE(gelu_tanh, GELU_TANH, slope_gelu_tanh, 0);
+
+#define SLOPE_OF(id, code)                                                                                             \
+    const wh_op wh_op_##id = {                                                                                         \
+        .name = #id, .element = WH_ELEMENT_##code, .decompose = id##_decompose, .splits = wh_splits_always}
+SLOPE_OF(gelu_slope, GELU_SLOPE);
+SLOPE_OF(gelu_tanh_slope, GELU_TANH_SLOPE);
 
 /* ---- Builders --------------------------------------------------------------------------------------- */
 

@@ -146,7 +146,8 @@ static void fusing_and_threads_change_no_bit(void **state)
     for (int real = WH_F32; real <= WH_F64; real++) {
         net n = make_net((wh_real)real, true, true);
         wh_program *fused = program_of(&n, true), *plain = program_of(&n, false);
-        assert_true(wh_program_measure(fused).steps < wh_program_measure(plain).steps * 3 / 4);
+        /* a bias, an activation, a residual, a mask and a gain at the least ran with something else */
+        assert_true(wh_program_measure(fused).steps + 10 < wh_program_measure(plain).steps);
         wh_run *first = run_net(&n, fused, d, 1), *second = run_net(&n, plain, d, 1), *third = run_net(&n, fused, d, 3);
         size_t each = real == WH_F32 ? sizeof(float) : sizeof(double);
         assert_same(first, second, each);
