@@ -175,7 +175,7 @@ static inline size_t wh_grid_strips(const wh_grid *g)
 /* clang-format off */
 #define WH_IMAGE_KERNELS(X) \
     X(conv) X(conv_data) X(conv_weight) X(conv_each) X(conv_squared) X(max_window) X(window_take) X(window_put) \
-    X(normalize_grid) X(normalize_grid_back) X(normalize_grid_second)
+    X(normalize_grid) X(normalize_grid_back) X(normalize_grid_second) X(turn)
 /* clang-format on */
 #define WH_IMAGE_FIELD(name) wh_kernel *name;
 typedef struct wh_image_kernels {
