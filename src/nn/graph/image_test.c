@@ -104,6 +104,7 @@ static wh_geometry make(trial *t, const shape *s, map which)
     if (which == WEIGHT) t->units = wh_geometry_units(&g);
     wh_frame f = wh_frame_image(&g);
     t->scratch = (which == WEIGHT || which == EACH) && wh_geometry_framed(&g) ? wh_frame_reals(&f) : 0;
+    if (which == DATA && wh_geometry_few(&g)) t->scratch = wh_geometry_few_reals(&g);
     if (which == SQUARED) {
         size_t places = oh * ow, depth = g.kh * g.kw * g.cg;
         t->scratch = wh_geometry_by_places(&g) ? places * (depth + 2 * places) : f.h * f.w * f.c + g.kw * g.cg * g.o;
@@ -124,7 +125,7 @@ static void compare(const shape *s, map which, wh_cpu_level level)
 {
     trial t;
     wh_geometry g = make(&t, s, which);
-    size_t terms = which == CONV ? g.kh * g.kw * g.cg : which == DATA ? g.kh * g.kw * g.og : g.n * g.oh * g.ow;
+    size_t terms = which == CONV ? g.kh * g.kw * g.cg : which == DATA ? g.kh * g.kw * (g.og + 1) : g.n * g.oh * g.ow;
     if (which == SQUARED) terms = 2 * g.oh * g.ow + g.kh * g.kw * g.cg * g.o;
     float *want = run(&t, of(WH_CPU_GENERIC, which), WH_CPU_GENERIC), *got = run(&t, of(level, which), level);
     for (unsigned i = 0; i < t.n_args; i++)
