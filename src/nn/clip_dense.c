@@ -192,7 +192,7 @@ static whist_status add_piece(void *user, size_t piece, unsigned index)
     part.index = order; /* so that the rows are a copy, which may be silenced */
     wh_rows rows;
     WH_TRY(wh_nn_gather(&rows, model, w->work, &part));
-    wh_nn_forward(model, w->work, j->params, rows.x, rows.ldx, rows.n);
+    wh_nn_forward(model, w->work, j->params, rows.x, rows.ldx, rows.n, true);
     backward(w, model, &rows, j->params);
     measure(w, model, &rows);
     silence(w, model, &rows, w->work->x);

@@ -30,7 +30,7 @@ static void pick_columns(const whist_model *model, whist_model_work *work, const
 }
 
 static void multiply(const whist_model *model, const whist_model_work *work, size_t l, const float *weight,
-                     float *value, const float *x, size_t ldx, size_t n)
+                     float *value, const float *x, size_t ldx, size_t n, bool train)
 {
     const wh_num_kernels *k = model->kernels;
     const wh_layer *layer = &model->layers[l];
@@ -39,12 +39,15 @@ static void multiply(const whist_model *model, const whist_model_work *work, siz
         wh_num_gemm(k, WH_GEMM_NT, value, ld, x, ldx, weight, layer->in, n, 1, layer->in);
     else if (l == 0 && work->picks)
         k->gemm_pick_k(value, ld, x, ldx, weight, layer->out, n, layer->out, work->columns, work->n_columns);
-    else
+    else if (train && wh_nn_is_narrow(layer, n)) {
+        k->turn(work->turned, weight, layer->in, layer->out);
+        k->gemm_nt(value, ld, x, ldx, work->turned, layer->in, n, layer->out, layer->in);
+    } else
         wh_num_gemm(k, WH_GEMM_NN, value, ld, x, ldx, weight, layer->out, n, layer->out, layer->in);
 }
 
 void wh_nn_forward(const whist_model *model, whist_model_work *work, const float *params, const float *x, size_t ldx,
-                   size_t n)
+                   size_t n, bool train)
 {
     const wh_num_kernels *k = model->kernels;
     pick_columns(model, work, x, ldx, n);
@@ -52,7 +55,7 @@ void wh_nn_forward(const whist_model *model, whist_model_work *work, const float
         const wh_layer *layer = &model->layers[l];
         float *value = work->value[l];
         size_t ld = wh_nn_stride(layer->out);
-        multiply(model, work, l, params + layer->weight, value, x, ldx, n);
+        multiply(model, work, l, params + layer->weight, value, x, ldx, n, train);
         if (layer->has_bias) k->add_rows(value, ld, params + layer->bias, n, layer->out);
         if (l + 1 < model->n_layers) activate(model, value, n * ld); /* the gaps between rows too: harmless */
         x = value;
@@ -106,7 +109,7 @@ whist_status whist_model_predict_batch(const whist_model *model, whist_model_wor
     for (size_t done = 0; done < batch->n;) {
         size_t part = batch->n - done < work->max_batch ? batch->n - done : work->max_batch, ld;
         const float *x = picked(work, batch, done, part, &ld);
-        wh_nn_forward(model, work, params, x, ld, part);
+        wh_nn_forward(model, work, params, x, ld, part, false);
         to_predictions(model, out + done * width, work->value[model->n_layers - 1], wh_nn_stride(width), part);
         done += part;
     }
@@ -139,45 +142,63 @@ static double binary(float *d, float z, float p, float y)
     return fmax(s, 0) - s * (double)y + log1p(exp(-fabs(s)));
 }
 
-static double classes(const wh_num_kernels *k, float *d, const float *z, size_t n, float y, bool want_loss)
+static double class_loss(const float *z, size_t n, float y)
 {
-    size_t right = (size_t)y;
-    double loss = 0;
-    if (want_loss) {
-        double most = (double)z[0], total = 0;
-        for (size_t j = 1; j < n; j++) most = fmax(most, (double)z[j]);
-        for (size_t j = 0; j < n; j++) total += exp((double)z[j] - most);
-        loss = log(total) + most - (double)z[right];
-    }
-    if (d) {
-        softmax_row(k, d, z, n);
-        d[right] = d[right] - 1.0f;
-    }
-    return loss;
+    double most = (double)z[0], total = 0;
+    for (size_t j = 1; j < n; j++) most = fmax(most, (double)z[j]);
+    for (size_t j = 0; j < n; j++) total += exp((double)z[j] - most);
+    return log(total) + most - (double)z[(size_t)y];
 }
 
-void wh_nn_head(const whist_model *model, whist_model_work *work, const wh_rows *rows, float *delta, double *loss)
+/* d (rows, ld) = softmax(z) - [column = class]: one exponential for all rows, the gaps between them too. */
+static void class_delta(const wh_num_kernels *k, float *d, const float *z, size_t ld, size_t width, const float *y,
+                        size_t rows)
+{
+    for (size_t i = 0; i < rows; i++) {
+        const float *from = z + i * ld;
+        float most = from[0];
+        for (size_t j = 1; j < width; j++) most = from[j] > most ? from[j] : most;
+        for (size_t j = 0; j < width; j++) d[i * ld + j] = from[j] - most;
+    }
+    k->exp(d, d, rows * ld);
+    for (size_t i = 0; i < rows; i++) {
+        float *row = d + i * ld, total = k->sum(row, width);
+        for (size_t j = 0; j < width; j++) row[j] = row[j] / total;
+        size_t right = (size_t)y[i];
+        row[right] = row[right] - 1.0f;
+    }
+}
+
+void wh_nn_head_rows(const whist_model *model, const wh_rows *rows, const float *scores, float *delta, size_t from,
+                     size_t to, double *loss)
 {
     const wh_num_kernels *k = model->kernels;
-    const size_t width = model->shape.n_outputs, ld = wh_nn_stride(width), n = rows->n;
-    const float *scores = work->value[model->n_layers - 1];
-    if (model->shape.target == WHIST_TARGET_SURVIVAL) {
-        wh_cox_head(model, work, rows, scores, ld, delta, loss);
-        return;
-    }
-    double sum = 0;
-    for (size_t i = 0; i < n; i++) {
+    const size_t width = model->shape.n_outputs, ld = wh_nn_stride(width);
+    if (delta && model->shape.target == WHIST_TARGET_CLASS)
+        class_delta(k, delta + from * ld, scores + from * ld, ld, width, rows->y + from, to - from);
+    for (size_t i = from; i < to; i++) {
         const float *z = scores + i * ld;
         float *d = delta ? delta + i * ld : NULL, p = 0, weight = rows->weight ? rows->weight[i] : 1.0f;
         double part = 0;
         if (model->shape.target == WHIST_TARGET_VALUE) part = squared(d, *z, rows->y[i]);
-        if (model->shape.target == WHIST_TARGET_CLASS) part = classes(k, d, z, width, rows->y[i], loss != NULL);
+        if (model->shape.target == WHIST_TARGET_CLASS && loss) part = class_loss(z, width, rows->y[i]);
         if (model->shape.target == WHIST_TARGET_BINARY) {
             k->sigmoid(&p, z, 1);
             part = binary(d, *z, p, rows->y[i]);
         }
-        sum += (double)weight * part;
-        if (d) k->scale(d, width, weight / (float)n);
+        if (loss) *loss += (double)weight * part;
+        if (d) k->scale(d, width, weight / (float)rows->n);
     }
-    if (loss) *loss = sum / (double)n;
+}
+
+void wh_nn_head(const whist_model *model, whist_model_work *work, const wh_rows *rows, float *delta, double *loss)
+{
+    const float *scores = work->value[model->n_layers - 1];
+    if (model->shape.target == WHIST_TARGET_SURVIVAL) {
+        wh_cox_head(model, work, rows, scores, wh_nn_stride(model->shape.n_outputs), delta, loss);
+        return;
+    }
+    double sum = 0;
+    wh_nn_head_rows(model, rows, scores, delta, 0, rows->n, loss ? &sum : NULL);
+    if (loss) *loss = sum / (double)rows->n;
 }

@@ -114,6 +114,14 @@ static inline size_t wh_nn_stride(size_t width)
     return (width + 15) / 16 * 16;
 }
 
+/* A layer of few outputs over many inputs, for many rows, is computed along the inputs: W turned into rows, dot
+ * products forward, and the gradient turned likewise. */
+enum { WH_NN_NARROW = 16 };
+static inline bool wh_nn_is_narrow(const wh_layer *layer, size_t n)
+{
+    return layer->out > 1 && layer->out <= WH_NN_NARROW && layer->in >= 64 && n > 32;
+}
+
 typedef struct wh_compiled wh_compiled;
 
 struct whist_model_work {
@@ -127,9 +135,11 @@ struct whist_model_work {
     float *value[WH_NN_MAX_LAYERS]; /* (B, stride out) of each layer, after its activation */
     float *delta[2];                /* (B, stride of the widest layer): ∂loss/∂ output of a layer */
     float *bias_grad;               /* (widest) */
+    float *turned;                  /* (WH_NN_NARROW, widest input) a narrow layer's W or its gradient, as rows */
     uint32_t *columns; /* (D) features that are not zero in all rows of the batch; n_columns of them, … */
     size_t n_columns;
     bool picks;                      /* … where the first layer makes use of that */
+    double *squared;                 /* (B) norms of the rows' gradients */
     float *grad;                     /* (P), for steps that cannot be fused */
     uint32_t *order, *order_scratch; /* (B) Cox: rows by stratum, then time */
     double *log_risk;                /* (B) Cox */
@@ -157,13 +167,22 @@ WH_MUST_CHECK whist_status wh_nn_bad_weight(size_t i);
 WH_MUST_CHECK whist_status wh_nn_gather(wh_rows *out, const whist_model *model, whist_model_work *work,
                                         const whist_batch *batch);
 
-/* value[l] of all layers from x (n,D); the last holds the scores before the loss. */
+/* The same but for the rows, which whoever asks copies: rows->x is NULL where the batch has an index. */
+WH_MUST_CHECK whist_status wh_nn_gather_targets(wh_rows *out, const whist_model *model, whist_model_work *work,
+                                                const whist_batch *batch);
+
+/* value[l] of all layers from x (n,D); the last holds the scores before the loss. train: narrow layers go along their
+ * inputs, whose bits are others; without it a row's scores do not depend on how many rows there are. */
 void wh_nn_forward(const whist_model *model, whist_model_work *work, const float *params, const float *x, size_t ldx,
-                   size_t n);
+                   size_t n, bool train);
 
 /* delta (n,K) = ∂loss/∂scores; delta may be NULL where only the loss is wanted, loss likewise. The
  * penalty is not part of this. */
 void wh_nn_head(const whist_model *model, whist_model_work *work, const wh_rows *rows, float *delta, double *loss);
+
+/* Rows from … to-1 of it, for models that are no survival models; adds their part of the loss, not yet divided. */
+void wh_nn_head_rows(const whist_model *model, const wh_rows *rows, const float *scores, float *delta, size_t from,
+                     size_t to, double *loss);
 
 /* δ' (n, in) of what layer l reads, value (n, in), from its δ (n, out): (δ Wᵀ) ⊙ f'(value). */
 void wh_nn_back(const whist_model *model, size_t l, const float *params, const float *delta, float *out,
@@ -172,6 +191,16 @@ void wh_nn_back(const whist_model *model, size_t l, const float *params, const f
 /* wh_nn_head for survival models: scores and delta have stride ld. */
 void wh_cox_head(const whist_model *model, whist_model_work *work, const wh_rows *rows, const float *scores, size_t ld,
                  float *delta, double *loss);
+
+/* min(1, clip / norm) of a row whose δ holds 1/n of its gradient, squared in all; *norm: its own. */
+float wh_nn_clip(double clip, double squared, size_t n, float *norm);
+
+/* For private learning with models of dense layers: grad (P) = (1/n) Σ_i min(1, clip / norms[i]) g_i, with g_i the
+ * gradient of row i's own (weighted) loss and norms[i] its length (n, out). Without l2: a penalty is nobody's record.
+ * WHIST_E_UNSUPPORTED for other models. grad may not be work's. */
+WH_MUST_CHECK whist_status wh_model_clipped_grad(const whist_model *model, whist_model_work *work, const float *params,
+                                                 const whist_batch *batch, double clip, float *grad, float *norms,
+                                                 double *loss);
 
 /* ---- compiled.c: the same contracts as whist_model_*, by programs ---- */
 WH_MUST_CHECK whist_status wh_compiled_new(wh_compiled **out, const whist_model *model, size_t max_batch);

@@ -9,17 +9,20 @@ WH_AUTO_FREE(whist_model_work, whist_model_work_free)
 static whist_status reserve(whist_model_work *work, const whist_model *model, size_t max_batch)
 {
     wh_arena *memory = &work->memory;
-    size_t widest = 1;
+    size_t widest = 1, input = 1;
     WH_TRY(WH_ARENA_NEW(&work->y, memory, max_batch));
     WH_TRY(WH_ARENA_NEW(&work->weight, memory, max_batch));
+    WH_TRY(WH_ARENA_NEW(&work->squared, memory, max_batch));
     for (size_t l = 0; l < model->n_layers; l++) {
         size_t width = wh_nn_stride(model->layers[l].out);
         if (width > widest) widest = width;
+        if (wh_nn_is_narrow(&model->layers[l], SIZE_MAX) && model->layers[l].in > input) input = model->layers[l].in;
         WH_TRY(wh_arena_alloc((void **)&work->value[l], memory, max_batch, width * sizeof(float)));
     }
     for (int i = 0; i < 2; i++)
         WH_TRY(wh_arena_alloc((void **)&work->delta[i], memory, max_batch, widest * sizeof(float)));
     WH_TRY(WH_ARENA_NEW(&work->bias_grad, memory, widest));
+    WH_TRY(wh_arena_alloc((void **)&work->turned, memory, WH_NN_NARROW, input * sizeof(float)));
     WH_TRY(WH_ARENA_NEW(&work->columns, memory, model->shape.n_features));
     if (model->shape.target == WHIST_TARGET_SURVIVAL) {
         WH_TRY(WH_ARENA_NEW(&work->event, memory, max_batch));
@@ -120,19 +123,15 @@ static whist_status check_values(const whist_model *model, const wh_rows *rows)
     return WHIST_OK;
 }
 
-whist_status wh_nn_gather(wh_rows *out, const whist_model *model, whist_model_work *work, const whist_batch *batch)
+whist_status wh_nn_gather_targets(wh_rows *out, const whist_model *model, whist_model_work *work,
+                                  const whist_batch *batch)
 {
     WH_ENSURE(work->model == model, WHIST_E_ARG);
     WH_TRY(wh_nn_check_batch(model, work->max_batch, batch, true));
-    const size_t d = model->shape.n_features, n = batch->n, stride = batch->row_stride ? batch->row_stride : d;
+    const size_t d = model->shape.n_features, n = batch->n;
     WH_ENSURE(batch->target_stride <= 1, WHIST_E_ARG);
-    wh_rows rows = {.n = n, .x = batch->rows, .ldx = stride};
-    if (batch->index) {
-        rows.ldx = wh_nn_stride(d);
-        rows.x = work->x;
-        for (size_t i = 0; i < n; i++)
-            memcpy(work->x + i * rows.ldx, batch->rows + batch->index[i] * stride, d * sizeof(float));
-    }
+    wh_rows rows = {.n = n, .x = batch->rows, .ldx = batch->row_stride ? batch->row_stride : d};
+    if (batch->index) rows = (wh_rows){.n = n, .ldx = wh_nn_stride(d)};
     rows.y = gather(work->y, batch->target, batch);
     rows.weight = gather(work->weight, batch->weight, batch);
     if (model->shape.target == WHIST_TARGET_SURVIVAL) {
@@ -143,6 +142,31 @@ whist_status wh_nn_gather(wh_rows *out, const whist_model *model, whist_model_wo
         if (batch->strata && batch->index) rows.strata = work->strata;
     }
     WH_TRY(check_values(model, &rows));
+    *out = rows;
+    return WHIST_OK;
+}
+
+/* Copies the rows of the index; what comes next is on its way while a row is copied. */
+static void copy_rows(float *out, size_t ld, const float *rows, size_t stride, const uint32_t *index, size_t n,
+                      size_t d)
+{
+    enum { AHEAD = 8 };
+    for (size_t i = 0; i < n; i++) {
+        const float *next = rows + index[i + AHEAD < n ? i + AHEAD : i] * stride;
+        for (size_t j = 0; j < d; j += 16) __builtin_prefetch(next + j, 0, 2);
+        memcpy(out + i * ld, rows + index[i] * stride, d * sizeof *out);
+    }
+}
+
+whist_status wh_nn_gather(wh_rows *out, const whist_model *model, whist_model_work *work, const whist_batch *batch)
+{
+    const size_t d = model->shape.n_features;
+    wh_rows rows;
+    WH_TRY(wh_nn_gather_targets(&rows, model, work, batch));
+    if (batch->index) {
+        copy_rows(work->x, rows.ldx, batch->rows, batch->row_stride ? batch->row_stride : d, batch->index, rows.n, d);
+        rows.x = work->x;
+    }
     *out = rows;
     return WHIST_OK;
 }

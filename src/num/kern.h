@@ -50,6 +50,12 @@ typedef struct wh_num_kernels {
     void (*gemm_nt)(float *restrict c, size_t ldc, const float *restrict a, size_t lda, const float *restrict b,
                     size_t ldb, size_t m, size_t n, size_t k);
 
+    /* copy (M,K) = the rows index[i] of a table, stride elements apart, and C = copy · Bᵀ in one pass, with the bits of
+     * gemm_nt. index goes on for `more` rows that come next: they are asked for. */
+    void (*gather_nt)(float *restrict c, size_t ldc, float *restrict copy, size_t ld, const float *restrict rows,
+                      size_t stride, const uint32_t *restrict index, size_t m, size_t more, const float *restrict b,
+                      size_t ldb, size_t n, size_t k);
+
     /* The product of gemm_big in double, separate multiply and add on every set: the same bits. more: the sums go on
      * from what is in C. 64 KiB of stack. */
     void (*gemm_f64)(double *restrict c, size_t ldc, const double *restrict a, size_t row_a, size_t col_a,
@@ -78,11 +84,12 @@ typedef struct wh_num_kernels {
 
     /* out may be x itself. Errors in units of the last place of the exact result, over all floats:
      * exp <= 2 (results below 2^-126 become 0, above FLT_MAX infinity); log <= 2 (negative: NaN, 0: -infinity);
-     * sigmoid <= 4 (below e^-87: 0); tanh <= 4. NaN stays NaN. */
+     * sigmoid <= 4 (below e^-87: 0); tanh <= 4; erf <= 4. NaN stays NaN. */
     void (*exp)(float *out, const float *x, size_t n);
     void (*log)(float *out, const float *x, size_t n);
     void (*sigmoid)(float *out, const float *x, size_t n);
     void (*tanh)(float *out, const float *x, size_t n);
+    void (*erf)(float *out, const float *x, size_t n);
     void (*relu)(float *out, const float *x, size_t n); /* NaN stays NaN */
 
     /* d = scale g + decay p;  m = beta1 m + rest1 d;  v = beta2 v + rest2 d²;  p −= shrink p;
@@ -97,6 +104,9 @@ typedef struct wh_num_kernels {
 
     /* x[i,:] += bias,  x (M,N), bias (N) */
     void (*add_rows)(float *restrict x, size_t ldx, const float *restrict bias, size_t m, size_t n);
+    /* out (N,M) = xᵀ, x (M,N); and out (N,M) += alpha · xᵀ */
+    void (*turn)(float *restrict out, const float *restrict x, size_t m, size_t n);
+    void (*turn_axpy)(float *restrict out, const float *restrict x, size_t m, size_t n, float alpha);
     /* out[j] = Σ_i x[i,j], i upward,  x (M,N), out (N) */
     void (*sum_rows)(float *restrict out, const float *restrict x, size_t ldx, size_t m, size_t n);
 

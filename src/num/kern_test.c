@@ -1,5 +1,5 @@
 /* Tests of num/kern: products of every kernel set against sums in double, bits where they are promised,
- * error bounds of exp, log, sigmoid and tanh over a sweep of all floats, OpenBLAS against our own. */
+ * error bounds of exp, log, sigmoid, tanh and erf over a sweep of all floats, OpenBLAS against our own. */
 #include "num/kern.h"
 
 #include <math.h>
@@ -115,6 +115,134 @@ static void test_picks_have_the_bits_of_the_whole(void **state)
     }
 }
 
+/* Large products have the bits of the small ones (NN, TN), and those of the other set; blocks of K go on from each
+ * other. Generic rounds each product. */
+static void check_large(wh_cpu_level level, wh_gemm_form form, size_t m, size_t n, size_t k)
+{
+    const wh_num_kernels *kernels = wh_num_kernels_at(level);
+    const size_t lda = (form == WH_GEMM_TN ? m : k) + 3, ldb = (form == WH_GEMM_NT ? k : n) + 1, ldc = n + GUARD;
+    const size_t row_a = form == WH_GEMM_TN ? 1 : lda, col_a = form == WH_GEMM_TN ? lda : 1;
+    const size_t row_b = form == WH_GEMM_NT ? 1 : ldb, col_b = form == WH_GEMM_NT ? ldb : 1;
+    assert_true(m * ldc <= CELLS && lda * (form == WH_GEMM_TN ? k : m) <= CELLS);
+    memcpy(c_, old_, sizeof c_);
+    kernels->gemm_big(c_, ldc, a_, row_a, col_a, b_, row_b, col_b, m, n, k);
+    for (size_t i = 0; i < m; i++) {
+        for (size_t j = 0; j < n; j += 3) {
+            double size, want = exact(form, lda, ldb, i, j, k, &size);
+            assert_true(fabs(c_[i * ldc + j] - want) <= ((double)k + 1) * 0x1p-24 * size);
+        }
+        assert_memory_equal(c_ + i * ldc + n, old_ + i * ldc + n, GUARD * sizeof(float));
+    }
+    memcpy(kept_, old_, sizeof kept_);
+    if (form != WH_GEMM_NT) {
+        kernels->gemm_bn(kept_, ldc, a_, row_a, col_a, b_, ldb, m, n, k, WH_GEMM_PUT, 0);
+        assert_memory_equal(kept_, c_, sizeof c_);
+        kernels->gemm_bn(kept_, ldc, a_, row_a, col_a, b_, ldb, m, n, k / 3, WH_GEMM_PUT, 0);
+        kernels->gemm_bn(kept_, ldc, a_ + k / 3 * col_a, row_a, col_a, b_ + k / 3 * ldb, ldb, m, n, k - k / 3,
+                         WH_GEMM_MORE, 0);
+        assert_memory_equal(kept_, c_, sizeof c_);
+    }
+    if (level == WH_CPU_AVX512) {
+        wh_num_kernels_at(WH_CPU_AVX2)->gemm_big(kept_, ldc, a_, row_a, col_a, b_, row_b, col_b, m, n, k);
+        assert_memory_equal(kept_, c_, sizeof c_);
+    }
+}
+
+static void test_large_products_of_every_set(void **state)
+{
+    (void)state;
+    fill(a_, CELLS), fill(b_, CELLS), fill(old_, CELLS);
+    static const size_t sizes[][3] = {{1, 1, 1},     {13, 70, 30},  {64, 64, 32}, {40, 45, 700}, {300, 40, 17},
+                                      {20, 33, 512}, {257, 7, 100}, {5, 96, 16},  {33, 64, 509}};
+    for (int level = 0; level <= (int)wh_cpu_machine(); level++)
+        for (size_t s = 0; s < WH_COUNT(sizes); s++)
+            for (int form = WH_GEMM_NN; form <= WH_GEMM_NT; form++)
+                check_large((wh_cpu_level)level, (wh_gemm_form)form, sizes[s][0], sizes[s][1], sizes[s][2]);
+}
+
+/* The products of doubles have the bits of three plain loops, on every set. */
+static void test_products_of_doubles(void **state)
+{
+    (void)state;
+    enum { M = 37, N = 71, K = 150, LD = 160 };
+    static double a[LD * LD], b[LD * LD], c[LD * LD], want[LD * LD];
+    for (size_t i = 0; i < LD * LD; i++) a[i] = (double)uniform(), b[i] = (double)uniform();
+    for (int level = 0; level <= (int)wh_cpu_machine(); level++)
+        for (int form = WH_GEMM_NN; form <= WH_GEMM_NT; form++)
+            for (int more = 0; more < 2; more++) {
+                bool ta = form == WH_GEMM_TN, tb = form == WH_GEMM_NT;
+                for (size_t i = 0; i < LD * LD; i++) c[i] = want[i] = (double)i;
+                for (size_t i = 0; i < M; i++)
+                    for (size_t j = 0; j < N; j++) {
+                        double sum = more ? want[i * LD + j] : 0;
+                        for (size_t l = 0; l < K; l++)
+                            sum = sum + (ta ? a[l * LD + i] : a[i * LD + l]) * (tb ? b[j * LD + l] : b[l * LD + j]);
+                        want[i * LD + j] = sum;
+                    }
+                wh_num_kernels_at((wh_cpu_level)level)
+                    ->gemm_f64(c, LD, a, ta ? 1 : LD, ta ? LD : 1, b, tb ? 1 : LD, tb ? LD : 1, M, N, K, more);
+                assert_memory_equal(c, want, sizeof c);
+            }
+    /* whatever wh_num_gemm_f64 chooses is near */
+    wh_num_gemm_f64(wh_num_kernels_get(), WH_GEMM_NT, c, LD, a, LD, b, LD, M, N, K);
+    for (size_t i = 0; i < M; i++)
+        for (size_t j = 0; j < N; j++) {
+            double sum = 0;
+            for (size_t l = 0; l < K; l++) sum += a[i * LD + l] * b[j * LD + l];
+            assert_true(fabs(c[i * LD + j] - sum) <= 1e-13 * K);
+        }
+}
+
+/* Gathered rows times few columns: a copy, and the bits of gemm_nt. */
+static void test_gathered_products(void **state)
+{
+    (void)state;
+    enum { ROWS = 40, M = 17, LD = 208, LDC = 16 };
+    fill(a_, CELLS), fill(b_, CELLS), fill(old_, CELLS);
+    uint32_t index[M + 3];
+    for (uint32_t i = 0; i < M + 3; i++) index[i] = i * 7 % ROWS;
+    static float copy[M * LD], x[M * LD];
+    for (int level = 0; level <= (int)wh_cpu_machine(); level++)
+        for (size_t n = 2; n <= LDC; n += 4)
+            for (size_t k = 1; k < 200; k += 33) {
+                const wh_num_kernels *kernels = wh_num_kernels_at((wh_cpu_level)level);
+                memcpy(c_, old_, sizeof c_), memcpy(kept_, old_, sizeof c_);
+                for (size_t i = 0; i < M; i++) memcpy(x + i * LD, a_ + index[i] * LD, k * sizeof *x);
+                kernels->gather_nt(c_, LDC, copy, LD, a_, LD, index, M, 3, b_, k, n, k);
+                kernels->gemm_nt(kept_, LDC, x, LD, b_, k, M, n, k);
+                assert_memory_equal(c_, kept_, sizeof c_);
+                for (size_t i = 0; i < M; i++) assert_memory_equal(copy + i * LD, x + i * LD, k * sizeof *x);
+            }
+}
+
+static void test_adam_has_the_same_bits(void **state)
+{
+    (void)state;
+    enum { N = 333 };
+    const wh_adam_terms terms = {.lr = 1e-3f,
+                                 .beta1 = .9f,
+                                 .rest1 = .1f,
+                                 .beta2 = .99f,
+                                 .rest2 = .01f,
+                                 .eps = 1e-8f,
+                                 .correct2 = 1.5f,
+                                 .scale = .5f,
+                                 .decay = .1f,
+                                 .shrink = .01f};
+    fill(a_, CELLS), fill(old_, CELLS);
+    for (size_t i = 2 * N; i < 3 * N; i++) old_[i] = fabsf(old_[i]);
+    memcpy(c_, old_, sizeof c_);
+    wh_num_kernels_at(WH_CPU_GENERIC)->adam(c_, c_ + N, c_ + 2 * N, a_, N, &terms);
+    float d = .5f * a_[0] + .1f * old_[0], m = .9f * old_[N] + .1f * d, v = .99f * old_[2 * N] + .01f * d * d;
+    assert_true(c_[N] == m && c_[2 * N] == v);
+    assert_true(fabs(c_[0] - (.99 * old_[0] - 1e-3 * m / (sqrt(v) * 1.5 + 1e-8))) < 1e-6);
+    for (int level = 1; level <= (int)wh_cpu_machine(); level++) {
+        memcpy(kept_, old_, sizeof kept_);
+        wh_num_kernels_at((wh_cpu_level)level)->adam(kept_, kept_ + N, kept_ + 2 * N, a_, N, &terms);
+        assert_memory_equal(kept_, c_, sizeof c_);
+    }
+}
+
 /* Every elementwise kernel of every set gives the bits of the generic one. */
 static void check_vectors(const wh_num_kernels *kernels, size_t n)
 {
@@ -139,12 +267,15 @@ static void check_vectors(const wh_num_kernels *kernels, size_t n)
     SAME(set->log(out, b_, n));
     SAME(set->sigmoid(out, a_, n));
     SAME(set->tanh(out, a_, n));
+    SAME(set->erf(out, a_, n));
     SAME(set->relu(out, out, n));
     SAME(set->relu_back(out, a_, n));
     SAME(set->sigmoid_back(out, a_, n));
     SAME(set->tanh_back(out, a_, n));
     SAME(set->add_rows(out, n / 4, a_, 4, n / 4));
     SAME(set->sum_rows(out, a_, n / 4, 4, n / 4));
+    SAME(set->turn(out, a_, 4, n / 4));
+    SAME(set->turn_axpy(out, a_, 4, n / 4, 0.3f));
     SAME(out[0] = set->dot(a_, b_, n));
     SAME(out[0] = set->sum(a_, n));
 #undef SAME
@@ -192,6 +323,7 @@ static void test_error_bounds(void **state)
     check_bound(kernels->log, log, 2, 0x1p-149f, INFINITY);
     check_bound(kernels->sigmoid, exact_sigmoid, 4, -87.33f, INFINITY);
     check_bound(kernels->tanh, tanh, 4, -INFINITY, INFINITY);
+    check_bound(kernels->erf, erf, 4, -INFINITY, INFINITY);
     const float edge[] = {-200, 200, NAN, -INFINITY, INFINITY, -1, 0};
     float y[WH_COUNT(edge)];
     kernels->exp(y, edge, WH_COUNT(edge));
@@ -202,6 +334,8 @@ static void test_error_bounds(void **state)
     assert_true(y[0] == 0 && y[1] == 1 && isnan(y[2]) && y[3] == 0 && y[4] == 1 && y[6] == 0.5f);
     kernels->tanh(y, edge, WH_COUNT(edge));
     assert_true(y[0] == -1 && y[1] == 1 && isnan(y[2]) && y[3] == -1 && y[4] == 1 && y[6] == 0);
+    kernels->erf(y, edge, WH_COUNT(edge));
+    assert_true(y[0] == -1 && y[1] == 1 && isnan(y[2]) && y[3] == -1 && y[4] == 1 && y[6] == 0);
     kernels->relu(y, edge, WH_COUNT(edge));
     assert_true(y[0] == 0 && y[1] == 200 && isnan(y[2]) && y[4] == INFINITY);
 }
@@ -209,13 +343,13 @@ static void test_error_bounds(void **state)
 static void test_openblas_is_settled_and_agrees(void **state)
 {
     (void)state;
-    assert_null(wh_blas_core_name()); /* nothing was large so far */
+    assert_null(wh_blas_core_name()); /* nothing was large so far: this test is the first */
     const wh_num_kernels *kernels = wh_num_kernels_get();
-    enum { M = 64, N = 512, K = 1024 };
+    enum { M = 768, N = 768, K = 768 };
     static float a[M * K], b[K * N], c[M * N];
     fill(a, M * K), fill(b, K * N);
     wh_num_gemm(kernels, WH_GEMM_NN, c, N, a, K, b, N, M, N, K);
-    for (size_t i = 0; i < M; i += 7)
+    for (size_t i = 0; i < M; i += 31)
         for (size_t j = 0; j < N; j++) {
             double size = 0, want = 0;
             for (size_t l = 0; l < K; l++) {
@@ -240,9 +374,15 @@ int main(void)
 {
     (void)setenv("OPENBLAS_CORETYPE", "Prescott", 1); /* inherited by mistake: must not matter */
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_products_of_every_set),          cmocka_unit_test(test_picks_have_the_bits_of_the_whole),
-        cmocka_unit_test(test_vectors_have_the_same_bits),     cmocka_unit_test(test_error_bounds),
         cmocka_unit_test(test_openblas_is_settled_and_agrees),
+        cmocka_unit_test(test_products_of_every_set),
+        cmocka_unit_test(test_large_products_of_every_set),
+        cmocka_unit_test(test_products_of_doubles),
+        cmocka_unit_test(test_gathered_products),
+        cmocka_unit_test(test_picks_have_the_bits_of_the_whole),
+        cmocka_unit_test(test_vectors_have_the_same_bits),
+        cmocka_unit_test(test_adam_has_the_same_bits),
+        cmocka_unit_test(test_error_bounds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -135,7 +135,7 @@ bool wh_graph_args(wh_graph *graph, const wh_op *op, const wh_value args[], unsi
             return false;
         }
         bool is_index = wh_node_at(graph, args[i])->kind == WH_KIND_INDEX;
-        if (is_index != ((indices >> i & 1) != 0)) {
+        if (is_index != (i < 32 && (indices >> i & 1) != 0)) { /* operations on indices have few arguments */
             wh_graph_fail(graph, WHIST_E_ARG, "%s: argument %u has to be of %s", op->name, i,
                           is_index ? "real numbers, not indices" : "indices, not real numbers");
             return false;

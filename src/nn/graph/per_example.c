@@ -34,6 +34,7 @@ struct wh_per_example {
     use *uses;
     uint8_t *spread; /* by value, while it is made */
     bool *active, *above;
+    bool *split; /* of a node's arguments; room for the most that a node has */
     wh_value *ct;
 };
 
@@ -43,16 +44,16 @@ static uint8_t spread_of(const wh_graph *g, const wh_per_example *p, wh_value v)
 {
     const wh_node *node = wh_node_at(g, v);
     if (node->op == &wh_op_input || node->op == &wh_op_index) return node->role == WH_EXAMPLES ? SPLIT : SAME;
-    bool split[64] = {false}, any = false, fits = node->n_args <= WH_COUNT(split);
+    bool any = false;
     for (unsigned i = 0; i < node->n_args; i++) {
         uint8_t s = p->spread[node->arg[i]];
         if (s == MIXED) return MIXED;
         any = any || s == SPLIT;
-        if (fits) split[i] = s == SPLIT;
+        p->split[i] = s == SPLIT;
     }
     if (node->op == &wh_op_keep_mask && node->dims.rank > 0 && node->dims.dim[0] % p->examples == 0) return SPLIT;
     if (!any) return SAME;
-    return fits && node->op->splits && node->op->splits(g, node, split, p->examples) ? SPLIT : MIXED;
+    return node->op->splits && node->op->splits(g, node, p->split, p->examples) ? SPLIT : MIXED;
 }
 
 static whist_status check_coupling(const wh_graph *g, const wh_per_example *p)
@@ -211,19 +212,22 @@ static wh_value square_sum(wh_graph *g, wh_value rows)
     return wh_graph_sum(g, wh_graph_square(g, rows), 2, false);
 }
 
-enum { MAX_USES = 4096 };
+WH_AUTO_FREE(wh_value, wh_free)
 
 static whist_status dense_squared(wh_value *out, wh_graph *g, const wh_per_example *p, size_t param)
 {
-    wh_value rows[MAX_USES], cols[MAX_USES];
+    WH_AUTO(wh_value_ptr) rows = NULL;
+    WH_AUTO(wh_value_ptr) cols = NULL;
     size_t n = 0;
     wh_dims shape = WH_SCALAR;
+    WH_TRY(WH_NEW(&rows, p->n_uses));
+    WH_TRY(WH_NEW(&cols, p->n_uses));
     for (size_t i = 0; i < p->n_uses; i++) {
         const use *u = &p->uses[i];
         if (u->param != param || u->kind != USE_DENSE) continue;
         wh_dims view = wh_graph_dims(g, u->view);
-        if (n == MAX_USES || (n > 0 && !wh_dims_equal(&view, &shape)))
-            return unusual(g, p->params[param], "it is used under different shapes or too often");
+        if (n > 0 && !wh_dims_equal(&view, &shape))
+            return unusual(g, p->params[param], "it is used under different shapes");
         shape = view;
         dense_sides(&rows[n], &cols[n], g, u, p->examples);
         n++;
@@ -347,6 +351,10 @@ static whist_status fill_in(wh_per_example *p, wh_graph *g, const wh_value param
     WH_TRY(WH_NEW(&p->spread, room));
     WH_TRY(WH_NEW(&p->active, room));
     WH_TRY(WH_NEW(&p->above, room));
+    unsigned most = 1;
+    for (wh_value v = 1; v < room; v++)
+        if (wh_node_at(g, v)->n_args > most) most = wh_node_at(g, v)->n_args;
+    WH_TRY(WH_NEW(&p->split, most));
     WH_TRY(WH_NEW(&p->ct, room));
     if (p->n_params) memcpy(p->params, params, p->n_params * sizeof *params);
     WH_TRY(analyse(g, p));
@@ -391,6 +399,7 @@ void wh_per_example_free(wh_per_example *p)
     wh_free(p->spread);
     wh_free(p->active);
     wh_free(p->above);
+    wh_free(p->split);
     wh_free(p->ct);
     wh_free(p);
 }
@@ -423,6 +432,23 @@ static wh_value weighted_gradient(wh_graph *g, const use *u, wh_value weights, s
     return wh_graph_reshape(g, sum, wh_graph_dims(g, wh_node_at(g, u->node)->arg[1]));
 }
 
+/* A use's part of the weighted sum. What the norm needed of a direct use, each example's gradient, is there already and
+ * small; so may be an image's; the others go back once more from the weighted cotangent. */
+static whist_status weighted_part(wh_value *out, wh_graph *g, const wh_per_example *p, const use *u, wh_value weights)
+{
+    wh_value param = p->params[u->param];
+    if (u->kind == USE_DIRECT) {
+        wh_value each;
+        WH_TRY(direct_gradients(&each, g, u, p->examples, param));
+        each = wh_graph_mul(g, each, wh_graph_reshape(g, weights, WH_DIMS(p->examples, 1)));
+        *out = wh_graph_reshape(g, wh_graph_sum(g, each, 1, false), wh_graph_dims(g, param));
+        return wh_graph_status(g);
+    }
+    *out = weighted_gradient(g, u, weights, p->examples);
+    for (wh_value v = u->view; v != param; v = wh_node_at(g, v)->arg[0]) *out = wh_graph_pull(g, v, 0, *out);
+    return wh_graph_status(g);
+}
+
 whist_status wh_per_example_sum(wh_value out[], wh_graph *g, const wh_per_example *p, wh_value weights)
 {
     WH_ENSURE(out && g && p, WHIST_E_ARG);
@@ -435,9 +461,8 @@ whist_status wh_per_example_sum(wh_value out[], wh_graph *g, const wh_per_exampl
     for (size_t i = 0; i < p->n_params; i++) out[i] = wh_graph_fill_like(g, p->params[i], 0);
     for (size_t i = 0; i < p->n_uses && g->failed == WHIST_OK; i++) {
         const use *u = &p->uses[i];
-        wh_value part = weighted_gradient(g, u, weights, p->examples);
-        for (wh_value v = u->view; v != p->params[u->param]; v = wh_node_at(g, v)->arg[0])
-            part = wh_graph_pull(g, v, 0, part);
+        wh_value part;
+        WH_TRY(weighted_part(&part, g, p, u, weights));
         out[u->param] = wh_graph_add(g, out[u->param], part);
     }
     return wh_graph_status(g);

@@ -335,3 +335,81 @@ static void gemm_nt(float *restrict c, size_t ldc, const float *restrict a, size
         for (; i < m; i++) nt_tile(1, 1, c + i * ldc + j, ldc, a + i * lda, lda, b + j * ldb, ldb, k);
     }
 }
+
+/* ---- Rows from anywhere, times few columns ----------------------------------------------------- */
+
+#ifdef V_TREE_PAIR
+/* rows (1 or 2) of x, copied in passing, times NT_PAIR columns; asks for the rows that come after. */
+TILE void pair_tile(size_t rows, size_t cols, float *restrict c, size_t ldc, float *restrict copy, size_t ld,
+                    const float *const x[2], const float *const ask[2], const float *restrict b, size_t ldb, size_t k)
+{
+    vec sum[2 * NT_PAIR];
+#pragma GCC unroll 20
+    for (size_t t = 0; t < 2 * NT_PAIR; t++) sum[t] = v_zero();
+    for (size_t l = 0; l + V_LANES <= k; l += V_LANES) {
+        vec y[NT_PAIR];
+#pragma GCC unroll 10
+        for (size_t j = 0; j < cols; j++) y[j] = v_load(b + j * ldb + l);
+#pragma GCC unroll 2
+        for (size_t i = 0; i < rows; i++) {
+            vec v = v_load(x[i] + l);
+            v_store(copy + i * ld + l, v);
+            __builtin_prefetch(ask[i] + l, 0, 2);
+#pragma GCC unroll 10
+            for (size_t j = 0; j < cols; j++) sum[i * NT_PAIR + j] = v_fma(v, y[j], sum[i * NT_PAIR + j]);
+        }
+    }
+    if (k % V_LANES) {
+        const size_t l = k / V_LANES * V_LANES;
+        mask part = v_mask(k - l);
+#pragma GCC unroll 2
+        for (size_t i = 0; i < rows; i++) {
+            vec v = v_load_mask(part, x[i] + l);
+            v_store_mask(copy + i * ld + l, part, v);
+#pragma GCC unroll 10
+            for (size_t j = 0; j < cols; j++)
+                sum[i * NT_PAIR + j] = v_fma(v, v_load_mask(part, b + j * ldb + l), sum[i * NT_PAIR + j]);
+        }
+    }
+    V_TREE_PAIR(c, ldc, sum, rows, cols);
+}
+
+static void pair_rows(size_t rows, size_t cols, float *restrict c, size_t ldc, float *restrict copy, size_t ld,
+                      const float *const x[2], const float *const ask[2], const float *restrict b, size_t ldb, size_t k)
+{
+    if (rows == 2 && cols == NT_PAIR)
+        pair_tile(2, NT_PAIR, c, ldc, copy, ld, x, ask, b, ldb, k);
+    else
+        for (size_t i = 0; i < rows; i++)
+            for (size_t j = 0; j < cols; j++)
+                pair_tile(1, 1, c + i * ldc + j, ldc, copy + i * ld, ld, x + i, ask + i, b + j * ldb, ldb, k);
+}
+
+static void gather_nt(float *restrict c, size_t ldc, float *restrict copy, size_t ld, const float *restrict rows,
+                      size_t stride, const uint32_t *restrict index, size_t m, size_t more, const float *restrict b,
+                      size_t ldb, size_t n, size_t k)
+{
+    enum { AHEAD = 12 };
+    for (size_t i = 0; i < m; i += 2) {
+        size_t two = m - i < 2 ? 1 : 2;
+        const float *x[2], *ask[2];
+        for (size_t r = 0; r < 2; r++) {
+            size_t next = i + AHEAD + r < m + more ? i + AHEAD + r : i;
+            x[r] = rows + index[r < two ? i + r : i] * stride;
+            ask[r] = rows + index[next] * stride;
+        }
+        for (size_t j = 0; j < n; j += NT_PAIR)
+            pair_rows(two, n - j < NT_PAIR ? n - j : NT_PAIR, c + i * ldc + j, ldc, copy + i * ld, ld, x, ask,
+                      b + j * ldb, ldb, k);
+    }
+}
+#else
+static void gather_nt(float *restrict c, size_t ldc, float *restrict copy, size_t ld, const float *restrict rows,
+                      size_t stride, const uint32_t *restrict index, size_t m, size_t more, const float *restrict b,
+                      size_t ldb, size_t n, size_t k)
+{
+    (void)more;
+    for (size_t i = 0; i < m; i++) memcpy(copy + i * ld, rows + index[i] * stride, k * sizeof *copy);
+    gemm_nt(c, ldc, copy, ld, b, ldb, m, n, k);
+}
+#endif

@@ -66,6 +66,7 @@ const wh_num_kernels wh_num_kernels_avx2 = {
     .gemm_bn = gemm_bn,
     .gemm_big = gemm_big,
     .gemm_nt = gemm_nt,
+    .gather_nt = gather_nt,
     .gemm_f64 = gemm_f64,
     .gemm_pick_k = gemm_pick_k,
     .gemm_pick_m = gemm_pick_m,

@@ -66,6 +66,26 @@ static inline __attribute__((always_inline)) void tree_tile(float *c, size_t ldc
 }
 #define V_TREE_TILE tree_tile
 
+enum { NT_PAIR = 10 }; /* two rows times so many columns: twenty sums */
+static inline __attribute__((always_inline)) void tree_pair(float *c, size_t ldc, const vec sum[2 * NT_PAIR],
+                                                            size_t rows, size_t cols)
+{
+    if (rows == 2 && cols == NT_PAIR) {
+        vec tile[16][1];
+#pragma GCC unroll 8
+        for (int j = 0; j < 8; j++) {
+            tile[j][0] = sum[j];
+            tile[8 + j][0] = sum[NT_PAIR + j];
+        }
+        tree_tile(c, ldc, tile);
+    }
+#pragma GCC unroll 2
+    for (size_t i = 0; i < rows; i++)
+#pragma GCC unroll 10
+        for (size_t j = rows == 2 ? 8 : 0; j < cols; j++) c[i * ldc + j] = v_tree(&sum[i * NT_PAIR + j]);
+}
+#define V_TREE_PAIR tree_pair
+
 /* dst[l * ld + j] = src[j * step + l], j < 16, l < k: sixteen rows turned in four steps of halves. */
 static inline __attribute__((always_inline)) void v_turn(float *dst, size_t ld, const float *src, size_t step, size_t k)
 {
@@ -128,6 +148,7 @@ const wh_num_kernels wh_num_kernels_avx512 = {
     .gemm_bn = gemm_bn,
     .gemm_big = gemm_big,
     .gemm_nt = gemm_nt,
+    .gather_nt = gather_nt,
     .gemm_f64 = gemm_f64,
     .gemm_pick_k = gemm_pick_k,
     .gemm_pick_m = gemm_pick_m,

@@ -7,7 +7,7 @@ enum { STRIP = 64 }; /* columns of C that are summed up together */
 
 static void put(float *restrict c, const float *restrict p, size_t n, wh_gemm_mode mode, float alpha)
 {
-    if (mode == WH_GEMM_PUT) memcpy(c, p, n * sizeof *c);
+    if (mode == WH_GEMM_PUT || mode == WH_GEMM_MORE) memcpy(c, p, n * sizeof *c);
     if (mode == WH_GEMM_ADD) ew_add(c, p, n);
     if (mode == WH_GEMM_AXPY) ew_axpy(c, p, n, alpha);
 }
@@ -19,6 +19,7 @@ static void gemm_bn(float *restrict c, size_t ldc, const float *restrict a, size
         for (size_t j = 0; j < n; j += STRIP) {
             size_t w = n - j < STRIP ? n - j : STRIP;
             float p[STRIP] = {0};
+            if (mode == WH_GEMM_MORE) memcpy(p, c + i * ldc + j, w * sizeof *p);
             for (size_t l = 0; l < k; l++) ew_axpy(p, b + l * ldb + j, w, a[i * row_a + l * col_a]);
             put(c + i * ldc + j, p, w, mode, alpha);
         }
@@ -56,6 +57,15 @@ static void gemm_nt(float *restrict c, size_t ldc, const float *restrict a, size
         for (size_t j = 0; j < n; j++) c[i * ldc + j] = ew_dot(a + i * lda, b + j * ldb, k);
 }
 
+static void gather_nt(float *restrict c, size_t ldc, float *restrict copy, size_t ld, const float *restrict rows,
+                      size_t stride, const uint32_t *restrict index, size_t m, size_t more, const float *restrict b,
+                      size_t ldb, size_t n, size_t k)
+{
+    (void)more;
+    for (size_t i = 0; i < m; i++) memcpy(copy + i * ld, rows + index[i] * stride, k * sizeof *copy);
+    gemm_nt(c, ldc, copy, ld, b, ldb, m, n, k);
+}
+
 static void gemm_pick_k(float *restrict c, size_t ldc, const float *restrict a, size_t lda, const float *restrict b,
                         size_t ldb, size_t m, size_t n, const uint32_t *restrict list, size_t k)
 {
@@ -78,6 +88,7 @@ const wh_num_kernels wh_num_kernels_generic = {
     .gemm_bn = gemm_bn,
     .gemm_big = gemm_big,
     .gemm_nt = gemm_nt,
+    .gather_nt = gather_nt,
     .gemm_f64 = gemm_f64,
     .gemm_pick_k = gemm_pick_k,
     .gemm_pick_m = gemm_pick_m,
