@@ -51,7 +51,7 @@ static inline wh_geometry wh_geometry_weight(const wh_call *call)
     return wh_geometry_of(&call->arg_dims[0], &call->arg_dims[1], w->dim[0], w->dim[1], call->attr);
 }
 
-/* conv_squared: (x, c), the size of the kernel behind the other settings */
+/* conv_squared, conv_each: (x, c), the size of the kernel behind the other settings */
 static inline wh_geometry wh_geometry_squared(const wh_call *call)
 {
     const size_t *a = call->attr->whole;
@@ -68,21 +68,38 @@ static inline void wh_geometry_valid(size_t *from, size_t *to, size_t positions,
     *from = first < *to ? first : *to;
 }
 
+/* How many images a kernel takes at once: about what the second cache holds, by shape alone. */
+static inline size_t wh_images_at_once(size_t n, size_t reals)
+{
+    enum { REALS = 1 << 16 };
+    size_t fit = reals < REALS ? REALS / reals : 1;
+    return fit < n ? fit : n;
+}
+
+static inline size_t wh_geometry_images(const wh_geometry *g)
+{
+    return wh_images_at_once(g->n, g->h * g->w * g->c + g->oh * g->ow * g->o);
+}
+
+/* Few channels leave the image's gradient few lanes: then each place makes all its taps, and they are added to the
+ * image. Reals for one image's taps and the weight turned to (O,kh,kw,C). */
+static inline bool wh_geometry_few(const wh_geometry *g)
+{
+    return g->groups == 1 && g->c <= 4;
+}
+
+static inline size_t wh_geometry_few_reals(const wh_geometry *g)
+{
+    return (g->oh * g->ow + g->o) * g->kh * g->kw * g->c;
+}
+
 /* ---- Frames: a copy of images with zeros around, so that no product asks where it is ---- */
 typedef struct wh_frame {
     size_t before, h, w;     /* zeros above and left; the frame's size */
     size_t inner_h, inner_w; /* of the image that is copied */
     size_t c;
-    size_t images; /* how many at once: about what the second cache holds, by shape alone */
+    size_t images; /* at once */
 } wh_frame;
-
-enum { WH_FRAME_REALS = 1 << 15 };
-
-static inline void wh_frame_images(wh_frame *f, size_t n)
-{
-    size_t size = f->h * f->w * f->c, fit = size < WH_FRAME_REALS ? WH_FRAME_REALS / size : 1;
-    f->images = fit < n ? fit : n;
-}
 
 /* The image as the output's positions walk over it. */
 static inline wh_frame wh_frame_image(const wh_geometry *g)
@@ -90,25 +107,7 @@ static inline wh_frame wh_frame_image(const wh_geometry *g)
     wh_frame f = {.before = g->pad, .inner_h = g->h, .inner_w = g->w, .c = g->c};
     f.h = (g->oh - 1) * g->stride + g->kh;
     f.w = (g->ow - 1) * g->stride + g->kw;
-    wh_frame_images(&f, g->n);
-    return f;
-}
-
-static inline size_t wh_frame_side(size_t before, size_t positions, size_t size, size_t pad, size_t stride)
-{
-    size_t last = (size - 1 + pad) / stride;
-    return before + (last + 1 > positions ? last + 1 : positions);
-}
-
-/* The cotangent as the image's pixels look back at it: pixel y is made of positions (y + pad - i) / stride. */
-static inline wh_frame wh_frame_cotangent(const wh_geometry *g)
-{
-    size_t k = g->kh > g->kw ? g->kh : g->kw;
-    wh_frame f = {.inner_h = g->oh, .inner_w = g->ow, .c = g->o};
-    f.before = k - 1 > g->pad ? (k - 1 - g->pad) / g->stride : 0;
-    f.h = wh_frame_side(f.before, g->oh, g->h, g->pad, g->stride);
-    f.w = wh_frame_side(f.before, g->ow, g->w, g->pad, g->stride);
-    wh_frame_images(&f, g->n);
+    f.images = wh_images_at_once(g->n, f.h * f.w * f.c + g->oh * g->ow * g->o);
     return f;
 }
 
@@ -117,11 +116,36 @@ static inline size_t wh_frame_reals(const wh_frame *f)
     return f->images * f->h * f->w * f->c;
 }
 
-/* Is the weight gradient's norm less work by the products of places than by the gradient itself? */
+/* Is a whole row of taps one block of input channels to the weight's gradient? Then it reads frames, if there is
+ * padding. Few channels need that; with many, each tap looks at the positions where it sees the image. */
+static inline bool wh_geometry_together(const wh_geometry *g)
+{
+    return g->groups == 1 && (g->pad == 0 || g->cg < 8);
+}
+
+static inline bool wh_geometry_framed(const wh_geometry *g)
+{
+    return wh_geometry_together(g) && g->pad > 0;
+}
+
+/* The taps of one unit of conv_weight, in their order: half of them, for each unit reads all images. */
+static inline size_t wh_geometry_unit_taps(const wh_geometry *g)
+{
+    return wh_geometry_together(g) ? (g->kh + 1) / 2 * g->kw : (g->kh * g->kw + 1) / 2;
+}
+
+static inline size_t wh_geometry_units(const wh_geometry *g)
+{
+    size_t each = wh_geometry_unit_taps(g);
+    return (g->kh * g->kw + each - 1) / each;
+}
+
+/* Is the weight gradient's norm less work by the products of places than by the gradient itself? Short products run at
+ * half the speed of tiles. */
 static inline bool wh_geometry_by_places(const wh_geometry *g)
 {
     size_t places = g->oh * g->ow, depth = g->kh * g->kw * g->cg;
-    return places * (depth + g->og) < depth * g->og;
+    return 2 * places * (depth + g->og) < depth * g->og;
 }
 
 /* ---- Windows of pools: attr kernel, stride, pad; [*from, *to) is what lies inside ---- */
@@ -162,8 +186,8 @@ static inline size_t wh_grid_strips(const wh_grid *g)
 /* ---- The float kernels for images, by instruction set; generic is the specification ---- */
 /* clang-format off */
 #define WH_IMAGE_KERNELS(X) \
-    X(conv) X(conv_data) X(conv_weight) X(conv_squared) X(max_window) X(window_take) X(window_put) \
-    X(normalize_grid) X(normalize_grid_back) X(normalize_grid_second)
+    X(conv) X(conv_data) X(conv_weight) X(conv_each) X(conv_squared) X(max_window) X(window_take) X(window_put) \
+    X(normalize_grid) X(normalize_grid_back) X(normalize_grid_second) X(turn)
 /* clang-format on */
 #define WH_IMAGE_FIELD(name) wh_kernel *name;
 typedef struct wh_image_kernels {

@@ -2,6 +2,7 @@
 #include "nn/graph/image.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "base/mem.h"
 #include "test.h"
@@ -16,7 +17,7 @@ static float next(void)
 
 /* ---- A call on memory of its own --------------------------------------------------------------- */
 
-enum { MAX_ARGS = 3 };
+enum { MAX_ARGS = 4 };
 
 typedef struct trial {
     wh_dims out_dims, arg_dims[MAX_ARGS];
@@ -48,7 +49,7 @@ static void free_trial(trial *t)
 /* The output, a guard behind it that has to stay; in two parts, as two threads would. */
 static float *run(const trial *t, wh_kernel *kernel, wh_cpu_level level)
 {
-    const void *args[MAX_ARGS] = {t->arg[0], t->arg[1], t->arg[2]};
+    const void *args[MAX_ARGS] = {t->arg[0], t->arg[1], t->arg[2], t->arg[3]};
     size_t n = wh_dims_size(&t->out_dims);
     float *out = calloc(n + 1, sizeof *out), *scratch = malloc((t->scratch + 1) * sizeof *scratch);
     assert_non_null(out);
@@ -86,7 +87,7 @@ static const shape shapes[] = {
     {60, 3, 3, 2, 20, 3, 3, 1, 1, 1},
 };
 
-typedef enum map { CONV, DATA, WEIGHT, SQUARED } map;
+typedef enum map { CONV, DATA, WEIGHT, SQUARED, EACH } map;
 
 static wh_geometry make(trial *t, const shape *s, map which)
 {
@@ -94,14 +95,16 @@ static wh_geometry make(trial *t, const shape *s, map which)
     wh_dims x = WH_DIMS(s->n, s->h, s->w, s->c), c = WH_DIMS(s->n, oh, ow, s->o);
     wh_dims w = WH_DIMS(s->kh, s->kw, s->c / s->groups, s->o), turned = WH_DIMS(s->kh, s->kw, s->o, s->c / s->groups);
     *t = (trial){.n_args = 2, .attr = {.whole = {s->stride, s->pad, s->groups, s->kh, s->kw}}, .units = s->n};
-    wh_dims first[] = {x, c, x, x}, second[] = {w, turned, c, c}, out[] = {c, x, w, WH_DIMS(s->n)};
+    wh_dims each = WH_DIMS(s->n, s->kh, s->kw, s->c / s->groups, s->o);
+    wh_dims first[] = {x, c, x, x, x}, second[] = {w, turned, c, c, c}, out[] = {c, x, w, WH_DIMS(s->n), each};
     t->arg_dims[0] = first[which];
     t->arg_dims[1] = second[which];
     t->out_dims = out[which];
-    if (which == WEIGHT) t->units = s->kh;
     wh_geometry g = wh_geometry_of(&x, &c, s->kh, s->kw, &t->attr);
-    wh_frame f = which == DATA ? wh_frame_cotangent(&g) : wh_frame_image(&g);
-    t->scratch = wh_frame_reals(&f);
+    if (which == WEIGHT) t->units = wh_geometry_units(&g);
+    wh_frame f = wh_frame_image(&g);
+    t->scratch = (which == WEIGHT || which == EACH) && wh_geometry_framed(&g) ? wh_frame_reals(&f) : 0;
+    if (which == DATA && wh_geometry_few(&g)) t->scratch = wh_geometry_few_reals(&g);
     if (which == SQUARED) {
         size_t places = oh * ow, depth = g.kh * g.kw * g.cg;
         t->scratch = wh_geometry_by_places(&g) ? places * (depth + 2 * places) : f.h * f.w * f.c + g.kw * g.cg * g.o;
@@ -113,7 +116,7 @@ static wh_geometry make(trial *t, const shape *s, map which)
 static wh_kernel *of(wh_cpu_level level, map which)
 {
     const wh_image_kernels *k = wh_image_kernels_at(level);
-    wh_kernel *const all[] = {k->conv, k->conv_data, k->conv_weight, k->conv_squared};
+    wh_kernel *const all[] = {k->conv, k->conv_data, k->conv_weight, k->conv_squared, k->conv_each};
     return all[which];
 }
 
@@ -122,7 +125,7 @@ static void compare(const shape *s, map which, wh_cpu_level level)
 {
     trial t;
     wh_geometry g = make(&t, s, which);
-    size_t terms = which == CONV ? g.kh * g.kw * g.cg : which == DATA ? g.kh * g.kw * g.og : g.n * g.oh * g.ow;
+    size_t terms = which == CONV ? g.kh * g.kw * g.cg : which == DATA ? g.kh * g.kw * (g.og + 1) : g.n * g.oh * g.ow;
     if (which == SQUARED) terms = 2 * g.oh * g.ow + g.kh * g.kw * g.cg * g.o;
     float *want = run(&t, of(WH_CPU_GENERIC, which), WH_CPU_GENERIC), *got = run(&t, of(level, which), level);
     for (unsigned i = 0; i < t.n_args; i++)
@@ -145,7 +148,7 @@ static void convolutions_agree(void **unused)
     (void)unused;
     for (wh_cpu_level level = WH_CPU_AVX2; level <= levels(); level++)
         for (size_t i = 0; i < WH_COUNT(shapes); i++)
-            for (map which = CONV; which <= SQUARED; which++) compare(&shapes[i], which, level);
+            for (map which = CONV; which <= EACH; which++) compare(&shapes[i], which, level);
 }
 
 /* The pieces that a kernel is called for change no bit. */
@@ -153,7 +156,7 @@ static void pieces_change_nothing(void **unused)
 {
     (void)unused;
     for (size_t i = 0; i < WH_COUNT(shapes); i++)
-        for (map which = CONV; which <= SQUARED; which++) {
+        for (map which = CONV; which <= EACH; which++) {
             trial t;
             make(&t, &shapes[i], which);
             float *whole = run(&t, of(levels(), which), levels());
@@ -216,16 +219,19 @@ static void norms_agree(void **unused)
                              WH_DIMS(2, 1, 70, 1)};
     for (wh_cpu_level level = WH_CPU_AVX2; level <= levels(); level++)
         for (size_t i = 0; i < WH_COUNT(grids); i++)
-            for (unsigned n_args = 1; n_args <= 3; n_args++) {
-                trial t = {.n_args = n_args, .out_dims = grids[i], .arg_dims = {grids[i], grids[i], grids[i]}};
+            for (unsigned n_args = 1; n_args <= 4; n_args++) {
+                trial t = {
+                    .n_args = n_args, .out_dims = grids[i], .arg_dims = {grids[i], grids[i], grids[i], grids[i]}};
                 wh_grid g = wh_grid_of(&grids[i]);
                 t.attr = (wh_attr){.real = {1e-3}};
                 t.units = g.a * wh_grid_strips(&g);
                 fill_trial(&t);
                 for (size_t e = 0; e < wh_dims_size(&grids[i]); e++) t.arg[0][e] = 5 + 2 * t.arg[0][e];
                 const wh_image_kernels *a = wh_image_kernels_at(WH_CPU_GENERIC), *b = wh_image_kernels_at(level);
-                wh_kernel *const ka[] = {a->normalize_grid, a->normalize_grid_back, a->normalize_grid_second};
-                wh_kernel *const kb[] = {b->normalize_grid, b->normalize_grid_back, b->normalize_grid_second};
+                wh_kernel *const ka[] = {a->normalize_grid, a->normalize_grid_back, a->normalize_grid_second,
+                                         a->normalize_grid_second};
+                wh_kernel *const kb[] = {b->normalize_grid, b->normalize_grid_back, b->normalize_grid_second,
+                                         b->normalize_grid_second};
                 float *want = run(&t, ka[n_args - 1], WH_CPU_GENERIC), *got = run(&t, kb[n_args - 1], level);
                 /* With one row, 1/s is √eps: the numbers of a cell grow by 1/√eps for each argument. */
                 double grows = g.b * g.d == 1 ? pow(1e-3, -.5 * n_args) : 1;
@@ -237,13 +243,54 @@ static void norms_agree(void **unused)
             }
 }
 
+/* ---- Transpositions: the same numbers -------------------------------------------------------------------- */
+
+static void transpositions_agree(void **unused)
+{
+    (void)unused;
+    static const struct {
+        wh_dims from;
+        size_t order[WH_GRAPH_RANK];
+    } turns[] = {
+        {{4, {64, 40, 3, 3}}, {2, 3, 1, 0}},      {{4, {3, 3, 40, 64}}, {3, 2, 0, 1}},
+        {{4, {64, 40, 3, 3}}, {2, 3, 0, 1}},      {{4, {6, 4, 5, 35}}, {0, 3, 1, 2}},
+        {{4, {6, 35, 4, 5}}, {0, 2, 3, 1}},       {{2, {33, 70}}, {1, 0}},
+        {{4, {5, 17, 4, 19}}, {0, 2, 1, 3}},      {{3, {4, 1, 20}}, {2, 1, 0}},
+        {{5, {3, 2, 9, 4, 11}}, {0, 4, 1, 2, 3}}, {{4, {2, 3, 4, 2}}, {3, 1, 0, 2}},
+    };
+    for (wh_cpu_level level = WH_CPU_AVX2; level <= levels(); level++)
+        for (size_t i = 0; i < WH_COUNT(turns); i++) {
+            trial t = {.n_args = 1, .arg_dims = {turns[i].from}, .out_dims = {.rank = turns[i].from.rank}};
+            for (unsigned k = 0; k < t.out_dims.rank; k++) {
+                t.attr.whole[k] = turns[i].order[k];
+                t.out_dims.dim[k] = turns[i].from.dim[turns[i].order[k]];
+            }
+            size_t rows = wh_dims_size(&t.out_dims) / wh_dims_last(&t.out_dims);
+            fill_trial(&t);
+            /* All of it, a part that holds whole blocks (or does not), and pieces. */
+            for (int which = 0; which < 2; which++) {
+                t.units = which == 0 ? rows : rows / t.out_dims.dim[0] * (t.out_dims.dim[0] / 2);
+                float *want = run(&t, wh_image_kernels_at(WH_CPU_GENERIC)->turn, WH_CPU_GENERIC);
+                float *got = run(&t, wh_image_kernels_at(level)->turn, level);
+                assert_memory_equal(got, want, wh_dims_size(&t.out_dims) * sizeof *got);
+                memset(got, 0, wh_dims_size(&t.out_dims) * sizeof *got);
+                const void *args[] = {t.arg[0]};
+                wh_call call = {.out = got, .arg = args, .out_dims = &t.out_dims, .arg_dims = t.arg_dims, .n_args = 1};
+                call.attr = &t.attr;
+                wh_image_kernels_at(level)->turn(&call, 0, t.units);
+                assert_memory_equal(got, want, wh_dims_size(&t.out_dims) * sizeof *got);
+                free(want);
+                free(got);
+            }
+            free_trial(&t);
+        }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(convolutions_agree),
-        cmocka_unit_test(pieces_change_nothing),
-        cmocka_unit_test(pools_agree),
-        cmocka_unit_test(norms_agree),
+        cmocka_unit_test(convolutions_agree), cmocka_unit_test(pieces_change_nothing), cmocka_unit_test(pools_agree),
+        cmocka_unit_test(norms_agree),        cmocka_unit_test(transpositions_agree),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -406,12 +406,24 @@ static void strides_of(size_t stride[], const wh_dims *dims)
     for (unsigned k = dims->rank; k-- > 0; step *= dims->dim[k]) stride[k] = step;
 }
 
+/* Rows of the output, as one range of its elements: axes where one step is a whole run of the next are joined. */
 void NAME(transpose)(const wh_call *call, size_t from, size_t to)
 {
-    size_t in[WH_GRAPH_RANK] = {0}, stride[WH_GRAPH_RANK] = {0};
+    size_t in[WH_GRAPH_RANK] = {0}, last = wh_dims_last(call->out_dims);
+    wh_operand o = {.rank = 0};
     strides_of(in, call->arg_dims);
-    for (unsigned k = 0; k < call->out_dims->rank; k++) stride[k] = in[call->attr->whole[k]];
-    copy_strided(call, stride, 0, from, to);
+    for (unsigned k = 0; k < call->out_dims->rank; k++) {
+        size_t size = call->out_dims->dim[k], stride = in[call->attr->whole[k]];
+        if (size == 1 && (o.rank > 0 || k + 1 < call->out_dims->rank)) continue;
+        if (o.rank > 0 && o.stride[o.rank - 1] == stride * size) {
+            o.size[o.rank - 1] *= size;
+            o.stride[o.rank - 1] = stride;
+        } else {
+            o.size[o.rank] = size;
+            o.stride[o.rank++] = stride;
+        }
+    }
+    load_strided((REAL *)call->out + from * last, call->arg[0], &o, from * last, (to - from) * last);
 }
 
 void NAME(broadcast)(const wh_call *call, size_t from, size_t to)

@@ -87,36 +87,47 @@ IMAGE_KERNEL IMAGE(conv_data)(const wh_call *call, size_t from, size_t to)
             data_pixel(out, (const REAL *)call->arg[0] + n * image, call->arg[1], &g, p / g.w, p % g.w);
 }
 
-/* Adds one image's gradient of the taps of kernel row i to out (kw,C/groups,O). */
-static void weight_row(REAL *restrict out, const REAL *restrict x, const REAL *restrict c, const wh_geometry *g,
-                       size_t i)
+/* Adds one image's gradient of the taps first … last-1 to out (taps,C/groups,O). */
+static void weight_taps(REAL *restrict out, const REAL *restrict x, const REAL *restrict c, const wh_geometry *g,
+                        size_t first, size_t last)
 {
     for (size_t p = 0; p < g->oh * g->ow; p++, c += g->o)
-        for (size_t j = 0; j < g->kw; j++) {
+        for (size_t tap = first; tap < last; tap++) {
             size_t row, column;
-            if (!inside(&row, p / g->ow, i, g->stride, g->pad, g->h) ||
-                !inside(&column, p % g->ow, j, g->stride, g->pad, g->w))
+            if (!inside(&row, p / g->ow, tap / g->kw, g->stride, g->pad, g->h) ||
+                !inside(&column, p % g->ow, tap % g->kw, g->stride, g->pad, g->w))
                 continue;
             const REAL *pixel = x + (row * g->w + column) * g->c;
             for (size_t k = 0; k < g->groups; k++)
                 for (size_t a = 0; a < g->cg; a++) {
-                    REAL factor = pixel[k * g->cg + a], *to = out + (j * g->cg + a) * g->o + k * g->og;
+                    REAL factor = pixel[k * g->cg + a], *to = out + ((tap - first) * g->cg + a) * g->o + k * g->og;
                     for (size_t b = 0; b < g->og; b++) to[b] += factor * c[k * g->og + b];
                 }
         }
 }
 
-/* A unit is a row of taps. */
+/* A unit is some taps. */
 IMAGE_KERNEL IMAGE(conv_weight)(const wh_call *call, size_t from, size_t to)
 {
     wh_geometry g = wh_geometry_weight(call);
-    size_t size = g.kw * g.cg * g.o, image = g.h * g.w * g.c, places = g.oh * g.ow * g.o;
-    for (size_t i = from; i < to; i++) {
-        REAL *out = (REAL *)call->out + i * size;
-        memset(out, 0, size * sizeof *out);
-        for (size_t n = 0; n < g.n; n++)
-            weight_row(out, (const REAL *)call->arg[0] + n * image, (const REAL *)call->arg[1] + n * places, &g, i);
-    }
+    size_t image = g.h * g.w * g.c, places = g.oh * g.ow * g.o, tap = g.cg * g.o, taps = wh_geometry_unit_taps(&g);
+    size_t first = from * taps, last = least(to * taps, g.kh * g.kw);
+    REAL *out = (REAL *)call->out + first * tap;
+    memset(out, 0, (last - first) * tap * sizeof *out);
+    for (size_t n = 0; n < g.n; n++)
+        weight_taps(out, (const REAL *)call->arg[0] + n * image, (const REAL *)call->arg[1] + n * places, &g, first,
+                    last);
+}
+
+/* A unit is an image: the gradient that it alone would have. */
+IMAGE_KERNEL IMAGE(conv_each)(const wh_call *call, size_t from, size_t to)
+{
+    wh_geometry g = wh_geometry_squared(call);
+    size_t image = g.h * g.w * g.c, places = g.oh * g.ow * g.o, taps = g.kh * g.kw, size = taps * g.cg * g.o;
+    memset((REAL *)call->out + from * size, 0, (to - from) * size * sizeof(REAL));
+    for (size_t n = from; n < to; n++)
+        weight_taps((REAL *)call->out + n * size, (const REAL *)call->arg[0] + n * image,
+                    (const REAL *)call->arg[1] + n * places, &g, 0, taps);
 }
 
 /* rows (places, depth): what group k of the image shows to each place. */
@@ -156,7 +167,7 @@ static double squared_by_gradient(const REAL *x, const REAL *c, REAL *scratch, c
     double sum = 0;
     for (size_t i = 0; i < g->kh; i++) {
         memset(scratch, 0, size * sizeof *scratch);
-        weight_row(scratch, x, c, g, i);
+        weight_taps(scratch, x, c, g, i * g->kw, (i + 1) * g->kw);
         sum += dot_n(scratch, scratch, size);
     }
     return sum;
@@ -360,15 +371,24 @@ static void normalize_back_cell(const wh_call *call, const cell *l)
     cell_write(call, l, 2, factor, -factor[0] * mx - s * mc);
 }
 
-/* -s² (τ ĉ + γ t̂ + x̂ (m(ĉ t̂) - 3 γ τ)), γ = m(c x̂), τ = m(t x̂), ĉ = c - m(c), t̂ = t - m(t) */
+/* -s² (τ ĉ + γ t̂ + x̂ (m(ĉ t̂) - 3 γ τ)), γ = m(c x̂), τ = m(t x̂), ĉ = c - m(c), t̂ = t - m(t); with a fourth argument
+ * d, plus the Jacobian times d */
 static void normalize_second_cell(const wh_call *call, const cell *l)
 {
     const REAL *x = call->arg[0], *c = call->arg[1], *t = call->arg[2];
     double mx = cell_mean(x, l), mc = cell_mean(c, l), mt = cell_mean(t, l);
     double s = cell_scale(x, mx, l, call->attr->real[0]);
     double gamma = s * cell_product(x, mx, c, mc, l), tau = s * cell_product(x, mx, t, mt, l);
-    double factor[] = {-s * s * s * (cell_product(c, mc, t, mt, l) - 3 * gamma * tau), -s * s * tau, -s * s * gamma};
-    cell_write(call, l, 3, factor, -factor[0] * mx - factor[1] * mc - factor[2] * mt);
+    double factor[4] = {-s * s * s * (cell_product(c, mc, t, mt, l) - 3 * gamma * tau), -s * s * tau, -s * s * gamma};
+    double base = -factor[1] * mc - factor[2] * mt;
+    if (call->n_args > 3) {
+        const REAL *d = call->arg[3];
+        double md = cell_mean(d, l);
+        factor[0] -= s * s * s * cell_product(x, mx, d, md, l);
+        factor[3] = s;
+        base -= s * md;
+    }
+    cell_write(call, l, call->n_args, factor, base - factor[0] * mx);
 }
 
 IMAGE_KERNEL IMAGE(normalize_grid)(const wh_call *call, size_t from, size_t to)
@@ -387,6 +407,12 @@ IMAGE_KERNEL IMAGE(normalize_grid_second)(const wh_call *call, size_t from, size
 }
 
 #if WH_KERN_F32
+/* Transposition, whose blocks are one set's business. */
+static void image_turn(const wh_call *call, size_t from, size_t to)
+{
+    NAME(transpose)(call, from, to);
+}
+
 #define IMAGE_ENTRY(name) .name = image_##name,
 const wh_image_kernels wh_image_kernels_generic = {WH_IMAGE_KERNELS(IMAGE_ENTRY)};
 #endif

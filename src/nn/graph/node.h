@@ -119,9 +119,8 @@ bool wh_splits_first(const wh_graph *graph, const wh_node *node, const bool spli
     X(cumsum) X(max_last) X(matmul) X(solve) X(gather) X(scatter) X(take) X(put) X(conv) X(conv_data) X(conv_weight) \
     X(max_window) X(window_take) X(window_put) X(avg_pool) X(avg_pool_back) X(normalize) X(normalize_back) \
     X(normalize_grid) X(normalize_grid_back) X(normalize_grid_second) X(softmax) X(softmax_back) \
-    X(log_softmax) X(cross_entropy) X(cross_entropy_back) X(keep_mask) X(outer_squared) X(conv_squared) \
-    X(gather_squared) X(tied_cross) X(attention) \
-    X(attention_back) X(gelu_slope) X(gelu_tanh_slope)
+    X(log_softmax) X(cross_entropy) X(cross_entropy_back) X(keep_mask) X(outer_squared) X(conv_squared) X(conv_each) \
+    X(gather_squared) X(tied_cross) X(attention) X(attention_back) X(gelu_slope) X(gelu_tanh_slope)
 /* clang-format on */
 #define WH_OP_DECLARE(id) extern const wh_op wh_op_##id;
 WH_OPS(WH_OP_DECLARE)
@@ -141,6 +140,8 @@ wh_value wh_graph_pull(wh_graph *graph, wh_value n, unsigned i, wh_value cotange
 wh_value wh_graph_outer_squared(wh_graph *graph, wh_value rows, wh_value cols);
 /* x (N,H,W,C), cotangent of the convolution → (N): the squared norm of each example's weight gradient. */
 wh_value wh_graph_conv_squared(wh_graph *graph, wh_value x, wh_value cotangent, wh_value conv);
+/* The same → (N,kh,kw,C/groups,O): each example's weight gradient. */
+wh_value wh_graph_conv_each(wh_graph *graph, wh_value x, wh_value cotangent, wh_value conv);
 /* index (B,T), c (B,T,D) → (B): the squared norm of each example's table gradient. */
 wh_value wh_graph_gather_squared(wh_graph *graph, wh_value index, wh_value c);
 /* The inner product of an embedding's gradient (index (B,T), c (B,T,D)) and rowsᵀ cols (rows (B,S,V), cols (B,S,D)). */

@@ -58,10 +58,19 @@ static wh_value slope_min(wh_graph *g, wh_value n, unsigned i)
     return i == 0 ? first : wh_graph_sub(g, number(g, n, 1), first);
 }
 
-static wh_value slope_where(wh_graph *g, wh_value n, unsigned i)
+/* Masks are never laid out: both directions choose again by the argument that chose. */
+static wh_value where_vjp(wh_graph *g, wh_value n, unsigned i, wh_value ct)
 {
     if (i == 0) return WH_NO_VALUE;
-    return wh_graph_where(g, arg(g, n, 0), number(g, n, i == 1), number(g, n, i == 2));
+    wh_value none = number(g, n, 0);
+    return wh_graph_where(g, arg(g, n, 0), i == 1 ? ct : none, i == 2 ? ct : none);
+}
+
+static wh_value where_jvp(wh_graph *g, wh_value n, const wh_value tangents[])
+{
+    if (!tangents[1] && !tangents[2]) return WH_NO_VALUE;
+    wh_value none = number(g, n, 0);
+    return wh_graph_where(g, arg(g, n, 0), tangents[1] ? tangents[1] : none, tangents[2] ? tangents[2] : none);
 }
 
 static wh_value slope_exp(wh_graph *g, wh_value n, unsigned i)
@@ -111,11 +120,16 @@ static wh_value slope_erf(wh_graph *g, wh_value n, unsigned i)
     return wh_graph_scale(g, e, M_2_SQRTPI);
 }
 
-/* Of the value: then the argument need not be kept for the way back. */
-static wh_value slope_relu(wh_graph *g, wh_value n, unsigned i)
+/* By the value, which is not 0 where the argument is above 0: then the argument need not be kept for the way back. */
+static wh_value relu_vjp(wh_graph *g, wh_value n, unsigned i, wh_value ct)
 {
     (void)i;
-    return wh_graph_positive(g, n);
+    return wh_graph_where(g, n, ct, number(g, n, 0));
+}
+
+static wh_value relu_jvp(wh_graph *g, wh_value n, const wh_value tangents[])
+{
+    return relu_vjp(g, n, 0, tangents[0]);
 }
 
 static wh_value slope_abs(wh_graph *g, wh_value n, unsigned i)
@@ -180,7 +194,8 @@ ELEMENTWISE(div, DIV, slope_div, 0);
 ELEMENTWISE(max, MAX, slope_max, 0);
 ELEMENTWISE(min, MIN, slope_min, 0);
 ELEMENTWISE(not_less, NOT_LESS, NULL, WH_OP_CONSTANT);
-ELEMENTWISE(where, WHERE, slope_where, 0);
+const wh_op wh_op_where = {
+    .name = "where", .element = WH_ELEMENT_WHERE, .vjp = where_vjp, .jvp = where_jvp, .splits = wh_splits_always};
 ELEMENTWISE(neg, NEG, slope_neg, 0);
 ELEMENTWISE(exp, EXP, slope_exp, 0);
 ELEMENTWISE(log, LOG, slope_log, 0);
@@ -190,7 +205,8 @@ ELEMENTWISE(tanh, TANH, slope_tanh, 0);
 ELEMENTWISE(sigmoid, SIGMOID, slope_sigmoid, 0);
 ELEMENTWISE(softplus, SOFTPLUS, slope_softplus, 0);
 ELEMENTWISE(erf, ERF, slope_erf, 0);
-ELEMENTWISE(relu, RELU, slope_relu, 0);
+const wh_op wh_op_relu = {
+    .name = "relu", .element = WH_ELEMENT_RELU, .vjp = relu_vjp, .jvp = relu_jvp, .splits = wh_splits_always};
 ELEMENTWISE(positive, POSITIVE, NULL, WH_OP_CONSTANT);
 ELEMENTWISE(abs, ABS, slope_abs, 0);
 ELEMENTWISE(pow, POW, slope_pow, 0);

@@ -49,25 +49,17 @@ static wh_value conv_weight_vjp(wh_graph *g, wh_value n, unsigned i, wh_value ct
     return same_conv(g, &wh_op_conv, x, ct, wh_graph_dims(g, c), &node);
 }
 
-static size_t conv_scratch(const wh_call *call)
-{
-    wh_geometry g = wh_geometry_conv(call);
-    wh_frame f = wh_frame_image(&g);
-    return wh_frame_reals(&f);
-}
-
 static size_t conv_data_scratch(const wh_call *call)
 {
     wh_geometry g = wh_geometry_data(call);
-    wh_frame f = wh_frame_cotangent(&g);
-    return wh_frame_reals(&f);
+    return wh_geometry_few(&g) ? wh_geometry_few_reals(&g) : 0;
 }
 
 static size_t conv_weight_scratch(const wh_call *call)
 {
     wh_geometry g = wh_geometry_weight(call);
     wh_frame f = wh_frame_image(&g);
-    return wh_frame_reals(&f);
+    return wh_geometry_framed(&g) ? wh_frame_reals(&f) : 0;
 }
 
 static size_t products(const wh_geometry *g)
@@ -75,24 +67,26 @@ static size_t products(const wh_geometry *g)
     return g->oh * g->ow * g->kh * g->kw * g->cg * g->o;
 }
 
-/* A unit is one image. */
+/* A unit is one image. Tiles and frames want company: pieces are larger than those of other operations. */
+enum { COMPANY = 64 };
+
 static wh_cut conv_cut(const wh_call *call)
 {
     wh_geometry g = wh_geometry_conv(call);
-    return (wh_cut){g.n, products(&g)};
+    return (wh_cut){g.n, products(&g) / COMPANY};
 }
 
 static wh_cut conv_data_cut(const wh_call *call)
 {
     wh_geometry g = wh_geometry_data(call);
-    return (wh_cut){g.n, products(&g)};
+    return (wh_cut){g.n, products(&g) / COMPANY};
 }
 
-/* A unit is one row of taps, summed over the images in their order. */
+/* A unit is some taps, summed over the images in their order. */
 static wh_cut conv_weight_cut(const wh_call *call)
 {
     wh_geometry g = wh_geometry_weight(call);
-    return (wh_cut){g.kh, products(&g) / g.kh * g.n};
+    return (wh_cut){wh_geometry_units(&g), products(&g) / wh_geometry_units(&g) * g.n / COMPANY};
 }
 
 const wh_op wh_op_conv = {.name = "conv",
@@ -100,8 +94,7 @@ const wh_op wh_op_conv = {.name = "conv",
                           .vjp = conv_vjp,
                           .splits = wh_splits_first,
                           .kernel = WH_KERNEL_PAIR(conv),
-                          .cut = conv_cut,
-                          .scratch = conv_scratch};
+                          .cut = conv_cut};
 const wh_op wh_op_conv_data = {.name = "conv_data",
                                .flags = WH_OP_MULTILINEAR,
                                .vjp = conv_data_vjp,
@@ -145,7 +138,7 @@ wh_value wh_graph_conv(wh_graph *g, wh_value x, wh_value w, wh_value bias, wh_co
     return wh_graph_add(g, y, wh_graph_reshape(g, bias, WH_DIMS(dw.dim[0], 1, 1)));
 }
 
-/* ---- Per-example norm of the weight gradient ---------------------------------------------------------- */
+/* ---- Per-example weight gradients, and their norms ---------------------------------------------------------- */
 
 static size_t conv_squared_scratch(const wh_call *call)
 {
@@ -169,16 +162,48 @@ const wh_op wh_op_conv_squared = {.name = "conv_squared",
                                   .cut = conv_squared_cut,
                                   .scratch = conv_squared_scratch};
 
-wh_value wh_graph_conv_squared(wh_graph *g, wh_value x, wh_value cotangent, wh_value conv)
+static size_t conv_each_scratch(const wh_call *call)
+{
+    wh_geometry g = wh_geometry_squared(call);
+    wh_frame f = wh_frame_image(&g);
+    return wh_geometry_framed(&g) ? f.h * f.w * f.c : 0;
+}
+
+static wh_cut conv_each_cut(const wh_call *call)
+{
+    wh_geometry g = wh_geometry_squared(call);
+    return (wh_cut){g.n, products(&g)};
+}
+
+const wh_op wh_op_conv_each = {.name = "conv_each",
+                               .splits = wh_splits_always,
+                               .kernel = WH_KERNEL_PAIR(conv_each),
+                               .cut = conv_each_cut,
+                               .scratch = conv_each_scratch};
+
+/* x, cotangent → shape (N) or (N,kh,kw,C/groups,O) */
+static wh_value by_example(wh_graph *g, const wh_op *op, wh_value x, wh_value cotangent, wh_value conv, bool each)
 {
     wh_value args[] = {x, cotangent};
-    if (!wh_graph_args(g, &wh_op_conv_squared, args, 2, 0)) return WH_NO_VALUE;
+    if (!wh_graph_args(g, op, args, 2, 0)) return WH_NO_VALUE;
     wh_node node = *wh_node_at(g, conv);
     wh_dims w = wh_graph_dims(g, node.arg[1]);
+    size_t n = node.dims.dim[0];
     wh_attr attr = node.attr;
     attr.whole[3] = w.dim[0];
     attr.whole[4] = w.dim[1];
-    return wh_graph_node2(g, &wh_op_conv_squared, x, cotangent, WH_DIMS(node.dims.dim[0]), &attr);
+    wh_dims dims = each ? WH_DIMS(n, w.dim[0], w.dim[1], w.dim[2], w.dim[3]) : WH_DIMS(n);
+    return wh_graph_node2(g, op, x, cotangent, dims, &attr);
+}
+
+wh_value wh_graph_conv_squared(wh_graph *g, wh_value x, wh_value cotangent, wh_value conv)
+{
+    return by_example(g, &wh_op_conv_squared, x, cotangent, conv, false);
+}
+
+wh_value wh_graph_conv_each(wh_graph *g, wh_value x, wh_value cotangent, wh_value conv)
+{
+    return by_example(g, &wh_op_conv_each, x, cotangent, conv, true);
 }
 
 /* ---- Pools ------------------------------------------------------------------------------------------------ */

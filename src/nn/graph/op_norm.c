@@ -90,7 +90,8 @@ wh_value wh_graph_normalize(wh_graph *g, wh_value a, double eps)
 /* ---- Normalize a grid: (A,B,C,D), over B and D -------------------------------------------------------
  *
  * x̂ is the gradient of the numbers' count times √(var + eps), so its Jacobian is symmetric, and so is the derivative of
- * that: back serves both directions, and second all three. */
+ * that: back serves both directions, and second all three; with a fourth argument second is the whole derivative of
+ * back. */
 
 static wh_value grid_back(wh_graph *g, const wh_node *node, wh_value x, wh_value c)
 {
@@ -121,11 +122,14 @@ static wh_value grid_back_vjp(wh_graph *g, wh_value n, unsigned i, wh_value ct)
     return i == 0 ? grid_second(g, &node, node.arg[0], node.arg[1], ct) : grid_back(g, &node, node.arg[0], ct);
 }
 
+/* By both arguments at once: one pass over all of them. */
 static wh_value grid_back_jvp(wh_graph *g, wh_value n, const wh_value tangents[])
 {
-    wh_value by_x = tangents[0] ? grid_back_vjp(g, n, 0, tangents[0]) : WH_NO_VALUE;
-    wh_value by_c = tangents[1] ? grid_back_vjp(g, n, 1, tangents[1]) : WH_NO_VALUE;
-    return by_x && by_c ? wh_graph_add(g, by_x, by_c) : by_x ? by_x : by_c;
+    wh_node node = *wh_node_at(g, n);
+    if (tangents[0] == WH_NO_VALUE) return grid_back_vjp(g, n, 1, tangents[1]);
+    if (tangents[1] == WH_NO_VALUE) return grid_back_vjp(g, n, 0, tangents[0]);
+    const wh_value args[] = {node.arg[0], node.arg[1], tangents[0], tangents[1]};
+    return wh_graph_node(g, &wh_op_normalize_grid_second, args, 4, node.dims, &node.attr, WH_KIND_REAL);
 }
 
 static wh_value grid_mean(wh_graph *g, wh_value a)
@@ -147,7 +151,8 @@ static wh_value grid_second_decompose(wh_graph *g, wh_value n)
     along = wh_graph_sub(g, along, wh_graph_scale(g, wh_graph_mul(g, gamma, tau), 3));
     wh_value sum = wh_graph_add(g, wh_graph_mul(g, tau, c), wh_graph_mul(g, gamma, t));
     sum = wh_graph_add(g, sum, wh_graph_mul(g, hat, along));
-    return wh_graph_neg(g, wh_graph_mul(g, wh_graph_square(g, s), sum));
+    sum = wh_graph_neg(g, wh_graph_mul(g, wh_graph_square(g, s), sum));
+    return node.n_args > 3 ? wh_graph_add(g, sum, grid_back(g, &node, node.arg[0], node.arg[3])) : sum;
 }
 
 static wh_cut grid_cut(const wh_call *call)

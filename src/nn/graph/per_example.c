@@ -5,7 +5,7 @@
  * follows from that place's other argument a and its cotangent c alone:
  *
  *     matmul      |a_bᵀ c_b|²: outer_squared picks products of steps or the gradient, whichever is less work
- *     conv        the same over unfolded images
+ *     conv        the same over unfolded images; the gradients themselves, where those of all examples fit the cache
  *     gather      Σ c_t · c_s over equal indices
  *     elementwise (biases, gains, positions) c_b summed over what the parameter was repeated along
  *
@@ -272,6 +272,29 @@ static whist_status tied_squared(wh_value *out, wh_graph *g, const wh_per_exampl
     return wh_graph_status(g);
 }
 
+/* Do the gradients of all examples of this use fit the second cache? Then each is made once, and the weighted sum is of
+ * what lies there already. Larger batches go through as tiles of a few examples. */
+static bool fits_cache(const wh_graph *g, const use *u, size_t examples)
+{
+    enum { REALS = 1 << 17 };
+    wh_dims w = wh_graph_dims(g, wh_node_at(g, u->node)->arg[1]);
+    return u->kind == USE_IMAGE && wh_dims_size(&w) <= REALS / examples;
+}
+
+/* (B, elements) */
+static wh_value image_gradients(wh_graph *g, const use *u, size_t examples)
+{
+    wh_value each = wh_graph_conv_each(g, wh_node_at(g, u->node)->arg[0], u->ct, u->node);
+    wh_dims dims = wh_graph_dims(g, each);
+    return wh_graph_reshape(g, each, WH_DIMS(examples, wh_dims_size(&dims) / examples));
+}
+
+static wh_value image_squared(wh_graph *g, const use *u, size_t examples)
+{
+    if (fits_cache(g, u, examples)) return square_sum(g, image_gradients(g, u, examples));
+    return wh_graph_conv_squared(g, wh_node_at(g, u->node)->arg[0], u->ct, u->node);
+}
+
 static whist_status squared_of(wh_value *out, wh_graph *g, const wh_per_example *p, size_t param)
 {
     size_t count[4] = {0};
@@ -290,8 +313,7 @@ static whist_status squared_of(wh_value *out, wh_graph *g, const wh_per_example 
     } else if (direct > 0 && dense + table + image == 0) {
         return direct_squared(out, g, p, param);
     } else if (image == 1 && dense + table + direct == 0) {
-        *out = wh_graph_conv_squared(g, wh_node_at(g, last[USE_IMAGE]->node)->arg[0], last[USE_IMAGE]->ct,
-                                     last[USE_IMAGE]->node);
+        *out = image_squared(g, last[USE_IMAGE], p->examples);
     } else if (table == 1 && dense == 0 && image + direct == 0) {
         wh_value index, c;
         table_sides(&index, &c, g, last[USE_TABLE], p->examples);
@@ -401,8 +423,17 @@ static wh_value weighted(wh_graph *g, wh_value v, wh_value weights, size_t examp
     return wh_graph_reshape(g, rows, dims);
 }
 
+/* By the use's argument: Σ_b weights[b] · its gradient for example b. */
+static wh_value weighted_gradient(wh_graph *g, const use *u, wh_value weights, size_t examples)
+{
+    if (!fits_cache(g, u, examples)) return wh_graph_pull(g, u->node, u->arg, weighted(g, u->ct, weights, examples));
+    wh_value row = wh_graph_reshape(g, weights, WH_DIMS(1, examples));
+    wh_value sum = wh_graph_matmul(g, row, image_gradients(g, u, examples), WH_MATMUL_NN);
+    return wh_graph_reshape(g, sum, wh_graph_dims(g, wh_node_at(g, u->node)->arg[1]));
+}
+
 /* A use's part of the weighted sum. What the norm needed of a direct use, each example's gradient, is there already and
- * small; the others go back once more from the weighted cotangent. */
+ * small; so may be an image's; the others go back once more from the weighted cotangent. */
 static whist_status weighted_part(wh_value *out, wh_graph *g, const wh_per_example *p, const use *u, wh_value weights)
 {
     wh_value param = p->params[u->param];
@@ -413,7 +444,7 @@ static whist_status weighted_part(wh_value *out, wh_graph *g, const wh_per_examp
         *out = wh_graph_reshape(g, wh_graph_sum(g, each, 1, false), wh_graph_dims(g, param));
         return wh_graph_status(g);
     }
-    *out = wh_graph_pull(g, u->node, u->arg, weighted(g, u->ct, weights, p->examples));
+    *out = weighted_gradient(g, u, weights, p->examples);
     for (wh_value v = u->view; v != param; v = wh_node_at(g, v)->arg[0]) *out = wh_graph_pull(g, v, 0, *out);
     return wh_graph_status(g);
 }

@@ -138,29 +138,15 @@ static strip strip_of(size_t columns)
     return (strip){columns, ROWS_1, v_mask(columns), part};
 }
 
-/* The rows of the next tile: as even as can be. */
-TILE size_t even_rows(size_t left, size_t most)
-{
-    size_t tiles = (left + most - 1) / most;
-    return (left + tiles - 1) / tiles;
-}
+/* n rows in as few tiles as there can be, as even as can be: the first `longer` have one row more. */
+typedef struct even {
+    size_t tiles, rows, longer;
+} even;
 
-/* ---- Frames ------------------------------------------------------------------------------------------ */
-
-static bool needs_frame(const wh_frame *f)
+TILE even even_rows(size_t n, size_t most)
 {
-    return f->before > 0 || f->h > f->inner_h || f->w > f->inner_w;
-}
-
-/* Images first … first + n - 1 inside zeros that are there already. */
-static void fill_frame(float *frame, const float *images, const wh_frame *f, size_t n)
-{
-    size_t rows = f->h - f->before < f->inner_h ? f->h - f->before : f->inner_h;
-    size_t columns = f->w - f->before < f->inner_w ? f->w - f->before : f->inner_w;
-    for (size_t k = 0; k < n; k++)
-        for (size_t y = 0; y < rows; y++)
-            memcpy(frame + ((k * f->h + y + f->before) * f->w + f->before) * f->c,
-                   images + (k * f->inner_h + y) * f->inner_w * f->c, columns * f->c * sizeof *frame);
+    size_t tiles = (n + most - 1) / most;
+    return (even){tiles, n / tiles, n % tiles};
 }
 
 /* ---- Convolution and its transpose: rows are places -------------------------------------------------------- */
@@ -175,45 +161,96 @@ typedef struct walk {
 
 static void product(const walk *w, const nest *t, const float *b, size_t columns)
 {
+    /* From the last place of a row, or of an image, to the next place. */
+    const ptrdiff_t a_row = (ptrdiff_t)w->a_u - (ptrdiff_t)(w->vs * w->a_v);
+    const ptrdiff_t a_image = (ptrdiff_t)w->a_image - (ptrdiff_t)(w->us * w->a_u);
+    const ptrdiff_t out_row = (ptrdiff_t)w->out_u - (ptrdiff_t)(w->vs * w->out_v);
+    const ptrdiff_t out_image = (ptrdiff_t)w->out_image - (ptrdiff_t)(w->us * w->out_u);
     size_t places = w->images * w->us * w->vs;
     for (size_t column = 0; column < columns;) {
         strip s = strip_of(columns - column);
-        size_t image = 0, u = 0, v = 0;
-        for (size_t done = 0; done < places;) {
+        ptrdiff_t a = 0, out = (ptrdiff_t)column;
+        size_t u = w->us, v = w->vs;
+        const even e = even_rows(places, s.rows);
+        for (size_t k = 0; k < e.tiles; k++) {
             tile_rows r;
-            size_t rows = even_rows(places - done, s.rows);
+            const size_t rows = e.rows + (k < e.longer);
             for (size_t i = 0; i < rows; i++) {
-                r.a[i] = w->a + image * w->a_image + u * w->a_u + v * w->a_v;
-                r.out[i] = w->out + image * w->out_image + u * w->out_u + v * w->out_v + column;
-                if (++v < w->vs) continue;
-                v = 0;
-                if (++u < w->us) continue;
-                u = 0;
-                image++;
+                r.a[i] = w->a + a;
+                r.out[i] = w->out + out;
+                a += (ptrdiff_t)w->a_v;
+                out += (ptrdiff_t)w->out_v;
+                if (--v > 0) continue;
+                v = w->vs;
+                a += a_row;
+                out += out_row;
+                if (--u > 0) continue;
+                u = w->us;
+                a += a_image;
+                out += out_image;
             }
             s.tile[rows - 1](t, &r, b + column, s.part, PUT);
-            done += rows;
         }
         column += s.columns;
     }
 }
 
-static void conv_images(float *out, const float *x, const float *w, const wh_geometry *g, size_t width, size_t height,
-                        size_t images)
+/* Positions at … at + n - 1 along one axis that see the same taps, [lo, hi): none looks beside the image, so nothing is
+ * padded and nothing is multiplied by zeros. */
+typedef struct span {
+    size_t at, n, lo, hi;
+} span;
+
+TILE size_t cut_off(size_t a, size_t b)
 {
-    walk places = {images, g->oh, g->ow, x, out, height * width * g->c, g->stride * width * g->c, g->stride * g->c};
+    return a > b ? a - b : 0;
+}
+
+TILE size_t lesser(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+/* The taps by which position `at` sees pixels 0 … size-1. */
+TILE span conv_taps(size_t at, size_t taps, size_t stride, size_t pad, size_t size)
+{
+    size_t lo = cut_off(pad, at * stride), hi = lesser(taps, cut_off(size + pad, at * stride));
+    return (span){at, 1, lo < hi ? lo : 0, lo < hi ? hi : 0};
+}
+
+/* The span that starts at `at`, or an empty one. */
+TILE span conv_span(size_t at, size_t positions, size_t taps, size_t stride, size_t pad, size_t size)
+{
+    span s = conv_taps(at, taps, stride, pad, size);
+    for (s.n = 1; at + s.n < positions; s.n++) {
+        span next = conv_taps(at + s.n, taps, stride, pad, size);
+        if (next.lo != s.lo || next.hi != s.hi) break;
+    }
+    return s;
+}
+
+static void conv_region(float *out, const float *x, const float *w, const wh_geometry *g, size_t images, span y, span z)
+{
+    bool sees = y.hi > y.lo && z.hi > z.lo;
+    walk places = {images, y.n, z.n};
+    places.a = sees ? x + ((y.at * g->stride + y.lo - g->pad) * g->w + z.at * g->stride + z.lo - g->pad) * g->c : x;
+    places.a_image = g->h * g->w * g->c;
+    places.a_u = g->stride * g->w * g->c;
+    places.a_v = g->stride * g->c;
+    places.out = out + (y.at * g->ow + z.at) * g->o;
     places.out_image = g->oh * g->ow * g->o;
     places.out_u = g->ow * g->o;
     places.out_v = g->o;
-    ptrdiff_t row = (ptrdiff_t)(width * g->c), taps = (ptrdiff_t)(g->kw * g->cg * g->o);
+    ptrdiff_t row = (ptrdiff_t)(g->w * g->c), taps = (ptrdiff_t)(g->kw * g->cg * g->o);
+    const float *from = w + (y.lo * g->kw + z.lo) * g->cg * g->o;
     if (g->groups == 1) {
-        const nest t = {1, g->kh, g->kw * g->c, 0, row, 1, 0, taps, g->o};
-        product(&places, &t, w, g->o);
+        const nest t = {1, y.hi - y.lo, (z.hi - z.lo) * g->c, 0, row, 1, 0, taps, g->o};
+        product(&places, &t, from, g->o);
         return;
     }
-    const nest t = {g->kh, g->kw, g->cg, row, (ptrdiff_t)g->c, 1, taps, (ptrdiff_t)(g->cg * g->o), g->o};
+    const nest t = {y.hi - y.lo, z.hi - z.lo, g->cg, row, (ptrdiff_t)g->c, 1, taps, (ptrdiff_t)(g->cg * g->o), g->o};
     for (size_t k = 0; k < g->groups; k++) {
-        product(&places, &t, w + k * g->og, g->og);
+        product(&places, &t, from + k * g->og, g->og);
         places.a += g->cg;
         places.out += g->og;
     }
@@ -222,70 +259,167 @@ static void conv_images(float *out, const float *x, const float *w, const wh_geo
 static void conv(const wh_call *call, size_t from, size_t to)
 {
     wh_geometry g = wh_geometry_conv(call);
-    wh_frame f = wh_frame_image(&g);
-    size_t image = g.h * g.w * g.c, places = g.oh * g.ow * g.o;
-    const float *x = call->arg[0];
-    float *out = call->out;
-    if (!needs_frame(&f)) {
-        conv_images(out + from * places, x + from * image, call->arg[1], &g, g.w, g.h, to - from);
-        return;
-    }
-    memset(call->scratch, 0, wh_frame_reals(&f) * sizeof(float));
-    for (size_t n = from; n < to; n += f.images) {
-        size_t images = to - n < f.images ? to - n : f.images;
-        fill_frame(call->scratch, x + n * image, &f, images);
-        conv_images(out + n * places, call->scratch, call->arg[1], &g, f.w, f.h, images);
+    size_t image = g.h * g.w * g.c, places = g.oh * g.ow * g.o, most = wh_geometry_images(&g);
+    for (size_t n = from; n < to; n += most) {
+        size_t images = lesser(most, to - n);
+        span y = {0}, z;
+        for (size_t u = 0; u < g.oh; u += y.n) {
+            y = conv_span(u, g.oh, g.kh, g.stride, g.pad, g.h);
+            for (size_t v = 0; v < g.ow; v += z.n) {
+                z = conv_span(v, g.ow, g.kw, g.stride, g.pad, g.w);
+                conv_region((float *)call->out + n * places, (const float *)call->arg[0] + n * image, call->arg[1], &g,
+                            images, y, z);
+            }
+        }
     }
 }
 
-/* The pixels y ≡ y0, z ≡ z0 (modulo the stride): they see the same taps. */
-static void data_phase(float *out, const float *c, const float *w, const wh_geometry *g, const wh_frame *f,
-                       size_t images, size_t y0, size_t z0)
+/* Pixels first, first + stride, … of one axis: pixel first + u stride is made of positions origin + u - t by taps
+ * tap + t stride, t < taps. */
+typedef struct phase {
+    size_t first, pixels, tap, taps, origin, positions;
+} phase;
+
+TILE phase phase_of(size_t first, size_t size, size_t kernel, size_t stride, size_t pad, size_t positions)
 {
-    size_t s = g->stride, i0 = (y0 + g->pad) % s, j0 = (z0 + g->pad) % s;
-    size_t u = f->before + (y0 + g->pad - i0) / s, v = f->before + (z0 + g->pad - j0) / s;
-    nest t = {.outer = i0 < g->kh ? (g->kh - i0 + s - 1) / s : 0, .inner = j0 < g->kw ? (g->kw - j0 + s - 1) / s : 0};
-    t.run = g->og;
-    t.a_outer = -(ptrdiff_t)(f->w * g->o);
+    phase p = {.first = first, .pixels = (size - first + stride - 1) / stride, .tap = (first + pad) % stride};
+    p.taps = (cut_off(kernel, p.tap) + stride - 1) / stride;
+    p.origin = (first + pad - p.tap) / stride;
+    p.positions = positions;
+    return p;
+}
+
+TILE span data_taps(const phase *p, size_t u)
+{
+    size_t lo = cut_off(p->origin + u + 1, p->positions), hi = lesser(p->taps, p->origin + u + 1);
+    return (span){u, 1, lo < hi ? lo : 0, lo < hi ? hi : 0};
+}
+
+TILE span data_span(const phase *p, size_t u)
+{
+    span s = data_taps(p, u);
+    for (s.n = 1; u + s.n < p->pixels; s.n++) {
+        span next = data_taps(p, u + s.n);
+        if (next.lo != s.lo || next.hi != s.hi) break;
+    }
+    return s;
+}
+
+static void data_region(float *out, const float *c, const float *w, const wh_geometry *g, size_t images,
+                        const phase *py, const phase *pz, span y, span z)
+{
+    size_t s = g->stride;
+    bool sees = y.hi > y.lo && z.hi > z.lo;
+    nest t = {.outer = y.hi - y.lo, .inner = z.hi - z.lo, .run = g->og, .a_step = 1, .ldb = g->cg};
+    t.a_outer = -(ptrdiff_t)(g->ow * g->o);
     t.a_inner = -(ptrdiff_t)g->o;
-    t.a_step = 1;
     t.b_outer = (ptrdiff_t)(s * g->kw * g->o * g->cg);
     t.b_inner = (ptrdiff_t)(s * g->o * g->cg);
-    t.ldb = g->cg;
-    walk pixels = {images, (g->h - y0 + s - 1) / s, (g->w - z0 + s - 1) / s};
-    pixels.a = c + (u * f->w + v) * g->o;
-    pixels.a_image = f->h * f->w * g->o;
-    pixels.a_u = f->w * g->o;
+    walk pixels = {images, y.n, z.n};
+    pixels.a = sees ? c + ((py->origin + y.at - y.lo) * g->ow + pz->origin + z.at - z.lo) * g->o : c;
+    pixels.a_image = g->oh * g->ow * g->o;
+    pixels.a_u = g->ow * g->o;
     pixels.a_v = g->o;
-    pixels.out = out + (y0 * g->w + z0) * g->c;
+    pixels.out = out + ((py->first + y.at * s) * g->w + pz->first + z.at * s) * g->c;
     pixels.out_image = g->h * g->w * g->c;
     pixels.out_u = s * g->w * g->c;
     pixels.out_v = s * g->c;
-    const float *taps = t.outer > 0 && t.inner > 0 ? w + (i0 * g->kw + j0) * g->o * g->cg : w;
+    const float *from = sees ? w + ((py->tap + s * y.lo) * g->kw + pz->tap + s * z.lo) * g->o * g->cg : w;
     for (size_t k = 0; k < g->groups; k++) {
-        product(&pixels, &t, taps + k * g->og * g->cg, g->cg);
+        product(&pixels, &t, from + k * g->og * g->cg, g->cg);
         pixels.a += g->og;
         pixels.out += g->cg;
+    }
+}
+
+/* All pixels that see the same taps modulo the stride. */
+static void data_phase(float *out, const float *c, const float *w, const wh_geometry *g, size_t images, size_t y0,
+                       size_t z0)
+{
+    phase py = phase_of(y0, g->h, g->kh, g->stride, g->pad, g->oh);
+    phase pz = phase_of(z0, g->w, g->kw, g->stride, g->pad, g->ow);
+    span y = {0}, z;
+    for (size_t u = 0; u < py.pixels; u += y.n) {
+        y = data_span(&py, u);
+        for (size_t v = 0; v < pz.pixels; v += z.n) {
+            z = data_span(&pz, v);
+            data_region(out, c, w, g, images, &py, &pz, y, z);
+        }
+    }
+}
+
+/* taps (kh,kw,C) of place (y,z) added to the image, as far as they are in it. */
+static void add_taps(float *image, const float *taps, const wh_geometry *g, size_t y, size_t z)
+{
+    span rows = conv_taps(y, g->kh, g->stride, g->pad, g->h), columns = conv_taps(z, g->kw, g->stride, g->pad, g->w);
+    size_t n = (columns.hi - columns.lo) * g->c;
+    for (size_t i = rows.lo; i < rows.hi && n > 0; i++) {
+        float *to = image + ((y * g->stride + i - g->pad) * g->w + z * g->stride + columns.lo - g->pad) * g->c;
+        const float *add = taps + (i * g->kw + columns.lo) * g->c;
+        for (size_t k = 0; k < n; k++) to[k] += add[k];
+    }
+}
+
+static void data_of_few(const wh_call *call, const wh_geometry *g, size_t from, size_t to)
+{
+    const size_t places = g->oh * g->ow, taps = g->kh * g->kw * g->c, pixels = g->h * g->w * g->c;
+    const float *w = call->arg[1];
+    float *made = call->scratch, *turned = made + places * taps;
+    for (size_t tap = 0; tap < g->kh * g->kw; tap++)
+        for (size_t o = 0; o < g->o; o++)
+            for (size_t c = 0; c < g->c; c++) turned[o * taps + tap * g->c + c] = w[(tap * g->o + o) * g->c + c];
+    const nest t = {1, 1, g->o, 0, 0, 1, 0, 0, taps};
+    for (size_t n = from; n < to; n++) {
+        float *image = (float *)call->out + n * pixels;
+        walk all = {1, 1, places, (const float *)call->arg[0] + n * places * g->o, made};
+        all.a_v = g->o;
+        all.out_v = taps;
+        product(&all, &t, turned, taps);
+        memset(image, 0, pixels * sizeof *image);
+        for (size_t p = 0; p < places; p++) add_taps(image, made + p * taps, g, p / g->ow, p % g->ow);
     }
 }
 
 static void conv_data(const wh_call *call, size_t from, size_t to)
 {
     wh_geometry g = wh_geometry_data(call);
-    wh_frame f = wh_frame_cotangent(&g);
-    size_t image = g.oh * g.ow * g.o, pixels = g.h * g.w * g.c;
-    bool framed = needs_frame(&f);
-    size_t most = framed ? f.images : to - from;
-    if (framed) memset(call->scratch, 0, wh_frame_reals(&f) * sizeof(float));
-    for (size_t n = from; n < to; n += most) {
-        size_t images = to - n < most ? to - n : most;
-        const float *c = (const float *)call->arg[0] + n * image;
-        if (framed) fill_frame(call->scratch, c, &f, images);
+    if (wh_geometry_few(&g)) {
+        data_of_few(call, &g, from, to);
+        return;
+    }
+    size_t places = g.oh * g.ow * g.o, pixels = g.h * g.w * g.c, most = wh_geometry_images(&g);
+    for (size_t n = from; n < to; n += most)
         for (size_t y0 = 0; y0 < g.stride && y0 < g.h; y0++)
             for (size_t z0 = 0; z0 < g.stride && z0 < g.w; z0++)
-                data_phase((float *)call->out + n * pixels, framed ? call->scratch : c, call->arg[1], &g, &f, images,
-                           y0, z0);
-    }
+                data_phase((float *)call->out + n * pixels, (const float *)call->arg[0] + n * places, call->arg[1], &g,
+                           lesser(most, to - n), y0, z0);
+}
+
+/* ---- Frames ------------------------------------------------------------------------------------------ */
+
+/* Zeros for n images at most. */
+static void clear_frame(float *frame, const wh_frame *f, size_t n)
+{
+    memset(frame, 0, (n < f->images ? n : f->images) * f->h * f->w * f->c * sizeof *frame);
+}
+
+/* Rows are short: a call of memcpy would be most of the work. */
+TILE void copy_row(float *to, const float *from, size_t n)
+{
+    for (; n >= V_LANES; n -= V_LANES, to += V_LANES, from += V_LANES) v_store(to, v_load(from));
+    mask part = v_mask(n);
+    v_store_mask(to, part, v_load_mask(part, from));
+}
+
+/* n images inside zeros that are there already. */
+static void fill_frame(float *frame, const float *images, const wh_frame *f, size_t n)
+{
+    size_t rows = f->h - f->before < f->inner_h ? f->h - f->before : f->inner_h;
+    size_t columns = f->w - f->before < f->inner_w ? f->w - f->before : f->inner_w;
+    for (size_t k = 0; k < n; k++)
+        for (size_t y = 0; y < rows; y++)
+            copy_row(frame + ((k * f->h + y + f->before) * f->w + f->before) * f->c,
+                     images + (k * f->inner_h + y) * f->inner_w * f->c, columns * f->c);
 }
 
 /* ---- The weight's gradient: rows are input channels -------------------------------------------------------- */
@@ -297,8 +431,9 @@ static void channel_rows(float *out, size_t ldo, const float *a, const nest *t, 
     tile_rows r = {.square = square};
     for (size_t column = 0; column < columns;) {
         strip s = strip_of(columns - column);
-        for (size_t done = 0; done < n_rows;) {
-            size_t rows = even_rows(n_rows - done, s.rows);
+        const even e = even_rows(n_rows, s.rows);
+        for (size_t k = 0, done = 0; k < e.tiles; k++) {
+            const size_t rows = e.rows + (k < e.longer);
             for (size_t i = 0; i < rows; i++) {
                 r.a[i] = a + done + i;
                 r.out[i] = out ? out + (done + i) * ldo + column : NULL;
@@ -310,79 +445,93 @@ static void channel_rows(float *out, size_t ldo, const float *a, const nest *t, 
     }
 }
 
-/* Is a whole row of taps one block of rows? Then it reads a frame, if there is padding. Few channels need that; with
- * many, each tap looks at the positions where it sees the image. */
-static bool taps_together(const wh_geometry *g, const wh_frame *f)
-{
-    return g->groups == 1 && (!needs_frame(f) || g->cg < 8);
-}
+/* Images as the weight's gradient reads them: as they are, or in frames. */
+typedef struct seen {
+    const float *x, *c;
+    size_t images, h, w;
+} seen;
 
-/* Of tap row i, from these images (height, width: as they lie, maybe framed). out NULL: only the squares. */
-static void weight_together(float *out, const float *x, const float *c, const wh_geometry *g, size_t height,
-                            size_t width, size_t images, size_t i, finish how, double *square)
+static nest weight_nest(const wh_geometry *g, const seen *s, size_t rows, size_t run)
 {
-    nest t = {images, g->oh, g->ow};
-    t.a_outer = (ptrdiff_t)(height * width * g->c);
-    t.a_inner = (ptrdiff_t)(g->stride * width * g->c);
+    nest t = {.outer = s->images, .inner = rows, .run = run, .ldb = g->o};
+    t.a_outer = (ptrdiff_t)(s->h * s->w * g->c);
+    t.a_inner = (ptrdiff_t)(g->stride * s->w * g->c);
     t.a_step = (ptrdiff_t)(g->stride * g->c);
     t.b_outer = (ptrdiff_t)(g->oh * g->ow * g->o);
     t.b_inner = (ptrdiff_t)(g->ow * g->o);
-    t.ldb = g->o;
-    channel_rows(out, g->o, x + i * width * g->c, &t, c, g->kw * g->c, g->o, how, square);
+    return t;
 }
 
-static void weight_apart(float *out, const float *x, const float *c, const wh_geometry *g, size_t images, size_t i,
-                         finish how, double *square)
+/* A row of taps is one block of input channels, from the positions where it sees a row of the image. */
+static void weight_row(float *out, const seen *s, const wh_geometry *g, size_t i, finish how, double *square)
+{
+    size_t y, y_end;
+    wh_geometry_valid(&y, &y_end, g->oh, i, g->stride, g->pad, g->h);
+    nest t = weight_nest(g, s, y_end - y, g->ow);
+    const float *a = s->x + (y * g->stride + i) * s->w * g->c, *b = s->c + y * g->ow * g->o;
+    channel_rows(out, g->o, a, &t, b, g->kw * g->c, g->o, how, square);
+}
+
+/* One tap, from the positions where it sees the image. */
+static void weight_tap(float *out, const seen *s, const wh_geometry *g, size_t i, size_t j, finish how, double *square)
 {
     size_t y, y_end, z, z_end;
     wh_geometry_valid(&y, &y_end, g->oh, i, g->stride, g->pad, g->h);
-    for (size_t j = 0; j < g->kw; j++) {
-        wh_geometry_valid(&z, &z_end, g->ow, j, g->stride, g->pad, g->w);
-        nest t = {images, y_end - y, z_end - z};
-        t.a_outer = (ptrdiff_t)(g->h * g->w * g->c);
-        t.a_inner = (ptrdiff_t)(g->stride * g->w * g->c);
-        t.a_step = (ptrdiff_t)(g->stride * g->c);
-        t.b_outer = (ptrdiff_t)(g->oh * g->ow * g->o);
-        t.b_inner = (ptrdiff_t)(g->ow * g->o);
-        t.ldb = g->o;
-        bool sees = t.inner * t.run > 0;
-        const float *a = sees ? x + ((y * g->stride + i - g->pad) * g->w + z * g->stride + j - g->pad) * g->c : x;
-        const float *b = sees ? c + (y * g->ow + z) * g->o : c;
-        for (size_t k = 0; k < g->groups; k++)
-            channel_rows(out ? out + j * g->cg * g->o + k * g->og : NULL, g->o, a + k * g->cg, &t, b + k * g->og, g->cg,
-                         g->og, how, square);
-    }
+    wh_geometry_valid(&z, &z_end, g->ow, j, g->stride, g->pad, g->w);
+    nest t = weight_nest(g, s, y_end - y, z_end - z);
+    bool sees = t.inner > 0 && t.run > 0;
+    const float *a = s->x, *b = s->c;
+    if (sees) a += ((y * g->stride + i - g->pad) * g->w + z * g->stride + j - g->pad) * g->c;
+    if (sees) b += (y * g->ow + z) * g->o;
+    for (size_t k = 0; k < g->groups; k++)
+        channel_rows(out ? out + k * g->og : NULL, g->o, a + k * g->cg, &t, b + k * g->og, g->cg, g->og, how, square);
 }
 
-/* Images whose sums stay in registers: what the second cache holds. */
-static size_t weight_images(const wh_geometry *g, const wh_frame *f, bool framed)
+/* Taps first … last-1 (whole rows of them, if they go together) to out, or their squares alone. */
+static void weight_taps(float *out, const seen *s, const wh_geometry *g, size_t first, size_t last, finish how,
+                        double *square)
 {
-    size_t size = g->h * g->w * g->c + g->oh * g->ow * g->o, most = 2 * WH_FRAME_REALS / size;
-    if (framed && most > f->images) most = f->images;
-    return most < 1 ? 1 : most < g->n ? most : g->n;
+    size_t tap = g->cg * g->o;
+    if (wh_geometry_together(g))
+        for (size_t i = first / g->kw; i < last / g->kw; i++)
+            weight_row(out ? out + (i * g->kw - first) * tap : NULL, s, g, i, how, square);
+    else
+        for (size_t k = first; k < last; k++)
+            weight_tap(out ? out + (k - first) * tap : NULL, s, g, k / g->kw, k % g->kw, how, square);
+}
+
+/* n images from `first` on, put into frames if they need it. */
+static seen look(const wh_call *call, const wh_geometry *g, const wh_frame *f, size_t first, size_t n)
+{
+    const float *x = (const float *)call->arg[0] + first * g->h * g->w * g->c;
+    const float *c = (const float *)call->arg[1] + first * g->oh * g->ow * g->o;
+    if (!wh_geometry_framed(g)) return (seen){x, c, n, g->h, g->w};
+    fill_frame(call->scratch, x, f, n);
+    return (seen){call->scratch, c, n, f->h, f->w};
 }
 
 static void conv_weight(const wh_call *call, size_t from, size_t to)
 {
     wh_geometry g = wh_geometry_weight(call);
     wh_frame f = wh_frame_image(&g);
-    bool together = taps_together(&g, &f), framed = together && needs_frame(&f);
-    size_t most = weight_images(&g, &f, framed), size = g.kw * g.cg * g.o;
-    if (framed) memset(call->scratch, 0, wh_frame_reals(&f) * sizeof(float));
+    size_t most = wh_geometry_framed(&g) ? f.images : wh_geometry_images(&g), taps = wh_geometry_unit_taps(&g);
+    size_t first = from * taps, last = lesser(to * taps, g.kh * g.kw);
+    if (wh_geometry_framed(&g)) clear_frame(call->scratch, &f, g.n);
     for (size_t n = 0; n < g.n; n += most) {
-        size_t images = g.n - n < most ? g.n - n : most;
-        const float *x = (const float *)call->arg[0] + n * g.h * g.w * g.c;
-        const float *c = (const float *)call->arg[1] + n * g.oh * g.ow * g.o;
-        if (framed) fill_frame(call->scratch, x, &f, images);
-        for (size_t i = from; i < to; i++) {
-            float *out = (float *)call->out + i * size;
-            finish how = n == 0 ? PUT : ADD;
-            if (together)
-                weight_together(out, framed ? call->scratch : x, c, &g, framed ? f.h : g.h, framed ? f.w : g.w, images,
-                                i, how, NULL);
-            else
-                weight_apart(out, x, c, &g, images, i, how, NULL);
-        }
+        seen s = look(call, &g, &f, n, lesser(most, g.n - n));
+        weight_taps((float *)call->out + first * g.cg * g.o, &s, &g, first, last, n == 0 ? PUT : ADD, NULL);
+    }
+}
+
+static void conv_each(const wh_call *call, size_t from, size_t to)
+{
+    wh_geometry g = wh_geometry_squared(call);
+    wh_frame f = wh_frame_image(&g);
+    size_t taps = g.kh * g.kw;
+    if (wh_geometry_framed(&g)) clear_frame(call->scratch, &f, 1);
+    for (size_t n = from; n < to; n++) {
+        seen s = look(call, &g, &f, n, 1);
+        weight_taps((float *)call->out + n * taps * g.cg * g.o, &s, &g, 0, taps, PUT, NULL);
     }
 }
 
@@ -394,20 +543,11 @@ static void conv_squared(const wh_call *call, size_t from, size_t to)
         return;
     }
     wh_frame f = wh_frame_image(&g);
-    bool together = taps_together(&g, &f), framed = together && needs_frame(&f);
-    if (framed) memset(call->scratch, 0, f.h * f.w * f.c * sizeof(float));
+    if (wh_geometry_framed(&g)) clear_frame(call->scratch, &f, 1);
     for (size_t n = from; n < to; n++) {
-        const float *x = (const float *)call->arg[0] + n * g.h * g.w * g.c;
-        const float *c = (const float *)call->arg[1] + n * g.oh * g.ow * g.o;
         double sum = 0;
-        if (framed) fill_frame(call->scratch, x, &f, 1);
-        for (size_t i = 0; i < g.kh; i++) {
-            if (together)
-                weight_together(NULL, framed ? call->scratch : x, c, &g, framed ? f.h : g.h, framed ? f.w : g.w, 1, i,
-                                SQUARE, &sum);
-            else
-                weight_apart(NULL, x, c, &g, 1, i, SQUARE, &sum);
-        }
+        seen s = look(call, &g, &f, n, 1);
+        weight_taps(NULL, &s, &g, 0, g.kh * g.kw, SQUARE, &sum);
         ((float *)call->out)[n] = (float)sum;
     }
 }

@@ -17,104 +17,145 @@ static window window_of(const wh_dims *image, const wh_dims *out, const wh_attr 
     return v;
 }
 
-static void window_at(window *v, size_t y, size_t z)
-{
-    wh_window_clip(&v->top, &v->bottom, y, v->kernel, v->stride, v->pad, v->h);
-    wh_window_clip(&v->left, &v->right, z, v->kernel, v->stride, v->pad, v->w);
-}
-
 TILE mask lanes(size_t left)
 {
     return v_mask(left < V_LANES ? left : V_LANES);
 }
 
+/* A whole vector is not masked: what a masked store left, the next load waits for. */
+TILE vec get(const float *p, bool full, mask part)
+{
+    return full ? v_load(p) : v_load_mask(part, p);
+}
+
+TILE void set(float *p, vec value, bool full, mask part)
+{
+    if (full)
+        v_store(p, value);
+    else
+        v_store_mask(p, part, value);
+}
+
+/* One window and one vector of channels: x, t, in and out lie at its first pixel; c and y are one place. h, w and full
+ * are constants where these are called for the window of all pools, 2 x 2. */
+TILE void max_at(float *y, const float *x, size_t h, size_t w, const window *v, bool full, mask part)
+{
+    vec best = get(x, full, part);
+#pragma GCC unroll 2
+    for (size_t i = 0; i < h; i++)
+#pragma GCC unroll 2
+        for (size_t j = 0; j < w; j++) best = v_max(get(x + (i * v->w + j) * v->c, full, part), best);
+    set(y, best, full, part);
+}
+
+TILE void take_at(float *y, const float *x, const float *t, size_t h, size_t w, const window *v, bool full, mask part)
+{
+    vec best = get(x, full, part), taken = get(t, full, part);
+#pragma GCC unroll 2
+    for (size_t i = 0; i < h; i++)
+#pragma GCC unroll 2
+        for (size_t j = 0; j < w; j++) {
+            size_t at = (i * v->w + j) * v->c;
+            vec next = get(x + at, full, part);
+            choice larger = v_greater(next, best);
+            best = v_choose(larger, next, best);
+            taken = v_choose(larger, get(t + at, full, part), taken);
+        }
+    set(y, taken, full, part);
+}
+
+/* Adds c where x is largest: first which tap, then there. */
+TILE void put_at(float *out, const float *x, const float *c, size_t h, size_t w, const window *v, bool full, mask part)
+{
+    vec best = get(x, full, part), which = v_zero(), value = get(c, full, part);
+#pragma GCC unroll 2
+    for (size_t i = 0; i < h; i++)
+#pragma GCC unroll 2
+        for (size_t j = 0; j < w; j++) {
+            vec next = get(x + (i * v->w + j) * v->c, full, part);
+            choice larger = v_greater(next, best);
+            best = v_choose(larger, next, best);
+            which = v_choose(larger, v_set1((float)(i * w + j)), which);
+        }
+#pragma GCC unroll 2
+    for (size_t i = 0; i < h; i++)
+#pragma GCC unroll 2
+        for (size_t j = 0; j < w; j++) {
+            float *to = out + (i * v->w + j) * v->c;
+            vec more = v_choose(v_equal(which, v_set1((float)(i * w + j))), value, v_zero());
+            set(to, v_add(get(to, full, part), more), full, part);
+        }
+}
+
+typedef enum pooling { MAX, TAKE, PUT_BACK } pooling;
+
+TILE void pool_at(pooling what, float *wide, float *narrow, const float *x, const float *t, const float *c, size_t h,
+                  size_t w, const window *v, bool full, mask part)
+{
+    if (what == MAX) max_at(narrow, x, h, w, v, full, part);
+    if (what == TAKE) take_at(narrow, x, t, h, w, v, full, part);
+    if (what == PUT_BACK) put_at(wide, x, c, h, w, v, full, part);
+}
+
+TILE void pool_place(pooling what, float *wide, float *narrow, const float *x, const float *t, const float *c,
+                     const window *v)
+{
+    size_t h = v->bottom - v->top, w = v->right - v->left, k = 0;
+    const mask all = v_mask(V_LANES);
+    if (h == 2 && w == 2)
+        for (; k + V_LANES <= v->c; k += V_LANES)
+            pool_at(what, wide + k, narrow + k, x + k, t + k, c + k, 2, 2, v, true, all);
+    for (; k < v->c; k += V_LANES)
+        pool_at(what, wide + k, narrow + k, x + k, t + k, c + k, h, w, v, false, lanes(v->c - k));
+}
+
+/* Images from … to-1. Of wide (an image of the output) and narrow (pooled), t and c each call has what it needs; the
+ * others may be anything that can be pointed into. */
+TILE void pool(pooling what, window *v, float *wide, float *narrow, const float *x, const float *t, const float *c,
+               size_t from, size_t to)
+{
+    size_t image = v->h * v->w * v->c, pooled = v->oh * v->ow * v->c;
+    for (size_t n = from; n < to; n++)
+        for (size_t y = 0; y < v->oh; y++) {
+            wh_window_clip(&v->top, &v->bottom, y, v->kernel, v->stride, v->pad, v->h);
+            for (size_t z = 0; z < v->ow; z++) {
+                wh_window_clip(&v->left, &v->right, z, v->kernel, v->stride, v->pad, v->w);
+                size_t first = n * image + (v->top * v->w + v->left) * v->c;
+                size_t place = n * pooled + (y * v->ow + z) * v->c;
+                if (what == MAX) pool_place(what, NULL, narrow + place, x + first, NULL, NULL, v);
+                if (what == TAKE) pool_place(what, NULL, narrow + place, x + first, t + first, NULL, v);
+                if (what == PUT_BACK) pool_place(what, wide + first, NULL, x + first, NULL, c + place, v);
+            }
+        }
+}
+
 static void max_window(const wh_call *call, size_t from, size_t to)
 {
     window v = window_of(call->arg_dims, call->out_dims, call->attr);
-    float *out = (float *)call->out + from * v.oh * v.ow * v.c;
-    for (size_t n = from; n < to; n++)
-        for (size_t p = 0; p < v.oh * v.ow; p++, out += v.c) {
-            window_at(&v, p / v.ow, p % v.ow);
-            const float *x = (const float *)call->arg[0] + ((n * v.h + v.top) * v.w + v.left) * v.c;
-            for (size_t k = 0; k < v.c; k += V_LANES) {
-                mask part = lanes(v.c - k);
-                vec best = v_load_mask(part, x + k);
-                for (size_t i = 0; i < v.bottom - v.top; i++)
-                    for (size_t j = 0; j < v.right - v.left; j++)
-                        best = v_max(v_load_mask(part, x + (i * v.w + j) * v.c + k), best);
-                v_store_mask(out + k, part, best);
-            }
-        }
+    pool(MAX, &v, NULL, call->out, call->arg[0], NULL, NULL, from, to);
 }
 
 static void window_take(const wh_call *call, size_t from, size_t to)
 {
     window v = window_of(call->arg_dims, call->out_dims, call->attr);
-    float *out = (float *)call->out + from * v.oh * v.ow * v.c;
-    for (size_t n = from; n < to; n++)
-        for (size_t p = 0; p < v.oh * v.ow; p++, out += v.c) {
-            window_at(&v, p / v.ow, p % v.ow);
-            size_t first = ((n * v.h + v.top) * v.w + v.left) * v.c;
-            const float *x = (const float *)call->arg[0] + first, *t = (const float *)call->arg[1] + first;
-            for (size_t k = 0; k < v.c; k += V_LANES) {
-                mask part = lanes(v.c - k);
-                vec best = v_load_mask(part, x + k), taken = v_load_mask(part, t + k);
-                for (size_t i = 0; i < v.bottom - v.top; i++)
-                    for (size_t j = 0; j < v.right - v.left; j++) {
-                        size_t at = (i * v.w + j) * v.c + k;
-                        vec next = v_load_mask(part, x + at);
-                        choice larger = v_greater(next, best);
-                        best = v_choose(larger, next, best);
-                        taken = v_choose(larger, v_load_mask(part, t + at), taken);
-                    }
-                v_store_mask(out + k, part, taken);
-            }
-        }
-}
-
-/* Adds c to the pixels of one window and one vector of channels: first which tap, then there. */
-TILE void put_at(float *out, const float *x, const float *c, const window *v, mask part)
-{
-    vec best = v_load_mask(part, x), which = v_zero(), value = v_load_mask(part, c);
-    float tap = 0;
-    for (size_t i = 0; i < v->bottom - v->top; i++)
-        for (size_t j = 0; j < v->right - v->left; j++, tap++) {
-            vec next = v_load_mask(part, x + (i * v->w + j) * v->c);
-            choice larger = v_greater(next, best);
-            best = v_choose(larger, next, best);
-            which = v_choose(larger, v_set1(tap), which);
-        }
-    tap = 0;
-    for (size_t i = 0; i < v->bottom - v->top; i++)
-        for (size_t j = 0; j < v->right - v->left; j++, tap++) {
-            float *to = out + (i * v->w + j) * v->c;
-            vec more = v_choose(v_equal(which, v_set1(tap)), value, v_zero());
-            v_store_mask(to, part, v_add(v_load_mask(part, to), more));
-        }
+    pool(TAKE, &v, NULL, call->out, call->arg[0], call->arg[1], NULL, from, to);
 }
 
 static void window_put(const wh_call *call, size_t from, size_t to)
 {
     window v = window_of(call->arg_dims, &call->arg_dims[1], call->attr);
-    const float *c = (const float *)call->arg[1] + from * v.oh * v.ow * v.c;
-    for (size_t n = from; n < to; n++) {
-        float *image = (float *)call->out + n * v.h * v.w * v.c;
-        memset(image, 0, v.h * v.w * v.c * sizeof *image);
-        for (size_t p = 0; p < v.oh * v.ow; p++, c += v.c) {
-            window_at(&v, p / v.ow, p % v.ow);
-            size_t first = (v.top * v.w + v.left) * v.c;
-            const float *x = (const float *)call->arg[0] + n * v.h * v.w * v.c + first;
-            for (size_t k = 0; k < v.c; k += V_LANES) put_at(image + first + k, x + k, c + k, &v, lanes(v.c - k));
-        }
-    }
+    size_t image = v.h * v.w * v.c;
+    memset((float *)call->out + from * image, 0, (to - from) * image * sizeof(float));
+    pool(PUT_BACK, &v, call->out, NULL, call->arg[0], NULL, call->arg[1], from, to);
 }
 
 /* ---- Norms -------------------------------------------------------------------------------------------- */
 
 enum { NORM_BLOCK = 64, NORM_WIDE = 2 * V_LANES };
 
-/* Σ over the rows of a cell, from its first number of x: x, x², c, x c, t, x t, c t */
-enum { SUM_X, SUM_XX, SUM_C, SUM_XC, SUM_T, SUM_XT, SUM_CT, N_SUMS };
+/* Σ over the rows of a cell, x from its first number: x, x², c, x c, t, x t, c t, d, x d */
+enum { SUM_X, SUM_XX, SUM_C, SUM_XC, SUM_T, SUM_XT, SUM_CT, SUM_D, SUM_XD, N_SUMS };
+enum { NORM_ARGS = 4 };
 
 /* One unit: rows of `width` columns, `stride` from one to the next, d columns of one group after the other. */
 typedef struct rows {
@@ -131,11 +172,12 @@ TILE void sum_block(float sum[N_SUMS][NORM_WIDE], const wh_call *call, unsigned 
                     size_t n, const float *first, mask part0, mask part1)
 {
     const float *x = call->arg[0], *c = n_args > 1 ? call->arg[1] : NULL, *t = n_args > 2 ? call->arg[2] : NULL;
+    const float *d = n_args > 3 ? call->arg[3] : NULL;
     const mask part[2] = {part0, part1};
     vec total[2][N_SUMS];
 #pragma GCC unroll 2
     for (size_t v = 0; v < 2; v++)
-#pragma GCC unroll 7
+#pragma GCC unroll 9
         for (size_t k = 0; k < N_SUMS; k++) total[v][k] = v_zero();
     for (size_t i = 0; i < n; i++, at += stride)
 #pragma GCC unroll 2
@@ -154,43 +196,47 @@ TILE void sum_block(float sum[N_SUMS][NORM_WIDE], const wh_call *call, unsigned 
                     total[v][SUM_XT] = v_fma(dx, vt, total[v][SUM_XT]);
                     total[v][SUM_CT] = v_fma(vc, vt, total[v][SUM_CT]);
                 }
+                if (n_args > 3) {
+                    vec vd = v_load_mask(part[v], d + here);
+                    total[v][SUM_D] = v_add(total[v][SUM_D], vd);
+                    total[v][SUM_XD] = v_fma(dx, vd, total[v][SUM_XD]);
+                }
             }
         }
 #pragma GCC unroll 2
     for (size_t v = 0; v < 2; v++)
-#pragma GCC unroll 7
+#pragma GCC unroll 9
         for (size_t k = 0; k < N_SUMS; k++) v_store(sum[k] + v * V_LANES, total[v][k]);
 }
 
-static void sum_wide(group_sums *s, const wh_call *call, const rows *r, size_t column, size_t columns)
+/* Columns column … column + columns - 1 of rows from … from + n - 1. */
+static void sum_wide(group_sums *s, const wh_call *call, const rows *r, size_t from, size_t n, size_t column,
+                     size_t columns)
 {
     float first[NORM_WIDE] = {0}, sum[N_SUMS][NORM_WIDE];
-    double total[N_SUMS][NORM_WIDE] = {{0}};
-    size_t high = columns > V_LANES ? columns - V_LANES : 0;
+    size_t high = columns > V_LANES ? columns - V_LANES : 0, at = r->at + from * r->stride + column;
     mask part0 = lanes(columns), part1 = v_mask(high);
     for (size_t j = 0; j < columns; j++) first[j] = s->first[(column + j) / r->d];
-    for (size_t i = 0; i < r->n; i += NORM_BLOCK) {
-        size_t n = r->n - i < NORM_BLOCK ? r->n - i : NORM_BLOCK, at = r->at + i * r->stride + column;
-        if (call->n_args == 1) sum_block(sum, call, 1, at, r->stride, n, first, part0, part1);
-        if (call->n_args == 2) sum_block(sum, call, 2, at, r->stride, n, first, part0, part1);
-        if (call->n_args == 3) sum_block(sum, call, 3, at, r->stride, n, first, part0, part1);
-        for (size_t k = 0; k < N_SUMS; k++)
-            for (size_t j = 0; j < NORM_WIDE; j++) total[k][j] += (double)sum[k][j];
-    }
+    if (call->n_args == 1) sum_block(sum, call, 1, at, r->stride, n, first, part0, part1);
+    if (call->n_args == 2) sum_block(sum, call, 2, at, r->stride, n, first, part0, part1);
+    if (call->n_args == 3) sum_block(sum, call, 3, at, r->stride, n, first, part0, part1);
+    if (call->n_args == 4) sum_block(sum, call, 4, at, r->stride, n, first, part0, part1);
+    static const unsigned sums[] = {0, SUM_C, SUM_T, SUM_D, N_SUMS};
+    size_t n_sums = sums[call->n_args];
     for (size_t j = 0; j < columns; j++)
-        for (size_t k = 0; k < N_SUMS; k++) s->sum[(column + j) / r->d][k] += total[k][j];
+        for (size_t k = 0; k < n_sums; k++) s->sum[(column + j) / r->d][k] += (double)sum[k][j];
 }
 
-/* out = base + factor[0] x + factor[1] c + factor[2] t, the factors by column */
-TILE void write_block(const wh_call *call, unsigned n_args, const rows *r, size_t at, float factor[4][NORM_WIDE],
-                      mask part0, mask part1)
+/* out = base + factor[0] x + factor[1] c + …, the factors by column, the base behind them */
+TILE void write_block(const wh_call *call, unsigned n_args, size_t at, size_t stride, size_t n,
+                      float factor[NORM_ARGS + 1][NORM_WIDE], mask part0, mask part1)
 {
     const mask part[2] = {part0, part1};
-    for (size_t i = 0; i < r->n; i++, at += r->stride)
+    for (size_t i = 0; i < n; i++, at += stride)
 #pragma GCC unroll 2
         for (size_t v = 0; v < 2; v++) {
-            vec sum = v_load(factor[3] + v * V_LANES);
-#pragma GCC unroll 3
+            vec sum = v_load(factor[NORM_ARGS] + v * V_LANES);
+#pragma GCC unroll 4
             for (unsigned q = 0; q < n_args; q++)
                 sum = v_fma(v_load(factor[q] + v * V_LANES),
                             v_load_mask(part[v], (const float *)call->arg[q] + at + v * V_LANES), sum);
@@ -199,39 +245,46 @@ TILE void write_block(const wh_call *call, unsigned n_args, const rows *r, size_
 }
 
 typedef struct factors {
-    float by_arg[WH_GRID_STRIP][4]; /* of x, c, t, and the base */
+    float by_arg[WH_GRID_STRIP][NORM_ARGS + 1]; /* of x, c, t, d, and the base */
 } factors;
 
-static void write_wide(const wh_call *call, const rows *r, const factors *f, size_t column, size_t columns)
+static void write_wide(const wh_call *call, const rows *r, const factors *f, size_t from, size_t n, size_t column,
+                       size_t columns)
 {
-    float factor[4][NORM_WIDE] = {{0}};
-    size_t high = columns > V_LANES ? columns - V_LANES : 0;
+    float factor[NORM_ARGS + 1][NORM_WIDE] = {{0}};
+    size_t high = columns > V_LANES ? columns - V_LANES : 0, at = r->at + from * r->stride + column;
     mask part0 = lanes(columns), part1 = v_mask(high);
     for (size_t j = 0; j < columns; j++)
-        for (size_t k = 0; k < 4; k++) factor[k][j] = f->by_arg[(column + j) / r->d][k];
-    if (call->n_args == 1) write_block(call, 1, r, r->at + column, factor, part0, part1);
-    if (call->n_args == 2) write_block(call, 2, r, r->at + column, factor, part0, part1);
-    if (call->n_args == 3) write_block(call, 3, r, r->at + column, factor, part0, part1);
+        for (size_t k = 0; k <= NORM_ARGS; k++) factor[k][j] = f->by_arg[(column + j) / r->d][k];
+    if (call->n_args == 1) write_block(call, 1, at, r->stride, n, factor, part0, part1);
+    if (call->n_args == 2) write_block(call, 2, at, r->stride, n, factor, part0, part1);
+    if (call->n_args == 3) write_block(call, 3, at, r->stride, n, factor, part0, part1);
+    if (call->n_args == 4) write_block(call, 4, at, r->stride, n, factor, part0, part1);
 }
 
 /* What the sums of a group mean for the result: normalize, its Jacobian, and the derivative of that (kern_image_body.h
  * has the formulas). */
-static void factors_of(float out[4], const double sum[N_SUMS], double first, double n, double eps, unsigned n_args)
+static void factors_of(float out[NORM_ARGS + 1], const double sum[N_SUMS], double first, double n, double eps,
+                       unsigned n_args)
 {
     double dx = sum[SUM_X] / n, mx = first + dx, s = 1 / sqrt(fmax(sum[SUM_XX] / n - dx * dx, 0) + eps);
-    double mc = sum[SUM_C] / n, mt = sum[SUM_T] / n;
+    double mc = sum[SUM_C] / n, mt = sum[SUM_T] / n, md = sum[SUM_D] / n;
     double gamma = s * (sum[SUM_XC] / n - dx * mc), tau = s * (sum[SUM_XT] / n - dx * mt);
-    double factor[3] = {s, 0, 0};
+    double factor[NORM_ARGS] = {s};
     if (n_args == 2) {
         factor[0] = -s * s * gamma;
         factor[1] = s;
-    } else if (n_args == 3) {
+    } else if (n_args > 2) {
         factor[0] = -s * s * s * (sum[SUM_CT] / n - mc * mt - 3 * gamma * tau);
         factor[1] = -s * s * tau;
         factor[2] = -s * s * gamma;
     }
-    for (unsigned k = 0; k < 3; k++) out[k] = (float)factor[k];
-    out[3] = (float)(-factor[0] * mx - factor[1] * mc - factor[2] * mt);
+    if (n_args > 3) {
+        factor[0] -= s * s * s * (sum[SUM_XD] / n - dx * md);
+        factor[3] = s;
+    }
+    for (unsigned k = 0; k < NORM_ARGS; k++) out[k] = (float)factor[k];
+    out[NORM_ARGS] = (float)(-factor[0] * mx - factor[1] * mc - factor[2] * mt - factor[3] * md);
 }
 
 static void normalize_grid(const wh_call *call, size_t from, size_t to)
@@ -244,17 +297,20 @@ static void normalize_grid(const wh_call *call, size_t from, size_t to)
         group_sums s = {0};
         factors f;
         for (size_t k = 0; k < n_groups; k++) s.first[k] = ((const float *)call->arg[0])[r.at + k * g.d];
-        for (size_t j = 0; j < r.width; j += NORM_WIDE)
-            sum_wide(&s, call, &r, j, r.width - j < NORM_WIDE ? r.width - j : NORM_WIDE);
+        for (size_t i = 0; i < r.n; i += NORM_BLOCK)
+            for (size_t j = 0; j < r.width; j += NORM_WIDE)
+                sum_wide(&s, call, &r, i, lesser(NORM_BLOCK, r.n - i), j, lesser(NORM_WIDE, r.width - j));
         for (size_t k = 0; k < n_groups; k++)
             factors_of(f.by_arg[k], s.sum[k], (double)s.first[k], (double)(g.b * g.d), call->attr->real[0],
                        call->n_args);
-        for (size_t j = 0; j < r.width; j += NORM_WIDE)
-            write_wide(call, &r, &f, j, r.width - j < NORM_WIDE ? r.width - j : NORM_WIDE);
+        for (size_t i = 0; i < r.n; i += NORM_BLOCK)
+            for (size_t j = 0; j < r.width; j += NORM_WIDE)
+                write_wide(call, &r, &f, i, lesser(NORM_BLOCK, r.n - i), j, lesser(NORM_WIDE, r.width - j));
     }
 }
 
 #define IMAGE_TABLE                                                                                                    \
-    .conv = conv, .conv_data = conv_data, .conv_weight = conv_weight, .conv_squared = conv_squared,                    \
-    .max_window = max_window, .window_take = window_take, .window_put = window_put, .normalize_grid = normalize_grid,  \
-    .normalize_grid_back = normalize_grid, .normalize_grid_second = normalize_grid
+    .conv = conv, .conv_data = conv_data, .conv_weight = conv_weight, .conv_each = conv_each,                          \
+    .conv_squared = conv_squared, .max_window = max_window, .window_take = window_take, .window_put = window_put,      \
+    .normalize_grid = normalize_grid, .normalize_grid_back = normalize_grid, .normalize_grid_second = normalize_grid,  \
+    .turn = turn_rows
