@@ -158,7 +158,7 @@ void wh_nn_bench_ratio(const whist_bench_env *env, const whist_bench_result *slo
 {
     whist_bench_result out = *slow;
     out.unit = "1";
-    out.median = fast->median / slow->median;
+    out.median = fast->max / slow->max;
     out.min = fast->min / slow->max;
     out.max = fast->max / slow->min;
     env->emit(env->user, &out);

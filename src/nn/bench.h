@@ -7,7 +7,8 @@
 extern const whist_bench wh_nn_benches[]; /* ends with a row whose name is NULL */
 extern const whist_bench wh_nn_graph_benches[], wh_nn_conv_benches[];
 
-/* Reports the time of `slow` over that of `fast`, both counts a second, under the name of `slow`. */
+/* Reports the time of `slow` over that of `fast`, both counts a second, under the name of `slow`: of the best
+ * repetition of each, as others' work beside it only adds time. */
 void wh_nn_bench_ratio(const whist_bench_env *env, const whist_bench_result *slow, const whist_bench_result *fast);
 
 #endif

@@ -4,8 +4,6 @@
  * FLOPs are those of convolutions and matrix products: forward, and backward without the first layer's image. */
 #include "nn/bench.h"
 
-#include <string.h>
-
 #include "base/bench.h"
 #include "nn/graph/program.h"
 #include "num/bench.h"
@@ -109,34 +107,47 @@ static void fill_index(uint32_t *x, size_t n, uint32_t limit)
 
 /* More rows than any cache holds: 64 MiB and more. */
 enum { FEATURES = 784, BATCH = 256, ROWS = 84 * BATCH };
-/* Examples whose gradients by the convolutions' weights the second cache holds. */
-enum { TILE = 16 };
+/* A batch goes through as tiles: of examples whose activations the second cache holds, or whose own gradients by the
+ * convolutions' weights. */
+enum { TILE = 32, PRIVATE_TILE = 16 };
 
 typedef struct trainer {
     wh_pool *pool;
-    wh_run *run;
+    wh_run **run; /* one a thread */
+    unsigned threads;
+    const model *model;
     const wh_num_kernels *num;
-    float *rows, *params, *grads, *sum;
+    float *rows, *params, *grads; /* grads: of one tile after the other */
     uint32_t *labels, *order, *index, *target;
-    size_t size, tile;
+    size_t tile, batch_at;
+    wh_value table, at;
 } trainer;
 
-/* A batch goes through as tiles of examples, all for the same parameters. */
+/* One tile: for the same parameters as all tiles of the batch, into a gradient of its own. */
+static whist_status one_tile(void *user, size_t which, unsigned worker)
+{
+    trainer *t = user;
+    const model *m = t->model;
+    wh_run *run = t->run[worker];
+    size_t first = which * t->tile;
+    float *grads = t->grads + which * m->size;
+    for (size_t i = first; i < first + t->tile; i++) {
+        t->index[i] = t->order[t->batch_at + i];
+        t->target[i] = t->labels[t->index[i]];
+    }
+    WH_TRY(wh_run_input(run, t->at, t->index + first));
+    WH_TRY(wh_run_input(run, m->target, t->target + first));
+    for (size_t i = 0; i < m->n_params; i++) WH_TRY(wh_run_output(run, i, grads + m->at[i]));
+    return wh_run_go(run, NULL);
+}
+
+/* Tiles go to the threads; their gradients are added in order, so that threads change no bit. */
 static whist_status one_batch(trainer *t, size_t at)
 {
-    for (size_t done = 0; done < BATCH; done += t->tile) {
-        for (size_t i = 0; i < t->tile; i++) {
-            t->index[i] = t->order[at + done + i];
-            t->target[i] = t->labels[t->index[i]];
-        }
-        WH_TRY(wh_run_go(t->run, t->pool));
-        if (t->tile == BATCH) continue;
-        if (done == 0)
-            memcpy(t->sum, t->grads, t->size * sizeof *t->sum);
-        else
-            t->num->add(t->sum, t->grads, t->size);
-    }
-    t->num->axpy(t->params, t->tile == BATCH ? t->grads : t->sum, t->size, -1e-3f);
+    t->batch_at = at;
+    WH_TRY(wh_pool_run(t->pool, BATCH / t->tile, one_tile, t));
+    for (size_t i = 1; i < BATCH / t->tile; i++) t->num->add(t->grads, t->grads + i * t->model->size, t->model->size);
+    t->num->axpy(t->params, t->grads, t->model->size, -1e-3f);
     return WHIST_OK;
 }
 
@@ -149,15 +160,15 @@ static whist_status epoch(void *user)
 static whist_status reserve(trainer *t, wh_arena *memory)
 {
     WH_TRY(WH_ARENA_NEW(&t->rows, memory, (size_t)ROWS * FEATURES));
-    WH_TRY(WH_ARENA_NEW(&t->params, memory, t->size));
-    WH_TRY(WH_ARENA_NEW(&t->grads, memory, t->size));
-    WH_TRY(WH_ARENA_NEW(&t->sum, memory, t->size));
+    WH_TRY(WH_ARENA_NEW(&t->params, memory, t->model->size));
+    WH_TRY(WH_ARENA_NEW(&t->grads, memory, BATCH / t->tile * t->model->size));
+    WH_TRY(WH_ARENA_NEW(&t->run, memory, t->threads));
     WH_TRY(WH_ARENA_NEW(&t->labels, memory, ROWS));
     WH_TRY(WH_ARENA_NEW(&t->order, memory, ROWS));
     WH_TRY(WH_ARENA_NEW(&t->index, memory, BATCH));
     WH_TRY(WH_ARENA_NEW(&t->target, memory, BATCH));
     fill_real(t->rows, (size_t)ROWS * FEATURES, 0, 1);
-    fill_real(t->params, t->size, -.1, .2);
+    fill_real(t->params, t->model->size, -.1, .2);
     fill_index(t->labels, ROWS, 10);
     uint64_t state = 3;
     for (size_t i = 0; i < ROWS; i++) t->order[i] = (uint32_t)i;
@@ -185,13 +196,20 @@ static whist_status descent(wh_value out[], model *m, bool private)
 
 WH_AUTO_FREE(wh_pool, wh_pool_free)
 
-static whist_status bind_params(wh_run *run, const model *m, const float *params, float *grads)
+static whist_status bind_params(wh_run *run, const model *m, const float *params)
 {
-    for (size_t i = 0; i < m->n_params; i++) {
-        WH_TRY(wh_run_input(run, m->param[i], params + m->at[i]));
-        if (grads) WH_TRY(wh_run_output(run, i, grads + m->at[i]));
-    }
+    for (size_t i = 0; i < m->n_params; i++) WH_TRY(wh_run_input(run, m->param[i], params + m->at[i]));
     return WHIST_OK;
+}
+
+static whist_status train(whist_bench_result *out, const char *name, trainer *t, const wh_program *program)
+{
+    for (unsigned i = 0; i < t->threads; i++) {
+        WH_TRY(wh_run_new(&t->run[i], program, 1));
+        WH_TRY(wh_run_input(t->run[i], t->table, t->rows));
+        WH_TRY(bind_params(t->run[i], t->model, t->params));
+    }
+    return wh_bench_take(out, t->threads, name, "1/s", true, ROWS, 5, epoch, t);
 }
 
 static whist_status take_cnn(whist_bench_result *out, double *flops, const whist_bench_env *env, const char *name,
@@ -199,33 +217,30 @@ static whist_status take_cnn(whist_bench_result *out, double *flops, const whist
 {
     WH_AUTO(wh_graph_ptr) graph = NULL;
     WH_AUTO(wh_program_ptr) program = NULL;
-    WH_AUTO(wh_run_ptr) run = NULL;
     WH_AUTO(wh_pool_ptr) pool = NULL;
     WH_AUTO(wh_arena) memory = {0};
     WH_TRY(wh_graph_new(&graph, WH_F32));
     WH_TRY(wh_pool_new(&pool, env->threads));
     model m = {.graph = graph};
-    wh_value table = wh_graph_input(graph, "rows", WH_SHARED, WH_DIMS(ROWS, FEATURES)), grads[MAX_PARAMS];
-    wh_value index = wh_graph_index(graph, "index", WH_EXAMPLES, WH_DIMS(tile), ROWS);
-    build_cnn(&m, wh_graph_gather(graph, table, index), tile);
+    wh_value grads[MAX_PARAMS];
+    trainer t = {.pool = pool, .threads = env->threads, .model = &m, .num = wh_num_kernels_get(), .tile = tile};
+    t.table = wh_graph_input(graph, "rows", WH_SHARED, WH_DIMS(ROWS, FEATURES));
+    t.at = wh_graph_index(graph, "index", WH_EXAMPLES, WH_DIMS(tile), ROWS);
+    build_cnn(&m, wh_graph_gather(graph, t.table, t.at), tile);
     WH_TRY(descent(grads, &m, private));
     WH_TRY(wh_program_new(&program, graph, grads, m.n_params));
-    WH_TRY(wh_run_new(&run, program, env->threads));
-    trainer t = {.pool = pool, .run = run, .num = wh_num_kernels_get(), .size = m.size, .tile = tile};
     WH_TRY(reserve(&t, &memory));
-    WH_TRY(wh_run_input(run, table, t.rows));
-    WH_TRY(wh_run_input(run, index, t.index));
-    WH_TRY(wh_run_input(run, m.target, t.target));
-    WH_TRY(bind_params(run, &m, t.params, t.grads));
     *flops = flops_of_gradient(&m) / (double)tile;
-    return wh_bench_take(out, env->threads, name, "1/s", true, ROWS, 5, epoch, &t);
+    whist_status status = train(out, name, &t, program);
+    for (unsigned i = 0; i < t.threads; i++) wh_run_free(t.run[i]);
+    return status;
 }
 
 static whist_status bench_cnn(const whist_bench_env *env)
 {
     whist_bench_result result;
     double flops;
-    WH_TRY(take_cnn(&result, &flops, env, "nn.sgd.cnn", 32, false));
+    WH_TRY(take_cnn(&result, &flops, env, "nn.sgd.cnn", TILE, false));
     return wh_num_bench_flops(env, &result, flops);
 }
 
@@ -233,8 +248,8 @@ static whist_status bench_cnn_private(const whist_bench_env *env)
 {
     whist_bench_result plain, private;
     double flops;
-    WH_TRY(take_cnn(&plain, &flops, env, "nn.sgd.cnn", BATCH, false));
-    WH_TRY(take_cnn(&private, &flops, env, "nn.pernorm.cnn", TILE, true));
+    WH_TRY(take_cnn(&plain, &flops, env, "nn.sgd.cnn", TILE, false));
+    WH_TRY(take_cnn(&private, &flops, env, "nn.pernorm.cnn", PRIVATE_TILE, true));
     wh_nn_bench_ratio(env, &private, &plain);
     return WHIST_OK;
 }
@@ -297,7 +312,7 @@ static whist_status take_conv4(whist_bench_result *out, double *flops, const whi
     fill_index(target, batch, 5);
     WH_TRY(wh_run_input(run, m.x, x));
     WH_TRY(wh_run_input(run, m.target, target));
-    WH_TRY(bind_params(run, &m, params, NULL));
+    WH_TRY(bind_params(run, &m, params));
     for (size_t i = 0; i < m.n_params; i++) WH_TRY(wh_run_input(run, tangents[i], params + m.at[i]));
     *flops = flops_of_gradient(&m);
     going g = {run, pool};

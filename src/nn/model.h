@@ -189,7 +189,7 @@ void wh_nn_head_rows(const whist_model *model, const wh_rows *rows, const float 
 void wh_nn_back(const whist_model *model, size_t l, const float *params, const float *delta, float *out,
                 const float *value, size_t n);
 
-/* The same for survival models: scores and delta have stride ld. */
+/* wh_nn_head for survival models: scores and delta have stride ld. */
 void wh_cox_head(const whist_model *model, whist_model_work *work, const wh_rows *rows, const float *scores, size_t ld,
                  float *delta, double *loss);
 

@@ -84,11 +84,12 @@ typedef struct wh_num_kernels {
 
     /* out may be x itself. Errors in units of the last place of the exact result, over all floats:
      * exp <= 2 (results below 2^-126 become 0, above FLT_MAX infinity); log <= 2 (negative: NaN, 0: -infinity);
-     * sigmoid <= 4 (below e^-87: 0); tanh <= 4. NaN stays NaN. */
+     * sigmoid <= 4 (below e^-87: 0); tanh <= 4; erf <= 4. NaN stays NaN. */
     void (*exp)(float *out, const float *x, size_t n);
     void (*log)(float *out, const float *x, size_t n);
     void (*sigmoid)(float *out, const float *x, size_t n);
     void (*tanh)(float *out, const float *x, size_t n);
+    void (*erf)(float *out, const float *x, size_t n);
     void (*relu)(float *out, const float *x, size_t n); /* NaN stays NaN */
 
     /* d = scale g + decay p;  m = beta1 m + rest1 d;  v = beta2 v + rest2 d²;  p −= shrink p;

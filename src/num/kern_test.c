@@ -1,5 +1,5 @@
 /* Tests of num/kern: products of every kernel set against sums in double, bits where they are promised,
- * error bounds of exp, log, sigmoid and tanh over a sweep of all floats, OpenBLAS against our own. */
+ * error bounds of exp, log, sigmoid, tanh and erf over a sweep of all floats, OpenBLAS against our own. */
 #include "num/kern.h"
 
 #include <math.h>
@@ -267,6 +267,7 @@ static void check_vectors(const wh_num_kernels *kernels, size_t n)
     SAME(set->log(out, b_, n));
     SAME(set->sigmoid(out, a_, n));
     SAME(set->tanh(out, a_, n));
+    SAME(set->erf(out, a_, n));
     SAME(set->relu(out, out, n));
     SAME(set->relu_back(out, a_, n));
     SAME(set->sigmoid_back(out, a_, n));
@@ -322,6 +323,7 @@ static void test_error_bounds(void **state)
     check_bound(kernels->log, log, 2, 0x1p-149f, INFINITY);
     check_bound(kernels->sigmoid, exact_sigmoid, 4, -87.33f, INFINITY);
     check_bound(kernels->tanh, tanh, 4, -INFINITY, INFINITY);
+    check_bound(kernels->erf, erf, 4, -INFINITY, INFINITY);
     const float edge[] = {-200, 200, NAN, -INFINITY, INFINITY, -1, 0};
     float y[WH_COUNT(edge)];
     kernels->exp(y, edge, WH_COUNT(edge));
@@ -331,6 +333,8 @@ static void test_error_bounds(void **state)
     kernels->sigmoid(y, edge, WH_COUNT(edge));
     assert_true(y[0] == 0 && y[1] == 1 && isnan(y[2]) && y[3] == 0 && y[4] == 1 && y[6] == 0.5f);
     kernels->tanh(y, edge, WH_COUNT(edge));
+    assert_true(y[0] == -1 && y[1] == 1 && isnan(y[2]) && y[3] == -1 && y[4] == 1 && y[6] == 0);
+    kernels->erf(y, edge, WH_COUNT(edge));
     assert_true(y[0] == -1 && y[1] == 1 && isnan(y[2]) && y[3] == -1 && y[4] == 1 && y[6] == 0);
     kernels->relu(y, edge, WH_COUNT(edge));
     assert_true(y[0] == 0 && y[1] == 200 && isnan(y[2]) && y[4] == INFINITY);

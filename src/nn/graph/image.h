@@ -81,6 +81,18 @@ static inline size_t wh_geometry_images(const wh_geometry *g)
     return wh_images_at_once(g->n, g->h * g->w * g->c + g->oh * g->ow * g->o);
 }
 
+/* Few channels leave the image's gradient few lanes: then each place makes all its taps, and they are added to the
+ * image. Reals for one image's taps and the weight turned to (O,kh,kw,C). */
+static inline bool wh_geometry_few(const wh_geometry *g)
+{
+    return g->groups == 1 && g->c <= 4;
+}
+
+static inline size_t wh_geometry_few_reals(const wh_geometry *g)
+{
+    return (g->oh * g->ow + g->o) * g->kh * g->kw * g->c;
+}
+
 /* ---- Frames: a copy of images with zeros around, so that no product asks where it is ---- */
 typedef struct wh_frame {
     size_t before, h, w;     /* zeros above and left; the frame's size */
@@ -175,7 +187,7 @@ static inline size_t wh_grid_strips(const wh_grid *g)
 /* clang-format off */
 #define WH_IMAGE_KERNELS(X) \
     X(conv) X(conv_data) X(conv_weight) X(conv_each) X(conv_squared) X(max_window) X(window_take) X(window_put) \
-    X(normalize_grid) X(normalize_grid_back) X(normalize_grid_second)
+    X(normalize_grid) X(normalize_grid_back) X(normalize_grid_second) X(turn)
 /* clang-format on */
 #define WH_IMAGE_FIELD(name) wh_kernel *name;
 typedef struct wh_image_kernels {

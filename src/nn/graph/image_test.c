@@ -2,6 +2,7 @@
 #include "nn/graph/image.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "base/mem.h"
 #include "test.h"
@@ -103,6 +104,7 @@ static wh_geometry make(trial *t, const shape *s, map which)
     if (which == WEIGHT) t->units = wh_geometry_units(&g);
     wh_frame f = wh_frame_image(&g);
     t->scratch = (which == WEIGHT || which == EACH) && wh_geometry_framed(&g) ? wh_frame_reals(&f) : 0;
+    if (which == DATA && wh_geometry_few(&g)) t->scratch = wh_geometry_few_reals(&g);
     if (which == SQUARED) {
         size_t places = oh * ow, depth = g.kh * g.kw * g.cg;
         t->scratch = wh_geometry_by_places(&g) ? places * (depth + 2 * places) : f.h * f.w * f.c + g.kw * g.cg * g.o;
@@ -123,7 +125,7 @@ static void compare(const shape *s, map which, wh_cpu_level level)
 {
     trial t;
     wh_geometry g = make(&t, s, which);
-    size_t terms = which == CONV ? g.kh * g.kw * g.cg : which == DATA ? g.kh * g.kw * g.og : g.n * g.oh * g.ow;
+    size_t terms = which == CONV ? g.kh * g.kw * g.cg : which == DATA ? g.kh * g.kw * (g.og + 1) : g.n * g.oh * g.ow;
     if (which == SQUARED) terms = 2 * g.oh * g.ow + g.kh * g.kw * g.cg * g.o;
     float *want = run(&t, of(WH_CPU_GENERIC, which), WH_CPU_GENERIC), *got = run(&t, of(level, which), level);
     for (unsigned i = 0; i < t.n_args; i++)
@@ -241,13 +243,54 @@ static void norms_agree(void **unused)
             }
 }
 
+/* ---- Transpositions: the same numbers -------------------------------------------------------------------- */
+
+static void transpositions_agree(void **unused)
+{
+    (void)unused;
+    static const struct {
+        wh_dims from;
+        size_t order[WH_GRAPH_RANK];
+    } turns[] = {
+        {{4, {64, 40, 3, 3}}, {2, 3, 1, 0}},      {{4, {3, 3, 40, 64}}, {3, 2, 0, 1}},
+        {{4, {64, 40, 3, 3}}, {2, 3, 0, 1}},      {{4, {6, 4, 5, 35}}, {0, 3, 1, 2}},
+        {{4, {6, 35, 4, 5}}, {0, 2, 3, 1}},       {{2, {33, 70}}, {1, 0}},
+        {{4, {5, 17, 4, 19}}, {0, 2, 1, 3}},      {{3, {4, 1, 20}}, {2, 1, 0}},
+        {{5, {3, 2, 9, 4, 11}}, {0, 4, 1, 2, 3}}, {{4, {2, 3, 4, 2}}, {3, 1, 0, 2}},
+    };
+    for (wh_cpu_level level = WH_CPU_AVX2; level <= levels(); level++)
+        for (size_t i = 0; i < WH_COUNT(turns); i++) {
+            trial t = {.n_args = 1, .arg_dims = {turns[i].from}, .out_dims = {.rank = turns[i].from.rank}};
+            for (unsigned k = 0; k < t.out_dims.rank; k++) {
+                t.attr.whole[k] = turns[i].order[k];
+                t.out_dims.dim[k] = turns[i].from.dim[turns[i].order[k]];
+            }
+            size_t rows = wh_dims_size(&t.out_dims) / wh_dims_last(&t.out_dims);
+            fill_trial(&t);
+            /* All of it, a part that holds whole blocks (or does not), and pieces. */
+            for (int which = 0; which < 2; which++) {
+                t.units = which == 0 ? rows : rows / t.out_dims.dim[0] * (t.out_dims.dim[0] / 2);
+                float *want = run(&t, wh_image_kernels_at(WH_CPU_GENERIC)->turn, WH_CPU_GENERIC);
+                float *got = run(&t, wh_image_kernels_at(level)->turn, level);
+                assert_memory_equal(got, want, wh_dims_size(&t.out_dims) * sizeof *got);
+                memset(got, 0, wh_dims_size(&t.out_dims) * sizeof *got);
+                const void *args[] = {t.arg[0]};
+                wh_call call = {.out = got, .arg = args, .out_dims = &t.out_dims, .arg_dims = t.arg_dims, .n_args = 1};
+                call.attr = &t.attr;
+                wh_image_kernels_at(level)->turn(&call, 0, t.units);
+                assert_memory_equal(got, want, wh_dims_size(&t.out_dims) * sizeof *got);
+                free(want);
+                free(got);
+            }
+            free_trial(&t);
+        }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(convolutions_agree),
-        cmocka_unit_test(pieces_change_nothing),
-        cmocka_unit_test(pools_agree),
-        cmocka_unit_test(norms_agree),
+        cmocka_unit_test(convolutions_agree), cmocka_unit_test(pieces_change_nothing), cmocka_unit_test(pools_agree),
+        cmocka_unit_test(norms_agree),        cmocka_unit_test(transpositions_agree),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -63,6 +63,8 @@ typedef enum wh_element {
     WH_ELEMENT_POW,
     WH_ELEMENT_GELU,
     WH_ELEMENT_GELU_TANH,
+    WH_ELEMENT_GELU_SLOPE,
+    WH_ELEMENT_GELU_TANH_SLOPE,
 } wh_element;
 
 enum { WH_CHAIN_OPS = 24, WH_CHAIN_ARGS = 12, WH_CHAIN_BLOCK = 512 };
@@ -124,7 +126,8 @@ enum { WH_SUM_COLUMNS = 64 };    /* summed together where the last axis is kept 
     X(attention) X(attention_back)
 #define WH_KERNELS(X) \
     WH_WIDE_KERNELS(X) X(max_window) X(window_take) X(window_put) X(avg_pool) X(avg_pool_back) X(conv) X(conv_data) \
-    X(conv_weight) X(conv_squared) X(conv_each) X(normalize_grid) X(normalize_grid_back) X(normalize_grid_second)
+    X(conv_weight) X(conv_squared) X(conv_each) X(normalize_grid) X(normalize_grid_back) X(normalize_grid_second) \
+    X(turn)
 /* clang-format on */
 #define WH_KERNEL_DECLARE(name)                                                                                        \
     void wh_kern_f32_##name(const wh_call *call, size_t from, size_t to);                                              \

@@ -29,7 +29,11 @@
 enum { BLOCK = WH_CHAIN_BLOCK, LANES = 16 };
 
 /* The loop may run in any width: its iterations meet at most in their own element. */
+#if defined(__clang__)
+#define EVERY(i, n) _Pragma("clang loop vectorize(assume_safety)") for (size_t i = 0; i < (n); i++)
+#else
 #define EVERY(i, n) _Pragma("GCC ivdep") for (size_t i = 0; i < (n); i++)
+#endif
 
 static inline size_t least(size_t a, size_t b)
 {
@@ -68,6 +72,16 @@ static void tanh_n(const wh_num_kernels *num, REAL *out, const REAL *x, size_t n
 #endif
 }
 
+static void erf_n(const wh_num_kernels *num, REAL *out, const REAL *x, size_t n)
+{
+#if WH_KERN_F32
+    num->erf(out, x, n);
+#else
+    (void)num;
+    for (size_t i = 0; i < n; i++) out[i] = erf(x[i]);
+#endif
+}
+
 static void sigmoid_n(const wh_num_kernels *num, REAL *out, const REAL *x, size_t n)
 {
 #if WH_KERN_F32
@@ -81,59 +95,77 @@ static void sigmoid_n(const wh_num_kernels *num, REAL *out, const REAL *x, size_
 #endif
 }
 
-/* Vectors of the compiler's own, of the same width on every set. */
-typedef double d8 __attribute__((vector_size(64)));
-typedef REAL r8 __attribute__((vector_size(8 * sizeof(REAL))));
-typedef REAL r16 __attribute__((vector_size(16 * sizeof(REAL))));
-#if WH_KERN_F32
-typedef int32_t m16 __attribute__((vector_size(16 * sizeof(REAL))));
+/* Vectors of the compiler's own, as wide as the set has them. Sixteen lanes are DN vectors of doubles or RN of REAL; rd
+ * is as many REALs as fill one of doubles. */
+#if defined(__AVX512F__)
+enum { WIDTH = 64 };
+#elif defined(__AVX__)
+enum { WIDTH = 32 };
 #else
-typedef int64_t m16 __attribute__((vector_size(16 * sizeof(REAL))));
+enum { WIDTH = 16 };
+#endif
+enum { DL = WIDTH / sizeof(double), DN = LANES / DL, RL = WIDTH / sizeof(REAL), RN = LANES / RL };
+typedef double vd __attribute__((vector_size(WIDTH)));
+typedef REAL rd __attribute__((vector_size(DL * sizeof(REAL))));
+typedef REAL rv __attribute__((vector_size(WIDTH)));
+#if WH_KERN_F32
+typedef int32_t mv __attribute__((vector_size(WIDTH)));
+#else
+typedef int64_t mv __attribute__((vector_size(WIDTH)));
 #endif
 
 /* Lane j takes j + 8, then j + 4, j + 2, j + 1. */
-static inline double tree(const d8 part[2])
+static inline double tree(vd part[DN])
 {
-    d8 s = part[0] + part[1];
+#pragma GCC unroll 4
+    for (int half = DN / 2; half > 0; half /= 2)
+#pragma GCC unroll 4
+        for (int i = 0; i < half; i++) part[i] += part[i + half];
+    vd s = part[0];
+#if defined(__AVX512F__)
     s += __builtin_shufflevector(s, s, 4, 5, 6, 7, 4, 5, 6, 7);
     s += __builtin_shufflevector(s, s, 2, 3, 2, 3, 2, 3, 2, 3);
+#elif defined(__AVX__)
+    s += __builtin_shufflevector(s, s, 2, 3, 2, 3);
+#endif
     return s[0] + s[1];
 }
 
 /* Sixteen elements, or what is left of them and zeros, as doubles. */
-static inline void load_doubles(d8 out[2], const REAL *x, size_t n)
+static inline void load_doubles(vd out[DN], const REAL *x, size_t n)
 {
     REAL part[LANES] = {0};
-    r8 low, high;
     if (n < LANES) {
         for (size_t j = 0; j < n; j++) part[j] = x[j];
         x = part;
     }
-    memcpy(&low, x, sizeof low);
-    memcpy(&high, x + 8, sizeof high);
-    out[0] = __builtin_convertvector(low, d8);
-    out[1] = __builtin_convertvector(high, d8);
+#pragma GCC unroll 8
+    for (size_t i = 0; i < DN; i++) {
+        rd some;
+        memcpy(&some, x + i * DL, sizeof some);
+        out[i] = __builtin_convertvector(some, vd);
+    }
 }
 
 static double sum_n(const REAL *x, size_t n)
 {
-    d8 part[2] = {{0}}, v[2];
-    for (size_t i = 0; i < n; i += LANES) {
-        load_doubles(v, x + i, n - i);
-        part[0] += v[0];
-        part[1] += v[1];
+    vd part[DN] = {{0}}, v[DN];
+    for (size_t at = 0; at < n; at += LANES) {
+        load_doubles(v, x + at, n - at);
+#pragma GCC unroll 8
+        for (size_t i = 0; i < DN; i++) part[i] += v[i];
     }
     return tree(part);
 }
 
 static double dot_n(const REAL *x, const REAL *y, size_t n)
 {
-    d8 part[2] = {{0}}, v[2], w[2];
-    for (size_t i = 0; i < n; i += LANES) {
-        load_doubles(v, x + i, n - i);
-        load_doubles(w, y + i, n - i);
-        part[0] += v[0] * w[0];
-        part[1] += v[1] * w[1];
+    vd part[DN] = {{0}}, v[DN], w[DN];
+    for (size_t at = 0; at < n; at += LANES) {
+        load_doubles(v, x + at, n - at);
+        load_doubles(w, y + at, n - at);
+#pragma GCC unroll 8
+        for (size_t i = 0; i < DN; i++) part[i] += v[i] * w[i];
     }
     return tree(part);
 }
@@ -162,9 +194,24 @@ static void gemm_more(const wh_num_kernels *num, REAL *restrict c, size_t ldc, c
 
 /* ---- Chains ------------------------------------------------------------------------------------ */
 
-static REAL half_normal(REAL x)
+static void gelu_n(const wh_num_kernels *num, REAL *out, const REAL *x, size_t n)
 {
-    return (REAL).5 * (1 + FN(erf)(x * (REAL)M_SQRT1_2));
+    REAL t[BLOCK];
+    EVERY(i, n) t[i] = x[i] * (REAL)M_SQRT1_2;
+    erf_n(num, t, t, n);
+    EVERY(i, n) out[i] = x[i] * ((REAL).5 * (1 + t[i]));
+}
+
+/* max(x, 0) + log(1 + e), e = e^(-|x|): log u · e / (u - 1) with u = 1 + e, where rounding of u cancels. */
+static void softplus_n(const wh_num_kernels *num, REAL *out, const REAL *x, size_t n)
+{
+    REAL e[BLOCK], u[BLOCK], l[BLOCK];
+    EVERY(i, n) e[i] = -FN(fabs)(x[i]);
+    exp_n(num, e, e, n);
+    EVERY(i, n) u[i] = 1 + e[i];
+    log_n(num, l, u, n);
+    EVERY(i, n) l[i] = u[i] == 1 ? e[i] : l[i] * (e[i] / (u[i] - 1));
+    EVERY(i, n) out[i] = (x[i] > 0 ? x[i] : 0) + l[i];
 }
 
 static void gelu_tanh_n(const wh_num_kernels *num, REAL *out, const REAL *x, size_t n)
@@ -173,6 +220,28 @@ static void gelu_tanh_n(const wh_num_kernels *num, REAL *out, const REAL *x, siz
     EVERY(i, n) t[i] = (REAL)(M_2_SQRTPI * M_SQRT1_2) * (x[i] + (REAL)0.044715 * x[i] * x[i] * x[i]);
     tanh_n(num, t, t, n);
     EVERY(i, n) out[i] = (REAL).5 * x[i] * (1 + t[i]);
+}
+
+/* Φ(x) + x φ(x) */
+static void gelu_slope_n(const wh_num_kernels *num, REAL *out, const REAL *x, size_t n)
+{
+    const REAL peak = (REAL)(.5 * M_2_SQRTPI * M_SQRT1_2);
+    REAL t[BLOCK], e[BLOCK];
+    EVERY(i, n) t[i] = x[i] * (REAL)M_SQRT1_2;
+    EVERY(i, n) e[i] = (REAL)-.5 * (x[i] * x[i]);
+    erf_n(num, t, t, n);
+    exp_n(num, e, e, n);
+    EVERY(i, n) out[i] = (REAL).5 * (1 + t[i]) + x[i] * e[i] * peak;
+}
+
+/* (1 + t)/2 + x/2 (1 - t²) u' with t = tanh u, u = √(2/π) (x + c x³) */
+static void gelu_tanh_slope_n(const wh_num_kernels *num, REAL *out, const REAL *x, size_t n)
+{
+    const REAL root = (REAL)(M_2_SQRTPI * M_SQRT1_2), c = (REAL)0.044715;
+    REAL t[BLOCK];
+    EVERY(i, n) t[i] = root * (x[i] + c * x[i] * x[i] * x[i]);
+    tanh_n(num, t, t, n);
+    EVERY(i, n) out[i] = (REAL).5 * (1 + t[i] + x[i] * (1 - t[i] * t[i]) * (root * (1 + 3 * c * (x[i] * x[i]))));
 }
 
 #define EACH(expression)                                                                                               \
@@ -199,14 +268,16 @@ static void element(const wh_num_kernels *num, wh_element what, double number, R
     case WH_ELEMENT_RSQRT: EACH(1 / FN(sqrt)(a[i]));
     case WH_ELEMENT_TANH: tanh_n(num, out, a, n); break;
     case WH_ELEMENT_SIGMOID: sigmoid_n(num, out, a, n); break;
-    case WH_ELEMENT_SOFTPLUS: EACH((a[i] > 0 ? a[i] : 0) + FN(log1p)(FN(exp)(-FN(fabs)(a[i]))));
-    case WH_ELEMENT_ERF: EACH(FN(erf)(a[i]));
+    case WH_ELEMENT_SOFTPLUS: softplus_n(num, out, a, n); break;
+    case WH_ELEMENT_ERF: erf_n(num, out, a, n); break;
     case WH_ELEMENT_RELU: EACH(a[i] < 0 ? 0 : a[i]);
     case WH_ELEMENT_POSITIVE: EACH(a[i] > 0 ? 1 : 0);
     case WH_ELEMENT_ABS: EACH(FN(fabs)(a[i]));
     case WH_ELEMENT_POW: EACH(FN(pow)(a[i], (REAL)number));
-    case WH_ELEMENT_GELU: EACH(a[i] * half_normal(a[i]));
+    case WH_ELEMENT_GELU: gelu_n(num, out, a, n); break;
     case WH_ELEMENT_GELU_TANH: gelu_tanh_n(num, out, a, n); break;
+    case WH_ELEMENT_GELU_SLOPE: gelu_slope_n(num, out, a, n); break;
+    case WH_ELEMENT_GELU_TANH_SLOPE: gelu_tanh_slope_n(num, out, a, n); break;
     default: EACH(a[i]);
     }
 }
@@ -433,28 +504,29 @@ static size_t outer_offset(const wh_sum_plan *plan, size_t index, unsigned n_axe
     return offset;
 }
 
-enum { SUM_VECTORS = WH_SUM_COLUMNS / 8 };
-
-/* sum[j] += x[i stride + j] for all i < rows, i upward */
+/* sum[j] += x[i stride + j] for all i < rows, i upward; eight vectors of columns at a time, asked for ahead */
 static void add_rows_of(double sum[WH_SUM_COLUMNS], const REAL *x, size_t rows, size_t stride, size_t n)
 {
+    enum { AHEAD = 24, VECTORS = 8, SOME = VECTORS * DL };
     if (n < WH_SUM_COLUMNS) {
         for (size_t i = 0; i < rows; i++) EVERY(j, n) sum[j] += (double)x[i * stride + j];
         return;
     }
-    d8 part[SUM_VECTORS];
-    memcpy(part, sum, sizeof part);
-    for (size_t i = 0; i < rows; i++) {
-#pragma GCC unroll 4
-        for (size_t j = 0; j < WH_SUM_COLUMNS; j += 64 / sizeof *x) __builtin_prefetch(x + (i + 24) * stride + j);
+    for (size_t at = 0; at < WH_SUM_COLUMNS; at += SOME) {
+        vd part[VECTORS];
+        memcpy(part, sum + at, sizeof part);
+        for (size_t i = 0; i < rows; i++) {
+            const REAL *row = x + i * stride + at;
+            for (size_t j = 0; j < SOME; j += 64 / sizeof *x) __builtin_prefetch(row + AHEAD * stride + j);
 #pragma GCC unroll 8
-        for (size_t v = 0; v < SUM_VECTORS; v++) {
-            r8 row;
-            memcpy(&row, x + i * stride + 8 * v, sizeof row);
-            part[v] += __builtin_convertvector(row, d8);
+            for (size_t v = 0; v < VECTORS; v++) {
+                rd some;
+                memcpy(&some, row + v * DL, sizeof some);
+                part[v] += __builtin_convertvector(some, vd);
+            }
         }
+        memcpy(sum + at, part, sizeof part);
     }
-    memcpy(sum, part, sizeof part);
 }
 
 static void sum_columns(const wh_call *call, const wh_sum_plan *plan, size_t unit)
@@ -512,33 +584,47 @@ void NAME(cumsum)(const wh_call *call, size_t from, size_t to)
     }
 }
 
-static inline void take_larger(r16 *part, const r16 *v)
+static inline void take_larger(rv *part, const rv *v)
 {
-    m16 more = *v > *part;
-    *part = (r16)(((m16)*v & more) | ((m16)*part & ~more));
+    mv more = *v > *part;
+    *part = (rv)(((mv)*v & more) | ((mv)*part & ~more));
 }
 
 static REAL largest(const REAL *x, size_t n)
 {
-    r16 part, v;
-    for (size_t j = 0; j < LANES; j++) part[j] = x[0];
-    for (size_t i = 0; i < n; i += LANES) {
-        REAL last[LANES];
-        const REAL *from = x + i;
-        if (n - i < LANES) {
-            for (size_t j = 0; j < LANES; j++) last[j] = x[i + j < n ? i + j : i];
+    rv part[RN], v;
+    REAL last[LANES];
+    for (size_t j = 0; j < LANES; j++) last[j] = x[0];
+    memcpy(part, last, sizeof part);
+    for (size_t at = 0; at < n; at += LANES) {
+        const REAL *from = x + at;
+        if (n - at < LANES) {
+            for (size_t j = 0; j < LANES; j++) last[j] = x[at + j < n ? at + j : at];
             from = last;
         }
-        memcpy(&v, from, sizeof v);
-        take_larger(&part, &v);
+#pragma GCC unroll 8
+        for (size_t i = 0; i < RN; i++) {
+            memcpy(&v, from + i * RL, sizeof v);
+            take_larger(&part[i], &v);
+        }
     }
-    v = __builtin_shufflevector(part, part, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7);
-    take_larger(&part, &v);
-    v = __builtin_shufflevector(part, part, 4, 5, 6, 7, 0, 1, 2, 3, 4, 5, 6, 7, 0, 1, 2, 3);
-    take_larger(&part, &v);
-    v = __builtin_shufflevector(part, part, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1);
-    take_larger(&part, &v);
-    return part[1] > part[0] ? part[1] : part[0];
+#pragma GCC unroll 4
+    for (int half = RN / 2; half > 0; half /= 2)
+#pragma GCC unroll 4
+        for (int i = 0; i < half; i++) take_larger(&part[i], &part[i + half]);
+#if defined(__AVX512F__) && WH_KERN_F32
+    v = __builtin_shufflevector(part[0], part[0], 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7);
+    take_larger(part, &v);
+    v = __builtin_shufflevector(part[0], part[0], 4, 5, 6, 7, 0, 1, 2, 3, 4, 5, 6, 7, 0, 1, 2, 3);
+    take_larger(part, &v);
+    enum { KEPT = 4 };
+#else
+    enum { KEPT = RL };
+#endif
+    memcpy(last, part, sizeof part[0]);
+    for (size_t half = KEPT / 2; half > 0; half /= 2)
+        for (size_t j = 0; j < half; j++) last[j] = last[j + half] > last[j] ? last[j + half] : last[j];
+    return last[0];
 }
 
 void NAME(max_last)(const wh_call *call, size_t from, size_t to)
@@ -716,15 +802,17 @@ void NAME(keep_mask)(const wh_call *call, size_t from, size_t to)
 
 static double moments(double *mean, const REAL *x, size_t n, double eps)
 {
-    double m = sum_n(x, n) / (double)n;
-    d8 part[2] = {{0}}, v[2];
-    size_t i = 0;
-    for (; i + LANES <= n; i += LANES) {
-        load_doubles(v, x + i, LANES);
-        part[0] += (v[0] - m) * (v[0] - m);
-        part[1] += (v[1] - m) * (v[1] - m);
+    double m = sum_n(x, n) / (double)n, rest[LANES] = {0};
+    vd part[DN] = {{0}}, v[DN];
+    size_t at = 0;
+    for (; at + LANES <= n; at += LANES) {
+        load_doubles(v, x + at, LANES);
+#pragma GCC unroll 8
+        for (size_t i = 0; i < DN; i++) part[i] += (v[i] - m) * (v[i] - m);
     }
-    for (size_t j = 0; i + j < n; j++) part[j / 8][j % 8] += ((double)x[i + j] - m) * ((double)x[i + j] - m);
+    for (size_t j = 0; at + j < n; j++) rest[j] = ((double)x[at + j] - m) * ((double)x[at + j] - m);
+    memcpy(v, rest, sizeof v);
+    for (size_t i = 0; i < DN; i++) part[i] += v[i];
     *mean = m;
     return 1 / sqrt(tree(part) / (double)n + eps);
 }
@@ -747,12 +835,12 @@ void NAME(normalize_back)(const wh_call *call, size_t from, size_t to)
         const REAL *x = (const REAL *)call->arg[0] + row * n, *c = (const REAL *)call->arg[1] + row * n;
         REAL *out = (REAL *)call->out + row * n;
         double mean, scale = moments(&mean, x, n, call->attr->real[0]), level = sum_n(c, n) / (double)n;
-        d8 part[2] = {{0}}, v[2], w[2];
-        for (size_t i = 0; i < n; i += LANES) { /* where c ends there are zeros */
-            load_doubles(v, x + i, n - i);
-            load_doubles(w, c + i, n - i);
-            part[0] += w[0] * ((v[0] - mean) * scale);
-            part[1] += w[1] * ((v[1] - mean) * scale);
+        vd part[DN] = {{0}}, v[DN], w[DN];
+        for (size_t at = 0; at < n; at += LANES) { /* where c ends there are zeros */
+            load_doubles(v, x + at, n - at);
+            load_doubles(w, c + at, n - at);
+#pragma GCC unroll 8
+            for (size_t i = 0; i < DN; i++) part[i] += w[i] * ((v[i] - mean) * scale);
         }
         double along = tree(part) / (double)n;
         EVERY(i, n)

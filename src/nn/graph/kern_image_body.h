@@ -407,6 +407,12 @@ IMAGE_KERNEL IMAGE(normalize_grid_second)(const wh_call *call, size_t from, size
 }
 
 #if WH_KERN_F32
+/* Transposition, whose blocks are one set's business. */
+static void image_turn(const wh_call *call, size_t from, size_t to)
+{
+    NAME(transpose)(call, from, to);
+}
+
 #define IMAGE_ENTRY(name) .name = image_##name,
 const wh_image_kernels wh_image_kernels_generic = {WH_IMAGE_KERNELS(IMAGE_ENTRY)};
 #endif

@@ -58,10 +58,19 @@ static wh_value slope_min(wh_graph *g, wh_value n, unsigned i)
     return i == 0 ? first : wh_graph_sub(g, number(g, n, 1), first);
 }
 
-static wh_value slope_where(wh_graph *g, wh_value n, unsigned i)
+/* Masks are never laid out: both directions choose again by the argument that chose. */
+static wh_value where_vjp(wh_graph *g, wh_value n, unsigned i, wh_value ct)
 {
     if (i == 0) return WH_NO_VALUE;
-    return wh_graph_where(g, arg(g, n, 0), number(g, n, i == 1), number(g, n, i == 2));
+    wh_value none = number(g, n, 0);
+    return wh_graph_where(g, arg(g, n, 0), i == 1 ? ct : none, i == 2 ? ct : none);
+}
+
+static wh_value where_jvp(wh_graph *g, wh_value n, const wh_value tangents[])
+{
+    if (!tangents[1] && !tangents[2]) return WH_NO_VALUE;
+    wh_value none = number(g, n, 0);
+    return wh_graph_where(g, arg(g, n, 0), tangents[1] ? tangents[1] : none, tangents[2] ? tangents[2] : none);
 }
 
 static wh_value slope_exp(wh_graph *g, wh_value n, unsigned i)
@@ -111,11 +120,16 @@ static wh_value slope_erf(wh_graph *g, wh_value n, unsigned i)
     return wh_graph_scale(g, e, M_2_SQRTPI);
 }
 
-/* Of the value: then the argument need not be kept for the way back. */
-static wh_value slope_relu(wh_graph *g, wh_value n, unsigned i)
+/* By the value, which is not 0 where the argument is above 0: then the argument need not be kept for the way back. */
+static wh_value relu_vjp(wh_graph *g, wh_value n, unsigned i, wh_value ct)
 {
     (void)i;
-    return wh_graph_positive(g, n);
+    return wh_graph_where(g, n, ct, number(g, n, 0));
+}
+
+static wh_value relu_jvp(wh_graph *g, wh_value n, const wh_value tangents[])
+{
+    return relu_vjp(g, n, 0, tangents[0]);
 }
 
 static wh_value slope_abs(wh_graph *g, wh_value n, unsigned i)
@@ -130,20 +144,34 @@ static wh_value slope_pow(wh_graph *g, wh_value n, unsigned i)
     return wh_graph_scale(g, wh_graph_pow(g, arg(g, n, i), p - 1), p);
 }
 
-/* x Φ(x): Φ(x) + x φ(x), φ the normal density */
+static wh_value unary(wh_graph *g, const wh_op *op, wh_value a);
+
+/* Both GELUs' slopes are operations of their own, one pass instead of a long chain; higher derivatives come from the
+ * parts. */
 static wh_value slope_gelu(wh_graph *g, wh_value n, unsigned i)
 {
-    wh_value x = arg(g, n, i);
+    return unary(g, &wh_op_gelu_slope, arg(g, n, i));
+}
+
+static wh_value slope_gelu_tanh(wh_graph *g, wh_value n, unsigned i)
+{
+    return unary(g, &wh_op_gelu_tanh_slope, arg(g, n, i));
+}
+
+/* x Φ(x): Φ(x) + x φ(x), φ the normal density */
+static wh_value gelu_slope_decompose(wh_graph *g, wh_value n)
+{
+    wh_value x = arg(g, n, 0);
     wh_value normal = wh_graph_scale(g, wh_graph_shift(g, wh_graph_erf(g, wh_graph_scale(g, x, M_SQRT1_2)), 1), .5);
     wh_value density = wh_graph_exp(g, wh_graph_scale(g, wh_graph_square(g, x), -.5));
     return wh_graph_add(g, normal, wh_graph_scale(g, wh_graph_mul(g, x, density), .5 * M_2_SQRTPI * M_SQRT1_2));
 }
 
 /* With u = √(2/π) (x + c x³), t = tanh u: (1 + t)/2 + x/2 (1 - t²) u' */
-static wh_value slope_gelu_tanh(wh_graph *g, wh_value n, unsigned i)
+static wh_value gelu_tanh_slope_decompose(wh_graph *g, wh_value n)
 {
     const double root = M_2_SQRTPI * M_SQRT1_2, c = 0.044715;
-    wh_value x = arg(g, n, i), x2 = wh_graph_square(g, x);
+    wh_value x = arg(g, n, 0), x2 = wh_graph_square(g, x);
     wh_value u = wh_graph_scale(g, wh_graph_mul(g, x, wh_graph_shift(g, wh_graph_scale(g, x2, c), 1)), root);
     wh_value du = wh_graph_scale(g, wh_graph_shift(g, wh_graph_scale(g, x2, 3 * c), 1), root);
     wh_value t = wh_graph_tanh(g, u);
@@ -166,7 +194,8 @@ ELEMENTWISE(div, DIV, slope_div, 0);
 ELEMENTWISE(max, MAX, slope_max, 0);
 ELEMENTWISE(min, MIN, slope_min, 0);
 ELEMENTWISE(not_less, NOT_LESS, NULL, WH_OP_CONSTANT);
-ELEMENTWISE(where, WHERE, slope_where, 0);
+const wh_op wh_op_where = {
+    .name = "where", .element = WH_ELEMENT_WHERE, .vjp = where_vjp, .jvp = where_jvp, .splits = wh_splits_always};
 ELEMENTWISE(neg, NEG, slope_neg, 0);
 ELEMENTWISE(exp, EXP, slope_exp, 0);
 ELEMENTWISE(log, LOG, slope_log, 0);
@@ -176,12 +205,19 @@ ELEMENTWISE(tanh, TANH, slope_tanh, 0);
 ELEMENTWISE(sigmoid, SIGMOID, slope_sigmoid, 0);
 ELEMENTWISE(softplus, SOFTPLUS, slope_softplus, 0);
 ELEMENTWISE(erf, ERF, slope_erf, 0);
-ELEMENTWISE(relu, RELU, slope_relu, 0);
+const wh_op wh_op_relu = {
+    .name = "relu", .element = WH_ELEMENT_RELU, .vjp = relu_vjp, .jvp = relu_jvp, .splits = wh_splits_always};
 ELEMENTWISE(positive, POSITIVE, NULL, WH_OP_CONSTANT);
 ELEMENTWISE(abs, ABS, slope_abs, 0);
 ELEMENTWISE(pow, POW, slope_pow, 0);
 ELEMENTWISE(gelu, GELU, slope_gelu, 0);
 ELEMENTWISE(gelu_tanh, GELU_TANH, slope_gelu_tanh, 0);
+
+#define SLOPE_OF(id, code)                                                                                             \
+    const wh_op wh_op_##id = {                                                                                         \
+        .name = #id, .element = WH_ELEMENT_##code, .decompose = id##_decompose, .splits = wh_splits_always}
+SLOPE_OF(gelu_slope, GELU_SLOPE);
+SLOPE_OF(gelu_tanh_slope, GELU_TANH_SLOPE);
 
 /* ---- Builders --------------------------------------------------------------------------------------- */
 

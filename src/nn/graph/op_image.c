@@ -49,6 +49,12 @@ static wh_value conv_weight_vjp(wh_graph *g, wh_value n, unsigned i, wh_value ct
     return same_conv(g, &wh_op_conv, x, ct, wh_graph_dims(g, c), &node);
 }
 
+static size_t conv_data_scratch(const wh_call *call)
+{
+    wh_geometry g = wh_geometry_data(call);
+    return wh_geometry_few(&g) ? wh_geometry_few_reals(&g) : 0;
+}
+
 static size_t conv_weight_scratch(const wh_call *call)
 {
     wh_geometry g = wh_geometry_weight(call);
@@ -94,7 +100,8 @@ const wh_op wh_op_conv_data = {.name = "conv_data",
                                .vjp = conv_data_vjp,
                                .splits = wh_splits_first,
                                .kernel = WH_KERNEL_PAIR(conv_data),
-                               .cut = conv_data_cut};
+                               .cut = conv_data_cut,
+                               .scratch = conv_data_scratch};
 const wh_op wh_op_conv_weight = {.name = "conv_weight",
                                  .flags = WH_OP_MULTILINEAR,
                                  .vjp = conv_weight_vjp,

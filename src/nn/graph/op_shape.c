@@ -57,12 +57,20 @@ static bool transpose_splits(const wh_graph *g, const wh_node *node, const bool 
     return node->attr.whole[0] == 0 && wh_splits_rows(g, node, split, examples);
 }
 
+/* Blocks want a weight in one piece. */
+static wh_cut transpose_cut(const wh_call *call)
+{
+    wh_cut cut = rows_cut(call);
+    cut.cost = cut.cost / 8 + 1;
+    return cut;
+}
+
 const wh_op wh_op_transpose = {.name = "transpose",
                                .flags = WH_OP_LINEAR,
                                .vjp = transpose_vjp,
                                .splits = transpose_splits,
-                               .wide = WH_KERNEL_WIDE(transpose),
-                               .cut = rows_cut};
+                               .kernel = {wh_kern_f32_turn, wh_kern_f64_transpose},
+                               .cut = transpose_cut};
 
 wh_value wh_graph_transpose(wh_graph *g, wh_value a, const unsigned order[])
 {

@@ -432,6 +432,23 @@ static wh_value weighted_gradient(wh_graph *g, const use *u, wh_value weights, s
     return wh_graph_reshape(g, sum, wh_graph_dims(g, wh_node_at(g, u->node)->arg[1]));
 }
 
+/* A use's part of the weighted sum. What the norm needed of a direct use, each example's gradient, is there already and
+ * small; so may be an image's; the others go back once more from the weighted cotangent. */
+static whist_status weighted_part(wh_value *out, wh_graph *g, const wh_per_example *p, const use *u, wh_value weights)
+{
+    wh_value param = p->params[u->param];
+    if (u->kind == USE_DIRECT) {
+        wh_value each;
+        WH_TRY(direct_gradients(&each, g, u, p->examples, param));
+        each = wh_graph_mul(g, each, wh_graph_reshape(g, weights, WH_DIMS(p->examples, 1)));
+        *out = wh_graph_reshape(g, wh_graph_sum(g, each, 1, false), wh_graph_dims(g, param));
+        return wh_graph_status(g);
+    }
+    *out = weighted_gradient(g, u, weights, p->examples);
+    for (wh_value v = u->view; v != param; v = wh_node_at(g, v)->arg[0]) *out = wh_graph_pull(g, v, 0, *out);
+    return wh_graph_status(g);
+}
+
 whist_status wh_per_example_sum(wh_value out[], wh_graph *g, const wh_per_example *p, wh_value weights)
 {
     WH_ENSURE(out && g && p, WHIST_E_ARG);
@@ -444,9 +461,8 @@ whist_status wh_per_example_sum(wh_value out[], wh_graph *g, const wh_per_exampl
     for (size_t i = 0; i < p->n_params; i++) out[i] = wh_graph_fill_like(g, p->params[i], 0);
     for (size_t i = 0; i < p->n_uses && g->failed == WHIST_OK; i++) {
         const use *u = &p->uses[i];
-        wh_value part = weighted_gradient(g, u, weights, p->examples);
-        for (wh_value v = u->view; v != p->params[u->param]; v = wh_node_at(g, v)->arg[0])
-            part = wh_graph_pull(g, v, 0, part);
+        wh_value part;
+        WH_TRY(weighted_part(&part, g, p, u, weights));
         out[u->param] = wh_graph_add(g, out[u->param], part);
     }
     return wh_graph_status(g);

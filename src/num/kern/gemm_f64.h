@@ -1,22 +1,29 @@
 /* num/kern/gemm_f64.h: products of doubles, written once and compiled for each instruction set.
  *
- * Tiles of 4 x 32 sums while k runs upward; strips of B are copied first. Separate multiply and add: the same bits on
- * every set, those of the plain triple loop. The vectors are the compiler's own, of a fixed width. */
+ * Tiles of four rows and a few vectors of sums while k runs upward; strips of B are copied first. Separate multiply and
+ * add: the same bits on every set, those of the plain triple loop. The vectors are the compiler's own. */
 #ifndef WH_NUM_KERN_GEMM_F64_H
 #define WH_NUM_KERN_GEMM_F64_H
 
 #include <stddef.h>
 #include <string.h>
 
-typedef double f64x8 __attribute__((vector_size(64)));
-enum { F64_ROWS = 4, F64_COLS = 32, F64_K = 128, F64_VECS = F64_COLS / 8 };
+#if defined(__AVX512F__)
+enum { F64_WIDTH = 64, F64_VECS = 4 };
+#elif defined(__AVX__)
+enum { F64_WIDTH = 32, F64_VECS = 2 };
+#else
+enum { F64_WIDTH = 16, F64_VECS = 2 };
+#endif
+typedef double f64_vec __attribute__((vector_size(F64_WIDTH)));
+enum { F64_ROWS = 4, F64_COLS = F64_VECS * F64_WIDTH / 8, F64_K = 128 };
 
 /* sums (rows, F64_COLS) go on; always_inline, so that rows is a constant and the sums are registers */
 static inline __attribute__((always_inline)) void f64_tile(size_t rows, double *restrict sums, const double *restrict a,
-                                                           size_t row_a, size_t col_a, const f64x8 *restrict strip,
+                                                           size_t row_a, size_t col_a, const f64_vec *restrict strip,
                                                            size_t k)
 {
-    f64x8 sum[F64_ROWS][F64_VECS];
+    f64_vec sum[F64_ROWS][F64_VECS];
 #pragma GCC unroll 4
     for (size_t i = 0; i < rows; i++) memcpy(sum[i], sums + i * F64_COLS, sizeof sum[i]);
     for (size_t l = 0; l < k; l++)
@@ -31,7 +38,7 @@ static inline __attribute__((always_inline)) void f64_tile(size_t rows, double *
 }
 
 static void f64_rows(size_t rows, double *c, size_t ldc, const double *a, size_t row_a, size_t col_a,
-                     const f64x8 *strip, size_t cols, size_t k, bool first)
+                     const f64_vec *strip, size_t cols, size_t k, bool first)
 {
     double sums[F64_ROWS * F64_COLS] = {0};
     for (size_t i = 0; i < rows && !first; i++) memcpy(sums + i * F64_COLS, c + i * ldc, cols * sizeof *c);
@@ -45,7 +52,7 @@ static void f64_rows(size_t rows, double *c, size_t ldc, const double *a, size_t
 static void gemm_f64(double *restrict c, size_t ldc, const double *restrict a, size_t row_a, size_t col_a,
                      const double *restrict b, size_t row_b, size_t col_b, size_t m, size_t n, size_t k, bool more)
 {
-    f64x8 strip[F64_K * F64_VECS];
+    f64_vec strip[F64_K * F64_VECS];
     for (size_t j = 0; j < n; j += F64_COLS) {
         size_t cols = n - j < F64_COLS ? n - j : F64_COLS;
         for (size_t l = 0; l < k || l == 0; l += F64_K) {

@@ -348,9 +348,45 @@ static void data_phase(float *out, const float *c, const float *w, const wh_geom
     }
 }
 
+/* taps (kh,kw,C) of place (y,z) added to the image, as far as they are in it. */
+static void add_taps(float *image, const float *taps, const wh_geometry *g, size_t y, size_t z)
+{
+    span rows = conv_taps(y, g->kh, g->stride, g->pad, g->h), columns = conv_taps(z, g->kw, g->stride, g->pad, g->w);
+    size_t n = (columns.hi - columns.lo) * g->c;
+    for (size_t i = rows.lo; i < rows.hi && n > 0; i++) {
+        float *to = image + ((y * g->stride + i - g->pad) * g->w + z * g->stride + columns.lo - g->pad) * g->c;
+        const float *add = taps + (i * g->kw + columns.lo) * g->c;
+        for (size_t k = 0; k < n; k++) to[k] += add[k];
+    }
+}
+
+static void data_of_few(const wh_call *call, const wh_geometry *g, size_t from, size_t to)
+{
+    const size_t places = g->oh * g->ow, taps = g->kh * g->kw * g->c, pixels = g->h * g->w * g->c;
+    const float *w = call->arg[1];
+    float *made = call->scratch, *turned = made + places * taps;
+    for (size_t tap = 0; tap < g->kh * g->kw; tap++)
+        for (size_t o = 0; o < g->o; o++)
+            for (size_t c = 0; c < g->c; c++) turned[o * taps + tap * g->c + c] = w[(tap * g->o + o) * g->c + c];
+    const nest t = {1, 1, g->o, 0, 0, 1, 0, 0, taps};
+    for (size_t n = from; n < to; n++) {
+        float *image = (float *)call->out + n * pixels;
+        walk all = {1, 1, places, (const float *)call->arg[0] + n * places * g->o, made};
+        all.a_v = g->o;
+        all.out_v = taps;
+        product(&all, &t, turned, taps);
+        memset(image, 0, pixels * sizeof *image);
+        for (size_t p = 0; p < places; p++) add_taps(image, made + p * taps, g, p / g->ow, p % g->ow);
+    }
+}
+
 static void conv_data(const wh_call *call, size_t from, size_t to)
 {
     wh_geometry g = wh_geometry_data(call);
+    if (wh_geometry_few(&g)) {
+        data_of_few(call, &g, from, to);
+        return;
+    }
     size_t places = g.oh * g.ow * g.o, pixels = g.h * g.w * g.c, most = wh_geometry_images(&g);
     for (size_t n = from; n < to; n += most)
         for (size_t y0 = 0; y0 < g.stride && y0 < g.h; y0++)

@@ -312,4 +312,5 @@ static void normalize_grid(const wh_call *call, size_t from, size_t to)
 #define IMAGE_TABLE                                                                                                    \
     .conv = conv, .conv_data = conv_data, .conv_weight = conv_weight, .conv_each = conv_each,                          \
     .conv_squared = conv_squared, .max_window = max_window, .window_take = window_take, .window_put = window_put,      \
-    .normalize_grid = normalize_grid, .normalize_grid_back = normalize_grid, .normalize_grid_second = normalize_grid
+    .normalize_grid = normalize_grid, .normalize_grid_back = normalize_grid, .normalize_grid_second = normalize_grid,  \
+    .turn = turn_rows
