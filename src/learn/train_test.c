@@ -9,7 +9,7 @@
 #include "base/file.h"
 #include "base/settings.h"
 #include "test.h"
-#include "whist/train.h"
+#include "whist/learn.h"
 
 WH_AUTO_FREE(whist_model, whist_model_free)
 WH_AUTO_FREE(whist_dataset, whist_dataset_free)

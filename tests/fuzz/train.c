@@ -5,7 +5,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "whist/train.h"
+#include "whist/learn.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

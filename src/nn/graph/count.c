@@ -17,6 +17,12 @@ static double conv_flops(const wh_dims *c, const wh_dims *w)
     return 2 * (double)wh_dims_size(c) * ((double)wh_dims_size(w) / (double)c->dim[c->rank - 1]);
 }
 
+/* qkv (B,T,3d), out (B,T,d): scores, and values by them. Backward: cotangents of both, for queries, keys and values. */
+static double attention_flops(const wh_dims *qkv, double products)
+{
+    return 2 * products * ((double)wh_dims_size(qkv) / 3) * (double)qkv->dim[1];
+}
+
 static double node_flops(const wh_graph *g, const wh_node *node)
 {
     wh_dims a = node->n_args > 0 ? wh_node_at(g, node->arg[0])->dims : WH_SCALAR;
@@ -25,6 +31,8 @@ static double node_flops(const wh_graph *g, const wh_node *node)
     if (node->op == &wh_op_conv) return conv_flops(&node->dims, &b);
     if (node->op == &wh_op_conv_data) return conv_flops(&a, &b);
     if (node->op == &wh_op_conv_weight) return conv_flops(&b, &node->dims);
+    if (node->op == &wh_op_attention) return attention_flops(&a, 2);
+    if (node->op == &wh_op_attention_back) return attention_flops(&a, 4);
     return 0;
 }
 
