@@ -156,15 +156,15 @@ int cli_training_plot(const cli_training *t, const char *path)
         if (strcmp(plan->metrics[m], "logloss") == 0) logloss = m;
     double *numbers = calloc(3 * n + 1, sizeof *numbers);
     if (!numbers) return cli_no_memory();
-    double *epoch = numbers, *loss = numbers + n, *held = numbers + 2 * n;
+    double *at = numbers, *loss = numbers + n, *held = numbers + 2 * n;
+    bool steps = n && points[n - 1].epoch < 2; /* a long pass is told by its steps */
     for (size_t i = 0; i < n; i++) {
-        epoch[i] = points[i].epoch, loss[i] = points[i].loss;
+        at[i] = steps ? (double)points[i].step : points[i].epoch, loss[i] = points[i].loss;
         if (logloss < plan->n_metrics) held[i] = value_of(&points[i].metrics[logloss]);
     }
-    const whist_plot_line lines[] = {{"training", epoch, loss, n},
-                                     {n ? fold_name(points[0].fold) : "", epoch, held, n}};
+    const whist_plot_line lines[] = {{"training", at, loss, n}, {n ? fold_name(points[0].fold) : "", at, held, n}};
     const whist_plot plot = {.title = plan->name,
-                             .x_label = "epoch",
+                             .x_label = steps ? "step" : "epoch",
                              .y_label = "loss",
                              .lines = lines,
                              .n_lines = logloss < plan->n_metrics ? 2 : 1};

@@ -17,7 +17,7 @@ typedef struct cli_training {
 
 int cli_training_print(const cli_training *t);
 int cli_training_json(const cli_training *t);
-/* Loss over epochs; where logloss is measured, that of the rows held back too. */
+/* Loss over epochs, or over steps in a short training; where logloss is measured, that of the rows held back too. */
 int cli_training_plot(const cli_training *t, const char *path);
 
 #endif
