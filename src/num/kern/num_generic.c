@@ -7,7 +7,7 @@ enum { STRIP = 64 }; /* columns of C that are summed up together */
 
 static void put(float *restrict c, const float *restrict p, size_t n, wh_gemm_mode mode, float alpha)
 {
-    if (mode == WH_GEMM_PUT) memcpy(c, p, n * sizeof *c);
+    if (mode == WH_GEMM_PUT || mode == WH_GEMM_MORE) memcpy(c, p, n * sizeof *c);
     if (mode == WH_GEMM_ADD) ew_add(c, p, n);
     if (mode == WH_GEMM_AXPY) ew_axpy(c, p, n, alpha);
 }
@@ -19,6 +19,7 @@ static void gemm_bn(float *restrict c, size_t ldc, const float *restrict a, size
         for (size_t j = 0; j < n; j += STRIP) {
             size_t w = n - j < STRIP ? n - j : STRIP;
             float p[STRIP] = {0};
+            if (mode == WH_GEMM_MORE) memcpy(p, c + i * ldc + j, w * sizeof *p);
             for (size_t l = 0; l < k; l++) ew_axpy(p, b + l * ldb + j, w, a[i * row_a + l * col_a]);
             put(c + i * ldc + j, p, w, mode, alpha);
         }
