@@ -84,6 +84,14 @@ WHIST_API const whist_tensor_info *whist_model_tensors(const whist_model *model,
 /* params (P) from a seed: the same on every machine and kernel set. */
 WHIST_API void whist_model_init(const whist_model *model, float *params, uint64_t seed);
 
+/* What a batch costs. Bytes: values and scratch on one thread, without parameters and the optimiser's. */
+typedef struct whist_model_cost {
+    double forward_flops, step_flops; /* of one row: two a multiply-add of products and convolutions, nothing else */
+    size_t forward_bytes, step_bytes; /* of the whole batch; step: forward, loss and gradient */
+} whist_model_cost;
+WHIST_API WHIST_MUST_CHECK whist_status whist_model_cost_of(whist_model_cost *out, const whist_model *model,
+                                                            size_t batch);
+
 /* Which kernels compute it, for benchmarks and file metadata: "generic", "avx2", "avx512", with
  * "+openblas-NAME" behind once a large product has called for OpenBLAS. Never NULL. */
 WHIST_API const char *whist_model_kernels(void);

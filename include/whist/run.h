@@ -126,6 +126,11 @@ WHIST_API WHIST_MUST_CHECK whist_status whist_model_load(float *params, const ch
  * holds none, WHIST_E_FORMAT where they are of another length or not finite; both untouched then. */
 WHIST_API WHIST_MUST_CHECK whist_status whist_model_load_moments(double *mean, double *sd, const char *path,
                                                                  size_t n_features);
+/* Every tensor of a safetensors file in order, with its name, shape, size and (in numbers) offset, `learned` set. Of
+ * names beyond 31 bytes the beginning; WHIST_E_UNSUPPORTED for a tensor of more than 4 axes; WHIST_E_FORMAT where the
+ * file is none. */
+typedef void whist_tensor_fn(void *user, const whist_tensor_info *tensor);
+WHIST_API WHIST_MUST_CHECK whist_status whist_model_file_tensors(const char *path, whist_tensor_fn *emit, void *user);
 /* The value of a key in the metadata of a safetensors file, with a 0 behind it; "" where it has no such key. size: room
  * in out. WHIST_E_RANGE where the value does not fit, WHIST_E_FORMAT where the file is none; untouched then. */
 WHIST_API WHIST_MUST_CHECK whist_status whist_model_metadata(char *out, size_t size, const char *path, const char *key);

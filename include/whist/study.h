@@ -13,7 +13,6 @@
 #include <whist/data.h>
 #include <whist/fed.h>
 #include <whist/learn.h>
-#include <whist/train.h>
 
 #ifdef __cplusplus
 extern "C" {

@@ -2,10 +2,9 @@
  *
  *     | title                                      |
  *     | y label                                    |     A tick is 1, 2 or 5 times a power of ten (logarithmic: a power
- *     | 3 |----------------------------- legend |  |     of ten, with 2 and 5 where there are few). Lines of more points
- *     | 2 |-----------------------------        |  |     than pixels keep the least and greatest of each pixel.
- *     | 1 |_____________________________________|  |
- *     |      0        10        20     x label     |
+ *     | 3 |----------------------------- legend |  |     of ten, with 2 and 5 where there are few). Lines of more
+ * points | 2 |-----------------------------        |  |     than pixels keep the least and greatest of each pixel. | 1
+ * |_____________________________________|  | |      0        10        20     x label     |
  *
  * Colours: Okabe and Ito 2008, told apart by every kind of colour vision. */
 #include <math.h>
@@ -21,7 +20,7 @@ enum { WIDTH = 760, HEIGHT = 460, LEFT = 76, RIGHT = 20, TOP = 52, BOTTOM = 58, 
 typedef struct axis {
     double low, high; /* of the data, as drawn: logarithms where log */
     bool log;
-    double from, to;       /* pixels */
+    double from, to;        /* pixels */
     double tick[MAX_TICKS]; /* values as drawn */
     size_t n_ticks;
     int digits; /* behind the point */
@@ -127,7 +126,8 @@ static whist_status add_head(wh_buf *out)
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" viewBox=\"0 0 %d %d\" "
         "font-family=\"system-ui, sans-serif\" font-size=\"13\">\n"
         "<style>.bg{fill:#fff}.ink{fill:#222}.soft{fill:#555}.grid{stroke:#e3e3e3}.axis{stroke:#888}.key{fill:#fff;"
-        "fill-opacity:.85}@media(prefers-color-scheme:dark){.bg{fill:#16181c}.ink{fill:#eee}.soft{fill:#aaa}.grid{stroke:"
+        "fill-opacity:.85}@media(prefers-color-scheme:dark){.bg{fill:#16181c}.ink{fill:#eee}.soft{fill:#aaa}.grid{"
+        "stroke:"
         "#333}.axis{stroke:#777}.key{fill:#16181c}}</style>\n<rect class=\"bg\" width=\"%d\" height=\"%d\"/>\n",
         WIDTH, HEIGHT, WIDTH, HEIGHT, WIDTH, HEIGHT);
 }
@@ -156,7 +156,8 @@ static whist_status add_axes(wh_buf *out, const axis *x, const axis *y)
 static whist_status add_labels(wh_buf *out, const whist_plot *plot)
 {
     char attributes[128];
-    snprintf(attributes, sizeof attributes, "class=\"ink\" x=\"%d\" y=\"26\" font-size=\"16\" font-weight=\"600\"", LEFT);
+    snprintf(attributes, sizeof attributes, "class=\"ink\" x=\"%d\" y=\"26\" font-size=\"16\" font-weight=\"600\"",
+             LEFT);
     WH_TRY(add_text(out, attributes, plot->title));
     snprintf(attributes, sizeof attributes, "class=\"soft\" x=\"%d\" y=\"%d\" text-anchor=\"middle\"",
              (LEFT + WIDTH - RIGHT) / 2, HEIGHT - 16);

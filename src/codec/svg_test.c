@@ -21,8 +21,8 @@ static void test_a_chart(void **state)
     char *svg;
     assert_ok(whist_plot_svg(&svg, &plot));
     assert_true(strncmp(svg, "<svg xmlns=", 11) == 0 && strcmp(svg + strlen(svg) - 7, "</svg>\n") == 0);
-    assert_int_equal(count(svg, "stroke-width=\"2\""), 2);  /* lines */
-    assert_int_equal(count(svg, "stroke-width=\"3\""), 1);  /* one of them has a name */
+    assert_int_equal(count(svg, "stroke-width=\"2\""), 2); /* lines */
+    assert_int_equal(count(svg, "stroke-width=\"3\""), 1); /* one of them has a name */
     assert_non_null(strstr(svg, "a &lt; b &amp; c"));
     assert_non_null(strstr(svg, ">Loss</text>"));
     assert_non_null(strstr(svg, ">step</text>"));

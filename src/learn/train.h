@@ -6,7 +6,7 @@
 #include "nn/optim.h"
 #include "nn/zoo.h"
 
-#include <whist/train.h>
+#include <whist/learn.h>
 
 struct whist_train {
     whist_train_env env;

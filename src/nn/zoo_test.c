@@ -217,6 +217,30 @@ static void test_gradients_of_every_class(void **state)
     }
 }
 
+/* 784-10: forward 2 · 784 · 10, and as much again for the weights' gradient. The first convolution of the CNN has no
+ * gradient for the image. */
+static void test_costs(void **state)
+{
+    (void)state;
+    const whist_model_shape flat = {.n_features = 784, .n_outputs = 10, .target = WHIST_TARGET_CLASS},
+                            shape = IMAGE(1, 28, 28, 10);
+    WH_AUTO(whist_model_ptr) softmax = NULL;
+    WH_AUTO(whist_model_ptr) cnn = NULL;
+    whist_model_cost cost;
+    new_model(&softmax, "softmax", "", &flat);
+    assert_ok(whist_model_cost_of(&cost, softmax, 32));
+    assert_true(cost.forward_flops == 15680 && cost.step_flops == 2 * 15680);
+    new_model(&cnn, "cnn", "", &shape);
+    assert_ok(whist_model_cost_of(&cost, cnn, 32));
+    const double conv1 = 2.0 * 14 * 14 * 16 * 64, rest = 2.0 * (25 * 32 * 16 * 16 + 512 * 32 + 320);
+    assert_true(cost.forward_flops == conv1 + rest);
+    assert_true(cost.step_flops == 2 * conv1 + 3 * rest);
+    assert_true(cost.step_bytes > cost.forward_bytes && cost.forward_bytes > 32 * 14 * 14 * 16 * 4);
+    whist_model_cost twice;
+    assert_ok(whist_model_cost_of(&twice, cnn, 64));
+    assert_true(twice.step_flops == cost.step_flops && twice.step_bytes > cost.step_bytes);
+}
+
 /* ---- Other uses of the joint -------------------------------------------------------------------------------- */
 
 static const whist_model_shape digits = IMAGE(1, 28, 28, 10), small = IMAGE(1, 10, 10, 3);
@@ -615,6 +639,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_gradients_of_every_class),
+        cmocka_unit_test(test_costs),
         cmocka_unit_test(test_sizes_that_the_literature_names),
         cmocka_unit_test(test_per_example_sums_are_the_gradient),
         cmocka_unit_test(test_parameters_may_be_values),

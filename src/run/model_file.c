@@ -246,3 +246,25 @@ whist_status whist_model_metadata(char *out, size_t size, const char *path, cons
     out[len] = 0;
     return WHIST_OK;
 }
+
+whist_status whist_model_file_tensors(const char *path, whist_tensor_fn *emit, void *user)
+{
+    WH_ENSURE(path && emit, WHIST_E_ARG);
+    WH_AUTO(wh_fd) fd = -1;
+    WH_AUTO(wh_safetensors) file = WH_SAFETENSORS_EMPTY;
+    WH_TRY(wh_open(&fd, path, O_RDONLY, 0));
+    WH_TRY(wh_safetensors_read_fd(&file, fd, path));
+    size_t at = 0;
+    for (size_t i = 0; i < file.n_tensors; i++)
+        if (file.tensors[i].n_dims > WH_COUNT(((whist_tensor_info *)0)->shape))
+            WH_FAIL(WHIST_E_UNSUPPORTED, "%s: tensor '%.64s' has %u axes, more than a model's have", path,
+                    file.tensors[i].name, file.tensors[i].n_dims);
+    for (size_t i = 0; i < file.n_tensors; at += file.tensors[i++].n) {
+        const wh_safetensor *tensor = &file.tensors[i];
+        whist_tensor_info info = {.n_dims = tensor->n_dims, .offset = at, .size = tensor->n, .learned = true};
+        snprintf(info.name, sizeof info.name, "%s", tensor->name);
+        memcpy(info.shape, tensor->dims, tensor->n_dims * sizeof *tensor->dims);
+        emit(user, &info);
+    }
+    return WHIST_OK;
+}

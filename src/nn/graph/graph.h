@@ -246,4 +246,8 @@ WH_MUST_CHECK whist_status wh_per_example_sum(wh_value out[], wh_graph *graph, c
 /* min(1, clip / √squared), (B) */
 wh_value wh_graph_clip_weights(wh_graph *graph, wh_value squared, double clip);
 
+/* Floating-point operations for these values: two for each multiply-add of products, convolutions and their
+ * derivatives, and nothing for the rest, as is the custom. */
+WH_MUST_CHECK whist_status wh_graph_flops(double *out, const wh_graph *graph, const wh_value outputs[], size_t n);
+
 #endif
