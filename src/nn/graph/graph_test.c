@@ -10,9 +10,10 @@
 
 static void print(void *user, const wh_check_result *r)
 {
-    ++*(size_t *)user;
+    *(size_t *)user += r->shapes;
     if (getenv("WHIST_TEST_VERBOSE"))
-        printf("%-24s %.1e %.1e %.1e\n", r->name, r->error.first, r->error.second, r->norms);
+        printf("%-24s %zu %.1e %.1e %.1e %.1e %.1e\n", r->name, r->shapes, r->error.first, r->error.tangent,
+               r->error.second, r->error.reverse, r->norms);
 }
 
 static void every_operation_to_second_order(void **state)
@@ -23,19 +24,113 @@ static void every_operation_to_second_order(void **state)
     assert_true(cases > 100);
 }
 
-/* The check itself must see a wrong derivative: detach makes one. */
-static void a_wrong_derivative_is_seen(void **state)
+/* ---- The check sees what is wrong: operations with planted faults --------------------------------------- */
+
+static wh_value slope_too_large(wh_graph *g, wh_value n, unsigned i)
 {
-    (void)state;
+    (void)i;
+    return wh_graph_scale(g, n, 1.0001);
+}
+
+/* Right itself, a constant to the next derivative. */
+static wh_value slope_without_slope(wh_graph *g, wh_value n, unsigned i)
+{
+    (void)i;
+    return wh_graph_detach(g, n);
+}
+
+static wh_value double_back(wh_graph *g, wh_value n, unsigned i, wh_value ct)
+{
+    (void)n, (void)i;
+    return wh_graph_scale(g, ct, 2);
+}
+
+static wh_value triple_forward(wh_graph *g, wh_value n, const wh_value tangents[])
+{
+    (void)n;
+    return wh_graph_scale(g, tangents[0], 3);
+}
+
+static const wh_op wrong_first = {.name = "planted", .element = WH_ELEMENT_EXP, .slope = slope_too_large};
+static const wh_op wrong_second = {.name = "planted", .element = WH_ELEMENT_EXP, .slope = slope_without_slope};
+static const wh_op wrong_directions = {
+    .name = "planted", .element = WH_ELEMENT_COPY, .vjp = double_back, .jvp = triple_forward};
+
+static wh_gradcheck check_planted(const wh_op *op)
+{
     static const double x[] = {.3, -.8, .5};
     const void *const inputs[] = {x};
     WH_AUTO(wh_graph_ptr) g = NULL;
-    assert_ok(wh_graph_new(&g, WH_F64));
-    wh_value v = wh_graph_input(g, "x", WH_PARAM, WH_DIMS(3));
-    wh_value y = wh_graph_sum_all(g, wh_graph_mul(g, v, wh_graph_detach(g, wh_graph_exp(g, v))));
     wh_gradcheck error;
-    assert_ok(wh_graph_gradcheck(&error, g, y, &v, 1, inputs, 1));
-    assert_true(error.first > .1 && error.second > .1);
+    assert_ok(wh_graph_new(&g, WH_F64));
+    wh_value v = wh_graph_input(g, "x", WH_PARAM, WH_DIMS(3)), y = wh_graph_node1(g, op, v, WH_DIMS(3), NULL);
+    wh_value scalar = wh_graph_dot(g, y, wh_graph_add(g, y, wh_graph_square(g, v)));
+    assert_ok(wh_graph_gradcheck(&error, g, scalar, &v, 1, inputs, 1));
+    return error;
+}
+
+static void planted_wrong_derivatives_are_seen(void **state)
+{
+    (void)state;
+    wh_gradcheck e = check_planted(&wh_op_exp);
+    assert_true(e.first < 1e-9 && e.tangent < 1e-12 && e.second < 1e-9 && e.reverse < 1e-12);
+    e = check_planted(&wrong_first);
+    assert_true(e.first > 1e-5);
+    e = check_planted(&wrong_second);
+    assert_true(e.first < 1e-9 && e.second > .01);
+    e = check_planted(&wrong_directions);
+    assert_true(e.first > .01 && e.tangent > .01 && e.reverse > .01);
+}
+
+/* A running sum down the first axis, that says it keeps the examples apart. */
+static void planted_wrong_norms_are_seen(void **state)
+{
+    (void)state;
+    static const double x[] = {.3, -.8, .5, .2, .9, -.4}, w[] = {.7, -.2};
+    const void *const inputs[] = {x, w};
+    for (int wrong = 0; wrong < 2; wrong++) {
+        WH_AUTO(wh_graph_ptr) g = NULL;
+        wh_op liar = wh_op_transpose;
+        double error = 0;
+        liar.splits = wh_splits_always;
+        assert_ok(wh_graph_new(&g, WH_F64));
+        wh_value a = wh_graph_input(g, "x", WH_EXAMPLES, WH_DIMS(3, 2)),
+                 p = wh_graph_input(g, "w", WH_PARAM, WH_DIMS(2));
+        wh_value h = wh_graph_mul(g, a, p);
+        if (wrong) {
+            wh_attr turn = {.whole = {1, 0}};
+            wh_value turned = wh_graph_node1(g, &liar, h, WH_DIMS(2, 3), &turn);
+            h = wh_graph_reshape(g, wh_graph_square(g, turned), WH_DIMS(3, 2));
+        }
+        wh_value losses = wh_graph_sum(g, wh_graph_square(g, h), 2, false);
+        assert_ok(wh_graph_normcheck(&error, g, losses, &p, 1, inputs, 2));
+        assert_true(wrong ? error > .01 : error < 1e-13);
+    }
+}
+
+/* What a derivative is where it jumps. */
+static void kinks_have_the_stated_derivatives(void **state)
+{
+    (void)state;
+    static const double zero = 0, one = 1;
+    WH_AUTO(wh_graph_ptr) g = NULL;
+    WH_AUTO(wh_program_ptr) program = NULL;
+    WH_AUTO(wh_run_ptr) run = NULL;
+    assert_ok(wh_graph_new(&g, WH_F64));
+    wh_value x = wh_graph_input(g, "x", WH_PARAM, WH_SCALAR), a = wh_graph_input(g, "a", WH_PARAM, WH_SCALAR),
+             b = wh_graph_input(g, "b", WH_PARAM, WH_SCALAR), out[6];
+    assert_ok(wh_graph_gradient(out + 0, g, wh_graph_relu(g, x), &x, 1));
+    assert_ok(wh_graph_gradient(out + 1, g, wh_graph_abs(g, x), &x, 1));
+    assert_ok(wh_graph_gradient(out + 2, g, wh_graph_max(g, a, b), (const wh_value[]){a, b}, 2));
+    assert_ok(wh_graph_gradient(out + 4, g, wh_graph_min(g, a, b), (const wh_value[]){a, b}, 2));
+    assert_ok(wh_program_new(&program, g, out, 6));
+    assert_ok(wh_run_new(&run, program, 1));
+    assert_ok(wh_run_input(run, x, &zero));
+    assert_ok(wh_run_input(run, a, &one));
+    assert_ok(wh_run_input(run, b, &one));
+    assert_ok(wh_run_go(run, NULL));
+    static const double want[] = {0, 0, 1, 0, 1, 0};
+    for (size_t i = 0; i < 6; i++) assert_true(*(const double *)wh_run_result(run, i) == want[i]);
 }
 
 /* ---- Failures -------------------------------------------------------------------------------------- */
@@ -473,7 +568,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_operation_to_second_order),
-        cmocka_unit_test(a_wrong_derivative_is_seen),
+        cmocka_unit_test(planted_wrong_derivatives_are_seen),
+        cmocka_unit_test(planted_wrong_norms_are_seen),
+        cmocka_unit_test(kinks_have_the_stated_derivatives),
         cmocka_unit_test(mismatches_name_operation_and_shapes),
         cmocka_unit_test(gradients_that_do_not_exist_are_refused),
         cmocka_unit_test(coupled_examples_are_refused),
