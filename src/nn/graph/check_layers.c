@@ -220,6 +220,22 @@ static wh_value case_gpt(wh_check_setup *s)
     return wh_graph_cross_entropy(s->g, logits, wh_check_indices(s, WH_SHARED, WH_DIMS(2, 3), 4));
 }
 
+/* Fused operations whose arguments are views, which the builders of their parts see through. */
+static wh_value case_views(wh_check_setup *s)
+{
+    wh_value x = wh_check_learned(s, WH_DIMS(2, 3, 4)), w = wh_check_learned(s, WH_DIMS(2, 3));
+    wh_value turned = wh_graph_transpose(s->g, x, (const unsigned[]){0, 2, 1}), y;
+    if (s->variant == 0)
+        y = wh_graph_cross_entropy(s->g, turned, wh_check_indices(s, WH_SHARED, WH_DIMS(2, 4), 3));
+    else if (s->variant == 1)
+        y = wh_graph_sum(s->g, wh_graph_mul(s->g, wh_graph_softmax(s->g, wh_graph_neg(s->g, turned), false), turned), 4,
+                         false);
+    else
+        y = wh_graph_sum(s->g, wh_graph_exp(s->g, wh_graph_normalize(s->g, turned, 1e-2)), 4, false);
+    y = wh_graph_reshape(s->g, wh_graph_reshape(s->g, y, WH_DIMS(8)), WH_DIMS(4, 2));
+    return wh_graph_tanh(s->g, wh_graph_neg(s->g, wh_graph_matmul(s->g, wh_graph_neg(s->g, y), w, WH_MATMUL_NN)));
+}
+
 /* ---- The table ---- */
 
 const wh_check_case wh_check_layers[] = {
@@ -245,5 +261,6 @@ const wh_check_case wh_check_layers[] = {
     {"lstm_steps", case_lstm_steps, 1},
     {"conv_net", case_conv_net, 2},
     {"gpt", case_gpt, 1},
+    {"views", case_views, 3},
     {NULL, NULL, 0},
 };

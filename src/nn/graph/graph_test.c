@@ -224,6 +224,29 @@ static void gradients_that_do_not_exist_are_refused(void **state)
     assert_int_equal(wh_graph_gradient(&out, in.g, squared, &in.a, 1), WHIST_E_UNSUPPORTED);
     assert_non_null(strstr(whist_detail_get()->text, "outer_squared"));
     wh_graph_free(in.g);
+
+    /* By what builders see through: the second reshape is one of a, not of the first. */
+    in = fresh();
+    wh_value flat = wh_graph_reshape(in.g, in.a, WH_DIMS(6)), pinned = wh_graph_pin(in.g, flat), grad;
+    wh_value sum = wh_graph_sum_all(in.g, wh_graph_square(in.g, wh_graph_reshape(in.g, flat, WH_DIMS(3, 2))));
+    assert_int_equal(wh_graph_gradient(&grad, in.g, sum, &flat, 1), WHIST_E_UNSUPPORTED);
+    assert_non_null(strstr(whist_detail_get()->text, "reshape of shape (6)"));
+    assert_int_equal(wh_graph_jvp(&grad, in.g, &sum, 1, &flat, &flat, 1), WHIST_E_UNSUPPORTED);
+    wh_value one = wh_graph_fill(in.g, WH_DIMS(6), 1);
+    assert_int_equal(wh_graph_gradient(&grad, in.g, sum, &one, 1), WHIST_E_UNSUPPORTED);
+    sum = wh_graph_sum_all(in.g, wh_graph_square(in.g, wh_graph_reshape(in.g, pinned, WH_DIMS(3, 2))));
+    assert_ok(wh_graph_gradient(&grad, in.g, sum, &pinned, 1));
+    wh_program *program;
+    wh_run *run;
+    static const float x[] = {1, 2, 3, 4, 5, 6};
+    assert_ok(wh_program_new(&program, in.g, &grad, 1));
+    assert_ok(wh_run_new(&run, program, 1));
+    assert_ok(wh_run_input(run, in.a, x));
+    assert_ok(wh_run_go(run, NULL));
+    for (size_t i = 0; i < 6; i++) assert_true(((const float *)wh_run_result(run, 0))[i] == 2 * x[i]);
+    wh_run_free(run);
+    wh_program_free(program);
+    wh_graph_free(in.g);
 }
 
 static void coupled_examples_are_refused(void **state)

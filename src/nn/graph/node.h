@@ -24,6 +24,9 @@ enum {
     WH_OP_MULTILINEAR = 4, /* in each real argument */
     WH_OP_CONSTANT = 8,    /* every derivative is zero */
     WH_OP_VIEW = 16,       /* the argument's bytes under another shape */
+    /* Builders may use the argument's argument in its place: no derivative can be taken by such a value. Bit 32 and on
+     * are others'. */
+    WH_OP_SEEN_THROUGH = 1 << 16,
 };
 
 struct wh_op {
@@ -104,7 +107,7 @@ bool wh_splits_first(const wh_graph *graph, const wh_node *node, const bool spli
 #define WH_OPS(X) \
     X(input) X(index) X(fill) X(detach) X(add) X(sub) X(mul) X(div) X(max) X(min) X(not_less) X(where) \
     X(neg) X(exp) X(log) X(sqrt) X(rsqrt) X(tanh) X(sigmoid) X(softplus) X(erf) X(relu) X(positive) X(abs) \
-    X(pow) X(gelu) X(gelu_tanh) X(reshape) X(transpose) X(broadcast) X(slice) X(pad) X(concat) X(sum) \
+    X(pow) X(gelu) X(gelu_tanh) X(pin) X(reshape) X(transpose) X(broadcast) X(slice) X(pad) X(concat) X(sum) \
     X(cumsum) X(max_last) X(matmul) X(solve) X(gather) X(scatter) X(take) X(put) X(conv) X(conv_data) X(conv_weight) \
     X(argmax_window) X(avg_pool) X(avg_pool_back) X(normalize) X(normalize_back) X(softmax) X(softmax_back) \
     X(log_softmax) X(cross_entropy) X(cross_entropy_back) X(keep_mask) X(outer_squared) X(conv_squared) \

@@ -165,7 +165,7 @@ ELEMENTWISE(max, MAX, slope_max, 0);
 ELEMENTWISE(min, MIN, slope_min, 0);
 ELEMENTWISE(not_less, NOT_LESS, NULL, WH_OP_CONSTANT);
 ELEMENTWISE(where, WHERE, slope_where, 0);
-ELEMENTWISE(neg, NEG, slope_neg, 0);
+ELEMENTWISE(neg, NEG, slope_neg, WH_OP_SEEN_THROUGH);
 ELEMENTWISE(exp, EXP, slope_exp, 0);
 ELEMENTWISE(log, LOG, slope_log, 0);
 ELEMENTWISE(sqrt, SQRT, slope_sqrt, 0);
