@@ -17,6 +17,9 @@
         "epochs", WHIST_OPTION_INT, "1", 1, 1e6, NULL, "passes over the site's rows in a round, unless updates is set" \
     }
 
+/* All rows, in order. */
+whist_batch wh_batch_of(const whist_rows *rows);
+
 typedef struct wh_local {
     const whist_learner_env *env;
     size_t n; /* parameters */

@@ -5,7 +5,7 @@
 #ifndef WH_NN_OPTIM_H
 #define WH_NN_OPTIM_H
 
-#include "base/status.h"
+#include "base/pool.h"
 
 typedef struct wh_sgd {
     double lr, momentum, weight_decay; /* momentum in [0, 1) */
@@ -29,5 +29,11 @@ typedef struct wh_adam {
  * first step.  m = β1 m + (1-β1) g;  v = β2 v + (1-β2) g²;  w −= lr · m̂ / (√v̂ + eps) */
 void wh_adam_step(const wh_adam *adam, float *restrict params, float *restrict m, float *restrict v,
                   const float *restrict grad, size_t n, uint64_t t);
+
+/* AdamW (Loshchilov and Hutter 2019): the decay is no part of the gradient, w −= lr · weight_decay · w beside Adam's
+ * step. Pieces of the vectors go to the pool (may be NULL), which changes no bit. */
+WH_MUST_CHECK whist_status wh_adamw_step(const wh_adam *adam, float *restrict params, float *restrict m,
+                                         float *restrict v, const float *restrict grad, size_t n, uint64_t t,
+                                         wh_pool *pool);
 
 #endif

@@ -27,12 +27,22 @@ void whist_study_free(whist_study *study)
 static whist_status make_model(whist_study *study)
 {
     const wh_study_file *file = &study->file;
-    whist_model_shape shape = {.target = (whist_target)file->data.schema.task};
-    whist_status status = whist_schema_features(&file->data.schema, &shape.n_features, &shape.n_outputs);
+    whist_row_shape row;
+    whist_status status = whist_schema_shape(&file->data.schema, &row);
     if (status != WHIST_OK) {
         const wh_yaml *data = wh_yaml_nearest(study->root, "data.columns");
         return wh_fail_context(status, "%s:%u:%u: ", study->path, data->line, data->column);
     }
+    const whist_model_shape shape = {
+        .n_features = row.n_features,
+        .n_outputs = row.n_outputs,
+        .target = (whist_target)file->data.schema.task,
+        .channels = row.channels,
+        .height = row.height,
+        .width = row.width,
+        .vocabulary = row.vocabulary,
+        .n_targets = row.n_targets,
+    };
     status = whist_model_new(&study->model, file->model.name, file->model.settings, &shape);
     if (status != WHIST_OK) {
         const wh_yaml *model = wh_yaml_nearest(study->root, "model");

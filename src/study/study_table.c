@@ -71,6 +71,17 @@ static const wh_key images_table[] = {
     {0},
 };
 
+static const wh_key text_table[] = {
+    {"alphabet", WH_KEY_OTHER, SCHEMA(text_alphabet), "", .read = wh_read_alphabet, .type = "text in quotes",
+     .doc =
+         "The characters that may stand in the text, each once; a token is a character's place here. Left out: a token "
+         "is a byte. It is fixed here because finding it in the data would leak."},
+    {"window", WH_KEY_INT, DATA(window), "64", 1, 65536, .doc = "Tokens that the model sees at once: a row."},
+    {"step", WH_KEY_INT, DATA(step), "1", 1, 65536,
+     .doc = "Tokens from the start of one training row to the next; validation and test rows do not overlap."},
+    {0},
+};
+
 static const wh_key synthetic_table[] = {
     {"rows", WH_KEY_INT, SCHEMA(synthetic_rows), "200", 1, 1e9, .doc = "Rows a site."},
     {0},
@@ -79,8 +90,8 @@ static const wh_key synthetic_table[] = {
 static const wh_key data_table[] = {
     {"set", WH_KEY_TEXT, SCHEMA(set), "", .rule = wh_rule_set,
      .doc = "Name of the data set, for `whist data get` and for people."},
-    {"format", WH_KEY_CHOICE, SCHEMA(format), "csv", .choices = "csv|idx|synthetic",
-     .doc = "CSV tables, IDX images, or a seeded made-up cohort with the same columns."},
+    {"format", WH_KEY_CHOICE, SCHEMA(format), "csv", .choices = "csv|idx|text|synthetic",
+     .doc = "CSV tables, IDX images, one text, or a seeded made-up cohort with the same columns."},
     {"task", WH_KEY_CHOICE, SCHEMA(task), NULL, .choices = "regression|binary|classes|survival",
      .doc = "What the model is to predict: a number, 0 or 1, one of several classes, or the time to an event."},
     {"file", WH_KEY_TEXT, SCHEMA(file), "", .rule = wh_rule_file,
@@ -106,6 +117,10 @@ static const wh_key data_table[] = {
     {"split", WH_KEY_MAP, .fallback = "", .sub = split_table, .doc = "Training, validation and test rows."},
     {"partition", WH_KEY_MAP, .fallback = "", .sub = partition_table, .doc = "Which rows belong to which site."},
     {"images", WH_KEY_MAP, .fallback = "", .sub = images_table, .doc = "Files and size of IDX images."},
+    {"text", WH_KEY_MAP, .fallback = "", .sub = text_table,
+     .doc = "How a text becomes rows. The task is classes: after each token, the next one. The last part of a site's "
+            "text, "
+            "by `split.test_fraction`, is for testing."},
     {"class_weights", WH_KEY_OTHER, .offset = offsetof(wh_data_file, schema), .fallback = "", 1e-6, 1e6,
      .read = wh_read_class_weights, .type = "`balanced` or list of numbers",
      .doc = "Weights of examples by class; `balanced` is n / (classes * count) from the site's own training rows."},

@@ -122,6 +122,7 @@ static void test_key_refusals(void **state)
     refused("  task: binary", "  task: binary\n  zzzzzzzzz: 1", WHIST_E_FORMAT,
             "s.yaml:5:3: unknown key 'zzzzzzzzz'. Allowed: set, format, task, file, delimiter, skip_lines, header, "
             "missing, rows_with_missing, standardize, standardize_one_hot, columns, classes, split, partition, images, "
+            "text, "
             "class_weights, synthetic");
     refused("name: tiny\n", "", WHIST_E_FORMAT, "s.yaml:1:1: the key 'name' is missing: Short name of the study.");
     refused("  name: sgd\n", "", WHIST_E_FORMAT, "s.yaml:11:3: the key 'name' is missing: which learner is it?");
@@ -184,6 +185,11 @@ static void test_unsafe(void **state)
     refused("model: logistic", "model: cox", WHIST_E_UNSUPPORTED,
             "s.yaml:9:8: model cox cannot learn the task binary (it learns: survival); for this task take one of: "
             "logistic, mlp");
+    refused("model: logistic", "model: cnn", WHIST_E_UNSUPPORTED,
+            "s.yaml:9:8: model cnn takes images, and the data are a table; for them take one of: logistic, mlp");
+    refused("model: logistic", "model: lstm", WHIST_E_UNSUPPORTED,
+            "s.yaml:9:8: model lstm takes tokens of a text, and the data are a table; for them take one of: logistic, "
+            "mlp");
     refused("  name: sgd", "  name: scaffold", WHIST_E_UNSUPPORTED,
             "s.yaml:11:3: learner scaffold and strategy fedavg do not fit together: the strategy needs another update "
             "than the learner makes (scaffold goes with scaffold; every other strategy with sgd, adam or fedprox)");

@@ -25,6 +25,17 @@ static wh_value case_conv_edges(wh_check_setup *s)
     return wh_graph_conv(s->g, x, w, WH_NO_VALUE, point ? (wh_conv){1, 0, 1} : (wh_conv){2, 2, 1});
 }
 
+/* Images of one column or one row: their layouts look alike and are not. */
+static wh_value case_thin_images(wh_check_setup *s)
+{
+    wh_dims dims = s->variant == 0 ? WH_DIMS(2, 2, 3, 1) : WH_DIMS(2, 2, 1, 3);
+    wh_value x = wh_check_learned(s, dims), y = wh_check_learned(s, dims);
+    wh_value h = wh_graph_conv(s->g, wh_graph_sub(s->g, wh_graph_exp(s->g, x), y),
+                               wh_check_learned(s, WH_DIMS(2, 2, 1, 1)), WH_NO_VALUE, (wh_conv){1, 0, 1});
+    h = wh_graph_avg_pool(s->g, wh_graph_tanh(s->g, wh_graph_neg(s->g, h)), (wh_window){1, 1, 0});
+    return wh_graph_sub(s->g, y, wh_graph_mul(s->g, h, x));
+}
+
 static const wh_window windows[] = {{2, 2, 0}, {3, 2, 1}, {3, 1, 0}};
 
 static wh_value case_max_pool(wh_check_setup *s)
@@ -258,6 +269,7 @@ const wh_check_case wh_check_layers[] = {
     {"dropout", case_dropout, 1},
     {"branches", case_branches, 1},
     {"conv_edges", case_conv_edges, 2},
+    {"thin_images", case_thin_images, 2},
     {"lstm_steps", case_lstm_steps, 1},
     {"conv_net", case_conv_net, 2},
     {"gpt", case_gpt, 1},

@@ -218,7 +218,8 @@ wh_value wh_graph_dropout(wh_graph *graph, wh_value x, wh_value mask);
 
 /* ---- Transformations --------------------------------------------------------------------------------------- */
 /* out[i] = ∂of/∂wrt[i], of a scalar; zeros where it does not depend on wrt[i]. wrt may be any nodes but
- * constants and those that builders see through (reshape, transpose, neg: WHIST_E_UNSUPPORTED; pin them first). */
+ * constants and those that builders see through (reshape, transpose, broadcast, neg: WHIST_E_UNSUPPORTED; pin them
+ * first). */
 WH_MUST_CHECK whist_status wh_graph_gradient(wh_value out[], wh_graph *graph, wh_value of, const wh_value wrt[],
                                              size_t n);
 /* The same for any shape, from a given cotangent of `of`: out[i] = cotangent · ∂of/∂wrt[i]. */

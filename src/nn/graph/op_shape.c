@@ -79,7 +79,7 @@ const wh_op wh_op_transpose = {.name = "transpose",
                                .flags = WH_OP_LINEAR | WH_OP_SEEN_THROUGH,
                                .vjp = transpose_vjp,
                                .splits = transpose_splits,
-                               .kernel = WH_KERNEL_PAIR(transpose),
+                               .wide = WH_KERNEL_WIDE(transpose),
                                .cut = rows_cut};
 
 wh_value wh_graph_transpose(wh_graph *g, wh_value a, const unsigned order[])
@@ -136,10 +136,10 @@ static bool broadcast_splits(const wh_graph *g, const wh_node *node, const bool 
 }
 
 const wh_op wh_op_broadcast = {.name = "broadcast",
-                               .flags = WH_OP_LINEAR,
+                               .flags = WH_OP_LINEAR | WH_OP_SEEN_THROUGH,
                                .vjp = broadcast_vjp,
                                .splits = broadcast_splits,
-                               .kernel = WH_KERNEL_PAIR(broadcast),
+                               .wide = WH_KERNEL_WIDE(broadcast),
                                .cut = rows_cut};
 
 wh_value wh_graph_broadcast(wh_graph *g, wh_value a, wh_dims dims)
@@ -195,13 +195,13 @@ const wh_op wh_op_slice = {.name = "slice",
                            .flags = WH_OP_LINEAR,
                            .vjp = slice_vjp,
                            .splits = frame_splits,
-                           .kernel = WH_KERNEL_PAIR(slice),
+                           .wide = WH_KERNEL_WIDE(slice),
                            .cut = rows_cut};
 const wh_op wh_op_pad = {.name = "pad",
                          .flags = WH_OP_LINEAR,
                          .vjp = pad_vjp,
                          .splits = frame_splits,
-                         .kernel = WH_KERNEL_PAIR(pad),
+                         .wide = WH_KERNEL_WIDE(pad),
                          .cut = rows_cut};
 
 /* small at `at` inside large. */
@@ -250,7 +250,7 @@ const wh_op wh_op_concat = {.name = "concat",
                             .flags = WH_OP_LINEAR,
                             .vjp = concat_vjp,
                             .splits = concat_splits,
-                            .kernel = WH_KERNEL_PAIR(concat)};
+                            .wide = WH_KERNEL_WIDE(concat)};
 
 wh_value wh_graph_concat(wh_graph *g, unsigned axis, const wh_value parts[], size_t n)
 {

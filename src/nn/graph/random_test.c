@@ -277,7 +277,8 @@ static void open_world(world *w, uint64_t seed, wh_real real, bool smooth, size_
     w->value[w->n_values++] = new_input(w, first);
     w->value[w->n_values++] = new_input(w, below(&w->d, 2) ? images : random_dims(&w->d, 1));
     if (smooth) w->n_values = 1;
-    if (smooth && below(&w->d, 2)) w->value[0] = new_input(w, images);
+    images.dim[2 + below(&w->d, 2)] = 1 + below(&w->d, 3); /* thin ones, too */
+    if (smooth && below(&w->d, 4) > 0) w->value[0] = new_input(w, images);
     for (size_t i = 0; i < steps; i++) grow(w);
     if (wh_graph_status(w->g) != WHIST_OK)
         fail_msg("seed %llu: %s", (unsigned long long)seed, whist_detail_get()->text);
@@ -480,26 +481,26 @@ static void by_index(plain *p, wh_value v)
     }
 }
 
-/* One number of a convolution or an average over a window. */
-static double window_sum(const plain *p, const wh_node *n, const size_t at[4])
+/* One number of a convolution or of a window, images (N,H,W,C), weights (kh,kw,C/groups,O). */
+static double window_of(const plain *p, const wh_node *n, const size_t at[4])
 {
     const wh_dims *in = &wh_node_at(p->g, n->arg[0])->dims;
-    bool conv = is(n, "conv");
+    bool conv = is(n, "conv"), max = is(n, "max_window");
     const wh_dims *w = conv ? &wh_node_at(p->g, n->arg[1])->dims : NULL;
     size_t stride = n->attr.whole[conv ? 0 : 1], pad = n->attr.whole[conv ? 1 : 2];
-    size_t kernel = conv ? w->dim[2] : n->attr.whole[0], depth = conv ? w->dim[1] : 1;
-    size_t first = conv ? at[1] / (w->dim[0] / n->attr.whole[2]) * depth : at[1];
-    double sum = 0;
+    size_t kh = conv ? w->dim[0] : n->attr.whole[0], kw = conv ? w->dim[1] : n->attr.whole[0];
+    size_t depth = conv ? w->dim[2] : 1, first = conv ? at[3] / (w->dim[3] / n->attr.whole[2]) * depth : at[3];
+    double out = max ? -INFINITY : 0;
     for (size_t c = 0; c < depth; c++)
-        for (size_t i = 0; i < kernel; i++)
-            for (size_t j = 0; j < (conv ? w->dim[3] : kernel); j++) {
-                size_t y = at[2] * stride + i - pad, x = at[3] * stride + j - pad; /* wraps below 0, beyond any size */
-                if (y >= in->dim[2] || x >= in->dim[3]) continue;
-                double value = p->x[n->arg[0]][ravel((const size_t[]){at[0], first + c, y, x}, in)];
-                if (conv) value *= p->x[n->arg[1]][ravel((const size_t[]){at[1], c, i, j}, w)];
-                sum += conv ? value : value / (double)(kernel * kernel);
+        for (size_t i = 0; i < kh; i++)
+            for (size_t j = 0; j < kw; j++) {
+                size_t y = at[1] * stride + i - pad, x = at[2] * stride + j - pad; /* wraps below 0, beyond any size */
+                if (y >= in->dim[1] || x >= in->dim[2]) continue;
+                double value = p->x[n->arg[0]][ravel((const size_t[]){at[0], y, x, first + c}, in)];
+                if (conv) value *= p->x[n->arg[1]][ravel((const size_t[]){i, j, c, at[3]}, w)];
+                out = max ? fmax(out, value) : out + (conv ? value : value / (double)(kh * kw));
             }
-    return sum;
+    return out;
 }
 
 static void windows(plain *p, wh_value v)
@@ -508,25 +509,7 @@ static void windows(plain *p, wh_value v)
     for (size_t i = 0; i < wh_dims_size(&n->dims); i++) {
         size_t at[4];
         unravel(at, &n->dims, i);
-        p->x[v][i] = window_sum(p, n, at);
-    }
-}
-
-static void maxima(plain *p, wh_value v)
-{
-    const wh_node *n = wh_node_at(p->g, v);
-    const wh_dims *in = &wh_node_at(p->g, n->arg[0])->dims;
-    size_t kernel = n->attr.whole[1], stride = n->attr.whole[2], pad = n->attr.whole[3], area = n->attr.whole[0];
-    for (size_t i = 0; i < wh_dims_size(&n->dims); i++) {
-        size_t places = n->attr.whole[4] * n->attr.whole[5], at = i % places, best = area;
-        const double *plane = p->x[n->arg[0]] + i / places * area;
-        for (size_t k = 0; k < kernel * kernel; k++) {
-            size_t y = at / n->attr.whole[5] * stride + k / kernel - pad,
-                   x = at % n->attr.whole[5] * stride + k % kernel - pad;
-            if (y >= in->dim[2] || x >= in->dim[3]) continue;
-            if (best == area || plane[y * in->dim[3] + x] > plane[best]) best = y * in->dim[3] + x;
-        }
-        p->i[v][i] = (uint32_t)best;
+        p->x[v][i] = window_of(p, n, at);
     }
 }
 
@@ -565,8 +548,7 @@ static bool interpret(plain *p, wh_value v)
     if (is(n, "sum")) return sums(p, v), true;
     if (is(n, "concat")) return joins(p, v), true;
     if (is(n, "matmul")) return multiplies(p, v), true;
-    if (is(n, "conv") || is(n, "avg_pool")) return windows(p, v), true;
-    if (is(n, "argmax_window") && n->dims.rank == 2) return maxima(p, v), true;
+    if (is(n, "conv") || is(n, "avg_pool") || is(n, "max_window")) return windows(p, v), true;
     return false;
 }
 
