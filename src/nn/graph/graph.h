@@ -32,7 +32,7 @@ typedef struct wh_dims {
 size_t wh_dims_size(const wh_dims *dims); /* the product; 1 for a scalar */
 bool wh_dims_equal(const wh_dims *a, const wh_dims *b);
 typedef struct wh_dims_text {
-    char text[112];
+    char text[120];
 } wh_dims_text;
 wh_dims_text wh_dims_show(const wh_dims *dims); /* "(2,3)" */
 

@@ -212,6 +212,115 @@ static void mismatches_name_operation_and_shapes(void **state)
     wh_graph_free(in.g);
 }
 
+/* In a fresh graph `in`, the call fails with the code and says every word. */
+#define REFUSE(call, code, ...)                                                                                        \
+    do {                                                                                                               \
+        inputs in = fresh();                                                                                           \
+        assert_int_equal(call, WH_NO_VALUE);                                                                           \
+        assert_refused(in.g, code, WORDS(__VA_ARGS__));                                                                \
+        wh_graph_free(in.g);                                                                                           \
+    } while (0)
+
+static void every_builder_names_the_shapes_it_refuses(void **state)
+{
+    (void)state;
+    enum { ARG = WHIST_E_ARG };
+    REFUSE(wh_graph_sub(in.g, in.a, in.b), ARG, "sub", "(2,3)", "(4,5)");
+    REFUSE(wh_graph_mul(in.g, in.a, in.b), ARG, "mul", "(2,3)", "(4,5)");
+    REFUSE(wh_graph_div(in.g, in.a, in.b), ARG, "div", "(2,3)", "(4,5)");
+    REFUSE(wh_graph_max(in.g, in.a, in.b), ARG, "max", "(2,3)", "(4,5)");
+    REFUSE(wh_graph_min(in.g, in.a, in.b), ARG, "min", "(2,3)", "(4,5)");
+    REFUSE(wh_graph_not_less(in.g, in.a, in.b), ARG, "not_less", "(2,3)", "(4,5)");
+    REFUSE(wh_graph_where(in.g, in.a, in.a, in.b), ARG, "where", "(2,3)", "(4,5)");
+    REFUSE(wh_graph_dot(in.g, in.a, in.b), ARG, "(2,3)", "(4,5)");
+    REFUSE(wh_graph_tanh(in.g, 999), ARG, "tanh", "no value");
+    REFUSE(wh_graph_tanh(in.g, WH_NO_VALUE), ARG, "tanh", "no value");
+    REFUSE(wh_graph_pow(in.g, in.index, 3), ARG, "pow", "indices");
+    REFUSE(wh_graph_transpose(in.g, in.a, (const unsigned[]){1, 1}), ARG, "transpose", "(2,3)");
+    REFUSE(wh_graph_transpose(in.g, in.a, (const unsigned[]){0, 7}), ARG, "transpose", "(2,3)");
+    REFUSE(wh_graph_broadcast(in.g, in.a, WH_DIMS(2, 4)), ARG, "broadcast", "(2,3)", "(2,4)");
+    REFUSE(wh_graph_broadcast(in.g, in.a, WH_DIMS(3)), ARG, "broadcast", "(2,3)", "(3)");
+    REFUSE(wh_graph_slice(in.g, in.a, (const size_t[]){1, 1}, WH_DIMS(2, 2)), ARG, "slice", "(2,2)", "(2,3)");
+    REFUSE(wh_graph_slice(in.g, in.a, (const size_t[]){SIZE_MAX, 0}, WH_DIMS(2, 2)), ARG, "slice", "(2,2)", "(2,3)");
+    REFUSE(wh_graph_pad(in.g, in.a, (const size_t[]){0, 0}, WH_DIMS(2, 2)), ARG, "pad", "(2,3)", "(2,2)");
+    REFUSE(wh_graph_concat(in.g, 0, (const wh_value[]){in.a, in.b}, 2), ARG, "concat", "(2,3)", "(4,5)");
+    REFUSE(wh_graph_concat(in.g, 5, (const wh_value[]){in.a, in.a}, 2), ARG, "concat", "(2,3)", "axis 5");
+    REFUSE(wh_graph_concat(in.g, 0, NULL, 0), ARG, "concat", "0 parts");
+    REFUSE(wh_graph_sum(in.g, in.a, 4, false), ARG, "sum", "(2,3)");
+    REFUSE(wh_graph_mean(in.g, in.a, 4, false), ARG, "sum", "(2,3)");
+    REFUSE(wh_graph_cumsum(in.g, in.a, in.index, false), ARG, "cumsum", "(2,3)", "(2)");
+    REFUSE(wh_graph_matmul(in.g, in.a, in.b, WH_MATMUL_TT), ARG, "matmul", "(2,3)", "(4,5)");
+    REFUSE(wh_graph_matmul(in.g, in.a, in.image, WH_MATMUL_NN), ARG, "matmul", "(2,3)", "(1,3,8,8)");
+    REFUSE(wh_graph_linear(in.g, in.a, in.a, in.b, WH_MATMUL_NT), ARG, "add", "(2,2)", "(4,5)");
+    REFUSE(wh_graph_solve(in.g, in.a, in.a), ARG, "solve", "(2,3)");
+    REFUSE(wh_graph_gather(in.g, in.image, in.index), ARG, "gather", "(1,3,8,8)", "(2)");
+    REFUSE(wh_graph_gather(in.g, in.index, in.a), ARG, "gather", "argument 0");
+    REFUSE(wh_graph_scatter(in.g, in.b, in.index, 9), ARG, "scatter", "(4,5)", "(2)");
+    REFUSE(wh_graph_scatter(in.g, in.a, in.index, 3), ARG, "scatter", "7", "3");
+    REFUSE(wh_graph_take(in.g, in.b, in.index), ARG, "take", "(4,5)", "(2)");
+    REFUSE(wh_graph_put(in.g, in.b, in.index, 9), ARG, "put", "(4,5)", "(2)");
+    REFUSE(wh_graph_conv(in.g, in.a, in.weight, WH_NO_VALUE, (wh_conv){1, 1, 1}), ARG, "conv", "(2,3)", "(4,2,3,3)");
+    REFUSE(wh_graph_conv(in.g, in.image, in.weight, WH_NO_VALUE, (wh_conv){0, 1, 1}), ARG, "conv", "stride");
+    REFUSE(wh_graph_conv(in.g, in.image, in.weight, WH_NO_VALUE, (wh_conv){1, 1, 0}), ARG, "conv", "groups");
+    REFUSE(wh_graph_conv(in.g, in.image, in.weight, WH_NO_VALUE, (wh_conv){1, 1, SIZE_MAX / 2 + 2}), ARG, "conv",
+           "groups");
+    REFUSE(wh_graph_max_pool(in.g, in.a, (wh_window){2, 2, 0}), ARG, "max", "(2,3)", "(2,2)");
+    REFUSE(wh_graph_max_pool(in.g, in.image, (wh_window){9, 2, 0}), ARG, "max", "(1,3,8,8)", "(9,9)");
+    REFUSE(wh_graph_avg_pool(in.g, in.image, (wh_window){2, 0, 0}), ARG, "avg_pool", "(1,3,8,8)");
+    REFUSE(wh_graph_avg_pool(in.g, in.image, (wh_window){2, 1, SIZE_MAX}), ARG, "avg_pool", "(1,3,8,8)");
+    REFUSE(wh_graph_layer_norm(in.g, in.a, in.b, WH_NO_VALUE, 1e-5), ARG, "reshape", "(4,5)", "(3)");
+    REFUSE(wh_graph_group_norm(in.g, in.image, 2, WH_NO_VALUE, WH_NO_VALUE, 1e-5), ARG, "group_norm", "(1,3,8,8)",
+           "2 groups");
+    REFUSE(wh_graph_batch_norm(in.g, in.image, in.a, WH_NO_VALUE, 1e-5), ARG, "(2,3)", "(3,1,1)");
+    REFUSE(wh_graph_softmax(in.g, in.b, false)
+               ? wh_graph_softmax(in.g, wh_graph_reshape(in.g, in.a, WH_DIMS(3, 2)), true)
+               : 0,
+           ARG, "softmax", "(3,2)", "causal");
+    REFUSE(wh_graph_log_softmax(in.g, wh_graph_fill(in.g, WH_SCALAR, 1)), ARG, "log_softmax", "()");
+    REFUSE(wh_graph_cross_entropy(in.g, in.b, in.index), ARG, "cross_entropy", "(4,5)", "(2)");
+    REFUSE(wh_graph_cross_entropy(in.g, in.a, in.index), ARG, "cross_entropy", "(2,3)", "7");
+    REFUSE(wh_graph_squared_error(in.g, in.a, in.b), ARG, "sub", "(2,3)", "(4,5)");
+    REFUSE(wh_graph_binary_cross_entropy(in.g, in.a, in.b), ARG, "(2,3)", "(4,5)");
+    REFUSE(wh_graph_attention(in.g, in.a, in.b, in.b, 1, false), ARG, "matmul", "(2,3)", "(4,5)");
+    REFUSE(wh_graph_lstm_cell(in.g, &in.b, in.a, in.a, in.image, in.a, WH_NO_VALUE, WH_MATMUL_NN), ARG, "lstm_cell",
+           "(1,3,8,8)", "(2,3)");
+    REFUSE(wh_graph_dropout(in.g, in.a, in.b), ARG, "(2,3)", "(4,5)");
+    REFUSE(wh_graph_keep_mask(in.g, in.index, 0, 1, WH_DIMS(3)), WHIST_E_RANGE, "keep_mask", "rate");
+    REFUSE(wh_graph_clip_weights(in.g, in.a, 0), WHIST_E_RANGE, "clip");
+}
+
+static void sizes_that_no_memory_holds_are_refused(void **state)
+{
+    (void)state;
+    enum { RANGE = WHIST_E_RANGE };
+    const size_t half = SIZE_MAX / 2;
+    const wh_dims deep = {.rank = 9, .dim = {1, 1, 1, 1, 1}};
+    REFUSE(wh_graph_fill(in.g, WH_DIMS(half, half, half), 1), RANGE, "fill", "too large");
+    REFUSE(wh_graph_fill(in.g, WH_DIMS(3, 0), 1), RANGE, "fill", "(3,0)");
+    REFUSE(wh_graph_fill(in.g, deep, 1), RANGE, "fill", "(1,1,1,1,1,…)");
+    REFUSE(wh_graph_input(in.g, "x", WH_PARAM, deep), RANGE, "input", "…");
+    REFUSE(wh_graph_index(in.g, "i", WH_PARAM, WH_DIMS(half / 2), 3), RANGE, "index", "too large");
+    REFUSE(wh_graph_index(in.g, "i", WH_PARAM, WH_DIMS(2), 0), RANGE, "index", "limit");
+    REFUSE(wh_graph_index(in.g, "i", WH_PARAM, WH_DIMS(2), (uint64_t)1 << 40), RANGE, "index", "limit");
+    REFUSE(wh_graph_reshape(in.g, in.a, WH_DIMS(half + 4, 2)), RANGE, "reshape", "too large"); /* 6 in 64 bits */
+    REFUSE(wh_graph_reshape(in.g, in.a, deep), WHIST_E_ARG, "reshape", "(2,3)");
+    REFUSE(wh_graph_broadcast(in.g, in.a, deep), WHIST_E_ARG, "broadcast", "(2,3)");
+    REFUSE(wh_graph_pad(in.g, in.a, (const size_t[]){0, 0}, WH_DIMS(half, half)), RANGE, "pad", "too large");
+    REFUSE(wh_graph_scatter(in.g, in.a, in.index, half), RANGE, "scatter", "too large");
+    REFUSE(wh_graph_put(in.g, wh_graph_sum(in.g, in.a, 2, false), in.index, half), RANGE, "put", "too large");
+    REFUSE(wh_graph_keep_mask(in.g, in.index, 0, .5, WH_DIMS(half, half)), RANGE, "keep_mask", "too large");
+    REFUSE(wh_graph_conv(in.g, in.image, wh_graph_input(in.g, "w", WH_PARAM, WH_DIMS(4, 3, 3, 3)), WH_NO_VALUE,
+                         (wh_conv){1, half, 1}),
+           WHIST_E_ARG, "conv", "(1,3,8,8)", "(4,3,3,3)");
+    /* Shapes that fit one by one, and a product that does not. */
+    REFUSE(wh_graph_matmul(in.g, wh_graph_fill(in.g, WH_DIMS((size_t)1 << 40, 2), 1),
+                           wh_graph_fill(in.g, WH_DIMS(2, (size_t)1 << 40), 1), WH_MATMUL_NN),
+           RANGE, "matmul", "too large");
+    REFUSE(wh_graph_add(in.g, wh_graph_fill(in.g, WH_DIMS((size_t)1 << 40, 1), 1),
+                        wh_graph_fill(in.g, WH_DIMS(1, (size_t)1 << 40), 1)),
+           RANGE, "too large");
+}
+
 static void gradients_that_do_not_exist_are_refused(void **state)
 {
     (void)state;
@@ -595,6 +704,8 @@ int main(void)
         cmocka_unit_test(planted_wrong_norms_are_seen),
         cmocka_unit_test(kinks_have_the_stated_derivatives),
         cmocka_unit_test(mismatches_name_operation_and_shapes),
+        cmocka_unit_test(every_builder_names_the_shapes_it_refuses),
+        cmocka_unit_test(sizes_that_no_memory_holds_are_refused),
         cmocka_unit_test(gradients_that_do_not_exist_are_refused),
         cmocka_unit_test(coupled_examples_are_refused),
         cmocka_unit_test(runs_check_their_inputs),

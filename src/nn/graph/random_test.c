@@ -13,7 +13,7 @@
 #include "nn/graph/node.h"
 #include "nn/graph/program.h"
 
-enum { GRAPHS = 400, SMOOTH_GRAPHS = 400, MAX_NODES = 4096, MAX_INPUTS = 16, MAX_VALUES = 48 };
+enum { GRAPHS = 400, SMOOTH_GRAPHS = 600, MAX_NODES = 4096, MAX_INPUTS = 16, MAX_VALUES = 48 };
 
 /* ---- Randomness ------------------------------------------------------------------------------------ */
 
