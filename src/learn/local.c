@@ -68,12 +68,14 @@ whist_status wh_local_begin(wh_local *local, const whist_learner_round *round)
         WH_FAIL(WHIST_E_FORMAT, "the model has %zu parameters, this study's has %zu", round->n, local->n);
     memcpy(local->params, round->model, local->n * sizeof *local->params);
     wh_draw_restart(&local->draw, local->env->seed, local->env->site, round->round);
+    wh_seeded_init(&local->dropout, local->env->seed, "dropout", local->env->site, round->round);
     return WHIST_OK;
 }
 
 void wh_local_next(wh_local *local)
 {
     wh_draw_next(&local->draw, &local->batch.index, &local->batch.n);
+    wh_model_work_seed(local->work, wh_seeded_u64(&local->dropout));
 }
 
 void wh_local_finish(wh_local *local, const whist_learner_round *round, double steps, whist_update *out)

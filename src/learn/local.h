@@ -5,6 +5,7 @@
 
 #include "base/settings.h"
 #include "draw/design.h"
+#include "nn/zoo.h"
 
 #include <whist/learn.h>
 
@@ -31,6 +32,7 @@ typedef struct wh_local {
     size_t batch_rows;
     uint64_t steps; /* in a round */
     wh_draw draw;
+    wh_seeded dropout; /* seeds, one a step */
     whist_batch batch; /* filled by wh_local_next */
 } wh_local;
 

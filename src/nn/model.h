@@ -45,13 +45,13 @@ typedef struct wh_layer {
     bool has_bias;
 } wh_layer;
 
-typedef enum wh_norm { WH_NORM_NONE, WH_NORM_GROUP, WH_NORM_INDUCTIVE, WH_NORM_TRANSDUCTIVE } wh_norm;
+typedef enum wh_norm { WH_NORM_NONE, WH_NORM_GROUP, WH_NORM_INDUCTIVE, WH_NORM_TRANSDUCTIVE } wh_norm_kind;
 typedef enum wh_positions { WH_POSITIONS_LEARNED, WH_POSITIONS_NONE } wh_positions;
 
 /* The options of the classes that run as graphs; each class uses its own. */
 typedef struct wh_zoo {
     size_t width, depth, heads, feed_forward, groups;
-    wh_norm norm;
+    wh_norm_kind norm;
     wh_positions positions;
     double dropout, momentum;
     bool max_pool, flatten, norm_first, tied;
@@ -165,7 +165,11 @@ void wh_nn_forward(const whist_model *model, whist_model_work *work, const float
  * penalty is not part of this. */
 void wh_nn_head(const whist_model *model, whist_model_work *work, const wh_rows *rows, float *delta, double *loss);
 
-/* The same for survival models: scores and delta have stride ld. */
+/* δ' (n, in) of what layer l reads, value (n, in), from its δ (n, out): (δ Wᵀ) ⊙ f'(value). */
+void wh_nn_back(const whist_model *model, size_t l, const float *params, const float *delta, float *out,
+                const float *value, size_t n);
+
+/* wh_nn_head for survival models: scores and delta have stride ld. */
 void wh_cox_head(const whist_model *model, whist_model_work *work, const wh_rows *rows, const float *scores, size_t ld,
                  float *delta, double *loss);
 

@@ -25,7 +25,7 @@ static wh_value max_pool(wh_net *net, wh_value x, size_t kernel, size_t stride)
 static void configure_norm(whist_model *model, const whist_settings *settings)
 {
     static const char *const norms[] = {"none", "group", "inductive", "transductive"};
-    model->zoo.norm = (wh_norm)wh_model_choice(settings, "norm", norms, WH_COUNT(norms));
+    model->zoo.norm = (wh_norm_kind)wh_model_choice(settings, "norm", norms, WH_COUNT(norms));
     model->zoo.groups = (size_t)whist_settings_int(settings, "groups");
     model->zoo.momentum = whist_settings_real(settings, "norm_momentum");
     model->zoo.width = (size_t)whist_settings_int(settings, "width");

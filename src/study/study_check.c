@@ -207,9 +207,23 @@ static whist_status check_parts(const wh_study_file *file, const place *p)
     return WHIST_OK;
 }
 
+/* What a federation cannot do without. */
+static whist_status check_complete(const wh_study_file *file, const place *p)
+{
+    static const char *const needed[] = {"learner", "strategy", "rounds", "sites"};
+    for (size_t i = 0; i < WH_COUNT(needed); i++) {
+        if (file->training.given || wh_yaml_get(p->root, needed[i])) continue;
+        const wh_key *key = wh_study_table;
+        while (strcmp(key->name, needed[i]) != 0) key++;
+        WH_READER_FAIL(WHIST_E_FORMAT, p->reader, p->root, "the key '%s' is missing: %s", needed[i], key->doc);
+    }
+    return WHIST_OK;
+}
+
 whist_status wh_study_check_file(const wh_study_file *file, const wh_yaml *root, const wh_reader *reader)
 {
     const place p = {root, reader};
+    WH_TRY(check_complete(file, &p));
     WH_TRY(check_data(file, &p));
     WH_TRY(check_model(file, &p));
     WH_TRY(check_metrics(file, &p));

@@ -54,6 +54,11 @@ typedef struct wh_study_file {
     uint64_t seed;
     wh_data_file data;
     wh_part model, learner, strategy, protection;
+    struct {
+        bool given; /* the study has the section */
+        wh_part optimizer;
+        uint64_t epochs, steps, batch, evaluate_every;
+    } training;
     uint32_t bits, fraction;
     uint32_t rounds;
     struct {

@@ -179,6 +179,20 @@ const wh_key wh_study_count_table[] = {
     {0},
 };
 
+static const wh_key training_table[] = {
+    {"optimizer", WH_KEY_PART, .offset = offsetof(wh_study_file, training.optimizer), .fallback = "adam",
+     .parts = &wh_optimizer_parts, .doc = "How a gradient becomes a step."},
+    {"epochs", WH_KEY_INT, STUDY(training.epochs), "1", 1, 1e9,
+     .doc = "Passes over the training rows, unless steps is set."},
+    {"steps", WH_KEY_INT, STUDY(training.steps), "0", 0, 1e12, .doc = "Steps in all; 0: as many as epochs says."},
+    {"batch", WH_KEY_INT, STUDY(training.batch), "64", 0, 1e6, .doc = "Rows in a batch; 0 takes all of them at once."},
+    {"evaluate_every", WH_KEY_INT, STUDY(training.evaluate_every), "0", 0, 1e12,
+     .doc =
+         "Steps from one evaluation (on the validation rows where there are some, else on the test rows) to the next; "
+         "0: once an epoch. The end is always evaluated."},
+    {0},
+};
+
 const wh_key wh_study_table[] = {
     {"whist", WH_KEY_OTHER, STUDY(version), NULL, .read = wh_read_version, .type = "1",
      .doc = "Version of this format."},
@@ -190,14 +204,18 @@ const wh_key wh_study_table[] = {
      .doc = "The schema of the data, as all sites have agreed."},
     {"model", WH_KEY_PART, .offset = offsetof(wh_study_file, model), .fallback = NULL, .parts = &wh_model_parts,
      .doc = "What is trained."},
-    {"learner", WH_KEY_PART, .offset = offsetof(wh_study_file, learner), .fallback = NULL, .parts = &wh_learner_parts,
+    {"training", WH_KEY_MAP, .fallback = "", .sub = training_table,
+     .doc =
+         "Training in one place, on the rows of all sites together (`whist train`). A study that has it may leave out "
+         "learner, strategy, rounds and sites, which are for a federation and are required otherwise."},
+    {"learner", WH_KEY_PART, .offset = offsetof(wh_study_file, learner), .fallback = "sgd", .parts = &wh_learner_parts,
      .doc = "How a site makes an update from the model and its rows."},
-    {"strategy", WH_KEY_PART, .offset = offsetof(wh_study_file, strategy), .fallback = NULL,
+    {"strategy", WH_KEY_PART, .offset = offsetof(wh_study_file, strategy), .fallback = "fedavg",
      .parts = &wh_strategy_parts, .doc = "How the sum of updates becomes the next model."},
     {"protection", WH_KEY_PART, .offset = offsetof(wh_study_file, protection), .fallback = "none",
      .parts = &wh_protection_parts, .sub = fixed_table,
      .doc = "How updates are kept secret on their way into the sum."},
-    {"rounds", WH_KEY_INT, STUDY(rounds), NULL, 1, 1e6, .doc = "Number of rounds."},
+    {"rounds", WH_KEY_INT, STUDY(rounds), "1", 1, 1e6, .doc = "Number of rounds."},
     {"sampling", WH_KEY_MAP, .fallback = "", .sub = sampling_table, .doc = "Which sites take part in a round."},
     {"timeouts", WH_KEY_MAP, .fallback = "", .sub = timeouts_table, .doc = "How long to wait."},
     {"metrics", WH_KEY_TEXTS, .offset = offsetof(wh_study_file, metrics), .size = WHIST_NAME_SIZE, "", 0,
@@ -209,9 +227,9 @@ const wh_key wh_study_table[] = {
     {"early_stopping", WH_KEY_MAP, .fallback = "", .sub = stopping_table, .doc = "End before the last round."},
     {"coordinator", WH_KEY_MAP, .offset = offsetof(wh_study_file, coordinator), .fallback = "",
      .sub = coordinator_table, .doc = "Whom the sites connect to."},
-    {"sites", WH_KEY_OTHER, .offset = offsetof(wh_study_file, sites), .fallback = NULL, 1, 100000,
+    {"sites", WH_KEY_OTHER, .offset = offsetof(wh_study_file, sites), .fallback = "", 1, 100000,
      .sub = wh_study_site_table, .read = wh_read_sites, .type = "list of sites, or {count, prefix}",
-     .doc = "Who takes part."},
+     .doc = "Who takes part. Left out where `training` stands: one site, `all`."},
     {"parties", WH_KEY_OTHER, .offset = offsetof(wh_study_file, parties), .fallback = "", 0, 64,
      .sub = wh_study_site_table, .read = wh_read_parties, .type = "list of {name, key}",
      .doc = "Third parties that hold no data, for a protection that needs them."},

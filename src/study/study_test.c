@@ -114,11 +114,11 @@ static void test_key_refusals(void **state)
     refused(
         "learner:", "lerner:", WHIST_E_FORMAT,
         "s.yaml:10:1: unknown key 'lerner'; did you mean 'learner'? Allowed: whist, name, title, seed, data, model, "
-        "learner, strategy, protection, rounds, sampling, timeouts, metrics, min_metric_count, evaluate_every, "
+        "training, learner, strategy, protection, rounds, sampling, timeouts, metrics, min_metric_count, evaluate_every, "
         "early_stopping, coordinator, sites, parties");
     refused("  lr: 0.5", "  lrr: 0.5", WHIST_E_FORMAT,
             "s.yaml:12:3: unknown key 'lrr'; did you mean 'lr'? Allowed: name, lr, batch, updates, epochs, momentum, "
-            "weight_decay");
+            "weight_decay, clip, schedule, warmup, decay_steps, decay, decay_floor");
     refused("  task: binary", "  task: binary\n  zzzzzzzzz: 1", WHIST_E_FORMAT,
             "s.yaml:5:3: unknown key 'zzzzzzzzz'. Allowed: set, format, task, file, delimiter, skip_lines, header, "
             "missing, rows_with_missing, standardize, standardize_one_hot, columns, classes, split, partition, images, "
@@ -170,7 +170,8 @@ static void test_value_refusals(void **state)
     refused("one.csv", "../one.csv", WHIST_E_FORMAT,
             "s.yaml:18:23: file: '../one.csv' leaves the data folder or names a folder; write the bare name of a file");
     refused("learner:\n  name: sgd", "learner:\n  name: sdg", WHIST_E_FORMAT,
-            "s.yaml:11:9: unknown learner 'sdg'; did you mean 'sgd'? Allowed: sgd, fedprox, adam, scaffold");
+            "s.yaml:11:9: unknown learner 'sdg'; did you mean 'sgd'? Allowed: sgd, fedprox, adam, scaffold, "
+            "nesterov, adamw, adagrad, yogi");
 }
 
 static void test_unsafe(void **state)

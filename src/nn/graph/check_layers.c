@@ -150,6 +150,12 @@ static wh_value case_attention(wh_check_setup *s)
     return wh_graph_attention(s->g, q, k, v, .7, s->variant == 1);
 }
 
+static wh_value case_self_attention(wh_check_setup *s)
+{
+    wh_value qkv = wh_check_learned(s, WH_DIMS(2, 3, 12));
+    return wh_graph_self_attention(s->g, qkv, s->variant == 1 ? 1 : 2, .7, s->variant == 2);
+}
+
 static wh_value case_lstm_cell(wh_check_setup *s)
 {
     wh_value x = wh_check_learned(s, WH_DIMS(2, 3)), h = wh_check_learned(s, WH_DIMS(2, 2)),
@@ -274,5 +280,6 @@ const wh_check_case wh_check_layers[] = {
     {"conv_net", case_conv_net, 2},
     {"gpt", case_gpt, 1},
     {"views", case_views, 3},
+    {"self_attention", case_self_attention, 3},
     {NULL, NULL, 0},
 };

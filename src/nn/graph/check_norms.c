@@ -95,13 +95,16 @@ static wh_value norms_block(wh_check_setup *s)
     wh_value h = wh_graph_layer_norm(s->g, x, wh_check_positive(s, WH_DIMS(D)), wh_check_learned(s, WH_DIMS(D)), 1e-5);
     wh_value packed = wh_graph_linear(s->g, h, wh_check_learned(s, WH_DIMS(3 * D, D)),
                                       wh_check_learned(s, WH_DIMS(3 * D)), WH_MATMUL_NT);
-    for (size_t i = 0; i < 3; i++) {
+    for (size_t i = 0; i < 3 && s->variant < 2; i++) {
         part[i] = wh_graph_slice(s->g, packed, (const size_t[]){0, 0, i * D}, WH_DIMS(B, T, D));
         part[i] = wh_graph_transpose(s->g, wh_graph_reshape(s->g, part[i], WH_DIMS(B, T, 2, D / 2)),
                                      (const unsigned[]){0, 2, 1, 3});
     }
-    h = wh_graph_transpose(s->g, wh_graph_attention(s->g, part[0], part[1], part[2], .7, causal),
-                           (const unsigned[]){0, 2, 1, 3});
+    if (s->variant < 2)
+        h = wh_graph_transpose(s->g, wh_graph_attention(s->g, part[0], part[1], part[2], .7, causal),
+                               (const unsigned[]){0, 2, 1, 3});
+    else
+        h = wh_graph_self_attention(s->g, packed, 2, .7, true);
     x = wh_graph_add(s->g, x,
                      wh_graph_linear(s->g, wh_graph_reshape(s->g, h, WH_DIMS(B, T, D)),
                                      wh_check_learned(s, WH_DIMS(D, D)), WH_NO_VALUE, WH_MATMUL_NN));
@@ -158,7 +161,7 @@ const wh_check_case wh_check_norms[] = {
     {"norms.tied", norms_tied, 3},
     {"norms.lstm", norms_lstm, 1},
     {"norms.pools", norms_pools, 1},
-    {"norms.block", norms_block, 2},
+    {"norms.block", norms_block, 3},
     {"norms.autoencoder", norms_autoencoder, 1},
     {"norms.elements", norms_elements, 1},
     {"norms.groups", norms_groups, 2},

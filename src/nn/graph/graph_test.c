@@ -284,6 +284,9 @@ static void every_builder_names_the_shapes_it_refuses(void **state)
     REFUSE(wh_graph_attention(in.g, in.a, in.b, in.b, 1, false), ARG, "matmul", "(2,3)", "(4,5)");
     REFUSE(wh_graph_lstm_cell(in.g, &in.b, in.a, in.a, in.image, in.a, WH_NO_VALUE, WH_MATMUL_NN), ARG, "lstm_cell",
            "(1,3,8,8)", "(2,3)");
+    REFUSE(wh_graph_self_attention(in.g, in.a, 1, 1, false), ARG, "attention", "(2,3)");
+    REFUSE(wh_graph_self_attention(in.g, wh_graph_fill(in.g, WH_DIMS(1, 2, 8), 1), SIZE_MAX / 3 + 1, 1, false), ARG,
+           "attention", "(1,2,8)");
     REFUSE(wh_graph_dropout(in.g, in.a, in.b), ARG, "(2,3)", "(4,5)");
     REFUSE(wh_graph_keep_mask(in.g, in.index, 0, 1, WH_DIMS(3)), WHIST_E_RANGE, "keep_mask", "rate");
     REFUSE(wh_graph_clip_weights(in.g, in.a, 0), WHIST_E_RANGE, "clip");
