@@ -114,7 +114,8 @@ static void test_key_refusals(void **state)
     refused(
         "learner:", "lerner:", WHIST_E_FORMAT,
         "s.yaml:10:1: unknown key 'lerner'; did you mean 'learner'? Allowed: whist, name, title, seed, data, model, "
-        "training, learner, strategy, protection, rounds, sampling, timeouts, metrics, min_metric_count, evaluate_every, "
+        "training, learner, strategy, protection, rounds, sampling, timeouts, metrics, min_metric_count, "
+        "evaluate_every, "
         "early_stopping, coordinator, sites, parties");
     refused("  lr: 0.5", "  lrr: 0.5", WHIST_E_FORMAT,
             "s.yaml:12:3: unknown key 'lrr'; did you mean 'lr'? Allowed: name, lr, batch, updates, epochs, momentum, "
@@ -171,7 +172,7 @@ static void test_value_refusals(void **state)
             "s.yaml:18:23: file: '../one.csv' leaves the data folder or names a folder; write the bare name of a file");
     refused("learner:\n  name: sgd", "learner:\n  name: sdg", WHIST_E_FORMAT,
             "s.yaml:11:9: unknown learner 'sdg'; did you mean 'sgd'? Allowed: sgd, fedprox, adam, scaffold, "
-            "nesterov, adamw, adagrad, yogi");
+            "nesterov, adamw, adagrad, yogi, maml, fomaml, reptile, anil, boil, per-fedavg");
 }
 
 static void test_unsafe(void **state)
