@@ -132,7 +132,8 @@ WHIST_API WHIST_MUST_CHECK whist_status whist_study_names(const char *kind, whis
 WHIST_API const whist_bench *const *whist_benches(void);
 typedef struct whist_selftest {
     const char *name, *doc;
-    whist_status (*run)(void);
+    /* emit gets the lines of what was measured, where there is something to show; NULL: nobody wants to see it. */
+    whist_status (*run)(whist_text_fn *emit, void *user);
 } whist_selftest;
 WHIST_API const whist_selftest *const *whist_selftests(void);
 /* "avx512+openblas-Cooperlake": for benchmarks, checkpoints and model files. */

@@ -47,6 +47,7 @@ static wh_value survival_loss(wh_graph *g, wh_model_values *v, size_t n)
     return wh_graph_reshape(g, wh_graph_cox(g, wh_graph_reshape(g, v->scores, rows), &v->cox), WH_DIMS(1));
 }
 
+/* v->target: one that exists, or WH_NO_VALUE. */
 static void finish(wh_graph *g, wh_model_values *v, const whist_model *model, size_t batch)
 {
     const whist_model_shape *shape = &model->shape;
@@ -58,15 +59,15 @@ static void finish(wh_graph *g, wh_model_values *v, const whist_model *model, si
     }
     if (shape->target == WHIST_TARGET_CLASS) {
         bool each = shape->n_targets > 1;
-        v->target =
-            wh_graph_index(g, "target", WH_EXAMPLES, each ? WH_DIMS(batch, shape->n_targets) : rows, shape->n_outputs);
+        wh_dims dims = each ? WH_DIMS(batch, shape->n_targets) : rows;
+        if (v->target == WH_NO_VALUE) v->target = wh_graph_index(g, "target", WH_EXAMPLES, dims, shape->n_outputs);
         v->prediction = wh_graph_softmax(g, v->scores, false);
         v->losses = wh_graph_cross_entropy(g, v->scores, v->target);
         if (each) v->losses = wh_graph_mean(g, v->losses, 2U, false);
         return;
     }
     wh_value score = wh_graph_reshape(g, v->scores, rows);
-    v->target = wh_graph_input(g, "target", WH_EXAMPLES, rows);
+    if (v->target == WH_NO_VALUE) v->target = wh_graph_input(g, "target", WH_EXAMPLES, rows);
     if (shape->target == WHIST_TARGET_BINARY) {
         v->prediction = wh_graph_sigmoid(g, v->scores);
         v->losses = wh_graph_binary_cross_entropy(g, score, v->target);
@@ -80,7 +81,7 @@ whist_status wh_model_graph(wh_model_values *out, wh_graph *graph, const whist_m
     WH_ENSURE(out && graph && model && use && use->params && use->batch > 0, WHIST_E_ARG);
     const whist_model_shape *shape = &model->shape;
     const wh_dims rows = WH_DIMS(use->batch, shape->n_features);
-    wh_model_values values = {.x = use->x};
+    wh_model_values values = {.x = use->x, .target = use->target};
     if (values.x == WH_NO_VALUE)
         values.x = model->class_->rows == WHIST_ROWS_TOKENS
                        ? wh_graph_index(graph, "x", WH_EXAMPLES, rows, shape->vocabulary)

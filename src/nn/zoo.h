@@ -33,7 +33,8 @@ typedef struct wh_model_use {
     const wh_value *params; /* one for each tensor of whist_model_tensors, of its shape */
     size_t batch;           /* B, >= 1 */
     unsigned mode;          /* of wh_model_mode */
-    wh_value x; /* rows that exist already, (B,D) or, as tokens, index (B,D); WH_NO_VALUE: an input is made */
+    wh_value x;      /* rows that exist already, (B,D) or, as tokens, index (B,D); WH_NO_VALUE: an input is made */
+    wh_value target; /* targets that exist already, as the input below; WH_NO_VALUE: an input is made */
 } wh_model_use;
 
 enum { WH_MODEL_MAX_NEXT = 32 };

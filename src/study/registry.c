@@ -4,6 +4,7 @@
  * first study is read, as whist/study.h says, and are only ever added, so readers need no lock. */
 #include "study/registry.h"
 
+#include "meta/learners.h"
 #include "nn/optim.h"
 
 #include <whist/study.h>
@@ -43,7 +44,11 @@ static const void *item(const void *const *list, const added *more, size_t i)
 
 static bool get_learner(wh_part_info *out, size_t i)
 {
-    const whist_learner_class *c = item((const void *const *)whist_learner_classes(), &learners, i);
+    const whist_learner_class *const *plain = whist_learner_classes();
+    size_t n = 0;
+    while (plain[n]) n++;
+    const whist_learner_class *c =
+        i < n ? plain[i] : item((const void *const *)wh_meta_learner_classes(), &learners, i - n);
     if (c) *out = (wh_part_info){c, c->name, c->doc, c->options};
     return c;
 }

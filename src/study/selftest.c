@@ -5,11 +5,13 @@
 #include <whist/study.h>
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 /* FIPS 180-4: SHA-256 of "abc". */
-static whist_status test_hash(void)
+static whist_status test_hash(whist_text_fn *emit, void *user)
 {
+    (void)emit, (void)user;
     static const char want[] = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
     wh_digest digest;
     wh_sha256_of(&digest, "abc", 3);
@@ -49,8 +51,9 @@ WH_AUTO_CLEAR(whist_fed_result, whist_fed_result_clear)
 WH_AUTO_FREE(whist_study, whist_study_free)
 
 /* A whole federation in memory: its loss falls, and a second run has the same bits. */
-static whist_status test_federation(void)
+static whist_status test_federation(whist_text_fn *emit, void *user)
 {
+    (void)emit, (void)user;
     WH_AUTO(whist_study_ptr) study = NULL;
     WH_TRY(whist_study_parse(&study, (whist_bytes){(const uint8_t *)tiny, sizeof tiny - 1}, "selftest"));
     WH_AUTO(data) d = {0};
@@ -67,10 +70,51 @@ static whist_status test_federation(void)
     return WHIST_OK;
 }
 
-/* Every operation of the engine to second order, and per-example norms against the loop. */
-static whist_status test_gradients(void)
+typedef struct gradients {
+    whist_text_fn *emit;
+    void *user;
+    wh_gradcheck worst;
+    double norms;
+    size_t cases, shapes, with_norms;
+} gradients;
+
+static void show(const gradients *g, const char *name, size_t shapes, const wh_gradcheck *e, double norms)
 {
-    return wh_graph_gradcheck_all(NULL, NULL);
+    char line[128], by_example[16] = "";
+    if (!isnan(norms)) snprintf(by_example, sizeof by_example, "%9.1e", norms);
+    snprintf(line, sizeof line, "%-22s %6zu %9.1e %9.1e %9.1e %9.1e %9s", name, shapes, e->first, e->tangent, e->second,
+             e->reverse, by_example);
+    g->emit(g->user, line);
+}
+
+static void note(void *user, const wh_check_result *r)
+{
+    gradients *g = user;
+    g->cases++;
+    g->shapes += r->shapes;
+    g->worst.first = fmax(g->worst.first, r->error.first);
+    g->worst.tangent = fmax(g->worst.tangent, r->error.tangent);
+    g->worst.second = fmax(g->worst.second, r->error.second);
+    g->worst.reverse = fmax(g->worst.reverse, r->error.reverse);
+    if (!isnan(r->norms)) g->norms = fmax(g->norms, r->norms), g->with_norms += r->shapes;
+    if (g->emit) show(g, r->name, r->shapes, &r->error, r->norms);
+}
+
+/* Every operation of the engine to second order, and per-example norms against the loop. */
+static whist_status test_gradients(whist_text_fn *emit, void *user)
+{
+    gradients g = {.emit = emit, .user = user};
+    char line[128];
+    snprintf(line, sizeof line, "%-22s %6s %9s %9s %9s %9s %9s", "", "shapes", "first", "tangent", "second", "reverse",
+             "norms");
+    if (emit) emit(user, line);
+    WH_TRY(wh_graph_gradcheck_all(note, &g));
+    snprintf(line, sizeof line, "worst of %zu cases", g.cases);
+    if (emit) show(&g, line, g.shapes, &g.worst, g.norms);
+    snprintf(line, sizeof line, "all %zu operations used; norms by example in %zu shapes", wh_graph_count_ops(),
+             g.with_norms);
+    if (emit) emit(user, line);
+    return WHIST_OK;
 }
 
 const whist_selftest *const *whist_selftests(void)

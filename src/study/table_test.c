@@ -261,7 +261,7 @@ static void test_lists(void **state)
     assert_true(n > 0);
     assert_non_null(strstr(whist_machine(), " cores"));
     assert_true(*whist_kernels());
-    for (const whist_selftest *const *test = whist_selftests(); *test; test++) assert_ok((*test)->run());
+    for (const whist_selftest *const *test = whist_selftests(); *test; test++) assert_ok((*test)->run(NULL, NULL));
 }
 
 int main(void)

@@ -161,25 +161,55 @@ static whist_status second_order(double *out, bench *b)
     return WHIST_OK;
 }
 
+/* Outputs 1+3n: the forward derivative along v; 1+2n …: the second backward pass. */
+static whist_status directions(wh_gradcheck *out, bench *b)
+{
+    double along = 0, size = 1;
+    WH_TRY(wh_run_go(b->run, NULL));
+    for (size_t i = 0; i < b->n; i++) {
+        const double *grad = wh_run_result(b->run, 1 + i);
+        for (size_t k = 0; k < b->size[i]; k++) {
+            along += grad[k] * b->v[i][k];
+            size += fabs(grad[k] * b->v[i][k]);
+        }
+        double error = worst(wh_run_result(b->run, 1 + 2 * b->n + i), wh_run_result(b->run, 1 + b->n + i), b->size[i]);
+        out->reverse = error <= out->reverse ? out->reverse : error;
+    }
+    out->tangent = fabs(*(const double *)wh_run_result(b->run, 1 + 3 * b->n) - along) / size;
+    return WHIST_OK;
+}
+
+/* outputs: the scalar; n gradients; n products forward; n backward; the derivative along. */
+static whist_status derive(wh_value *outputs, wh_graph *g, wh_value scalar, const wh_value wrt[],
+                           const wh_value along[], size_t n)
+{
+    outputs[0] = scalar;
+    WH_TRY(wh_graph_gradient(outputs + 1, g, scalar, wrt, n));
+    WH_TRY(wh_graph_jvp(outputs + 1 + n, g, outputs + 1, n, wrt, along, n));
+    wh_value inner = wh_graph_fill(g, WH_SCALAR, 0);
+    for (size_t i = 0; i < n; i++) inner = wh_graph_add(g, inner, wh_graph_dot(g, outputs[1 + i], along[i]));
+    WH_TRY(wh_graph_gradient(outputs + 1 + 2 * n, g, inner, wrt, n));
+    return wh_graph_jvp(outputs + 1 + 3 * n, g, &scalar, 1, wrt, along, n);
+}
+
 whist_status wh_graph_gradcheck(wh_gradcheck *out, wh_graph *g, wh_value scalar, const wh_value wrt[], size_t n,
                                 const void *const inputs[], size_t n_inputs)
 {
     WH_ENSURE(out && g && wrt && n > 0 && inputs && wh_graph_real(g) == WH_F64, WHIST_E_ARG);
     WH_AUTO(bench) b = {.graph = g, .n = n};
     wh_value *outputs, *along;
-    WH_TRY(WH_ARENA_NEW(&outputs, &b.memory, 1 + 2 * n));
+    WH_TRY(WH_ARENA_NEW(&outputs, &b.memory, 2 + 3 * n));
     WH_TRY(WH_ARENA_NEW(&along, &b.memory, n));
-    outputs[0] = scalar;
-    WH_TRY(wh_graph_gradient(outputs + 1, g, scalar, wrt, n));
     for (size_t i = 0; i < n; i++) along[i] = wh_graph_input(g, "direction", WH_SHARED, wh_graph_dims(g, wrt[i]));
-    WH_TRY(wh_graph_jvp(outputs + 1 + n, g, outputs + 1, n, wrt, along, n));
-    WH_TRY(wh_program_new(&b.program, g, outputs, 1 + 2 * n));
+    WH_TRY(derive(outputs, g, scalar, wrt, along, n));
+    WH_TRY(wh_program_new(&b.program, g, outputs, 2 + 3 * n));
     WH_TRY(wh_run_new(&b.run, b.program, 1));
     WH_TRY(bind_inputs(&b, inputs, n_inputs));
     WH_TRY(set_points(&b, wrt, along, inputs, n_inputs));
     wh_gradcheck error = {0};
     WH_TRY(first_order(&error.first, &b));
     WH_TRY(second_order(&error.second, &b));
+    WH_TRY(directions(&error, &b));
     *out = error;
     return WHIST_OK;
 }

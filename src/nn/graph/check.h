@@ -5,8 +5,10 @@
 #include "nn/graph/graph.h"
 
 typedef struct wh_gradcheck {
-    double first;  /* the gradient against central differences of the value */
-    double second; /* a Hessian-vector product against central differences of the gradient */
+    double first;   /* the gradient (backward) against central differences of the value */
+    double tangent; /* the derivative along a direction (forward) against the gradient's inner product with it */
+    double second;  /* a Hessian-vector product, forward through the gradient, against differences of the gradient */
+    double reverse; /* the same product by a second backward pass, against the forward one */
 } wh_gradcheck;
 
 /* The worst errors, each relative to the largest entry of its tensor (or to 1 where that is less). scalar: what is
@@ -20,16 +22,19 @@ WH_MUST_CHECK whist_status wh_graph_gradcheck(wh_gradcheck *out, wh_graph *graph
 WH_MUST_CHECK whist_status wh_graph_normcheck(double *out, wh_graph *graph, wh_value losses, const wh_value params[],
                                               size_t n, const void *const inputs[], size_t n_inputs);
 
-/* One case of the table of wh_graph_gradcheck_all. */
+/* What wh_graph_gradcheck_all found for one line of its tables: the worst of all its shapes. */
 typedef struct wh_check_result {
     const char *name;
-    wh_gradcheck error; /* NaN where the case checks norms alone */
-    double norms;       /* NaN where the case checks derivatives alone */
+    size_t shapes;
+    wh_gradcheck error;
+    double norms; /* NaN where the case has no losses by example */
 } wh_check_result;
 typedef void wh_check_report(void *user, const wh_check_result *result);
 
-/* Every operation at several shapes. WHIST_E_STATE naming the first case whose error passes its bound (1e-9 first
- * and second order, 1e-13 norms), after all have run. report may be NULL. */
+/* Every operation at several shapes: derivatives to second order, in both directions, and per-example norms. Bounds:
+ * 1e-9 against differences, 1e-12 between the directions, 1e-13 for norms. WHIST_E_STATE naming the first case that
+ * passes its bound, after all have run, or the first operation of the engine that no case used. report may be NULL. */
 WH_MUST_CHECK whist_status wh_graph_gradcheck_all(wh_check_report *report, void *user);
+size_t wh_graph_count_ops(void); /* operations of the engine */
 
 #endif

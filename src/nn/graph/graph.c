@@ -25,9 +25,9 @@ wh_dims_text wh_dims_show(const wh_dims *dims)
 {
     wh_dims_text out = {"("};
     size_t at = 1;
-    for (unsigned i = 0; i < dims->rank; i++)
+    for (unsigned i = 0; i < dims->rank && i < WH_GRAPH_RANK; i++)
         at += (size_t)snprintf(out.text + at, sizeof out.text - at, "%s%zu", i ? "," : "", dims->dim[i]);
-    snprintf(out.text + at, sizeof out.text - at, ")");
+    snprintf(out.text + at, sizeof out.text - at, dims->rank > WH_GRAPH_RANK ? ",…)" : ")");
     return out;
 }
 

@@ -32,7 +32,7 @@ typedef struct wh_dims {
 size_t wh_dims_size(const wh_dims *dims); /* the product; 1 for a scalar */
 bool wh_dims_equal(const wh_dims *a, const wh_dims *b);
 typedef struct wh_dims_text {
-    char text[112];
+    char text[120];
 } wh_dims_text;
 wh_dims_text wh_dims_show(const wh_dims *dims); /* "(2,3)" */
 
@@ -100,6 +100,9 @@ wh_value wh_graph_gelu(wh_graph *graph, wh_value a);      /* x Φ(x) */
 wh_value wh_graph_gelu_tanh(wh_graph *graph, wh_value a); /* x/2 (1 + tanh(√(2/π) (x + 0.044715 x³))) */
 /* The value, as a constant to every derivative. */
 wh_value wh_graph_detach(wh_graph *graph, wh_value a);
+
+/* The value itself, at no cost, as a node of its own that no builder sees through: what derivatives can be taken by. */
+wh_value wh_graph_pin(wh_graph *graph, wh_value a);
 
 /* ---- Shapes ------------------------------------------------------------------------------------ */
 wh_value wh_graph_reshape(wh_graph *graph, wh_value a, wh_dims dims);
@@ -217,7 +220,9 @@ wh_value wh_graph_keep_mask(wh_graph *graph, wh_value seed, uint32_t site, doubl
 wh_value wh_graph_dropout(wh_graph *graph, wh_value x, wh_value mask);
 
 /* ---- Transformations --------------------------------------------------------------------------------------- */
-/* out[i] = ∂of/∂wrt[i], of a scalar; zeros where it does not depend on wrt[i]. wrt may be any nodes. */
+/* out[i] = ∂of/∂wrt[i], of a scalar; zeros where it does not depend on wrt[i]. wrt may be any nodes but
+ * constants and those that builders see through (reshape, transpose, broadcast, neg: WHIST_E_UNSUPPORTED; pin them
+ * first). */
 WH_MUST_CHECK whist_status wh_graph_gradient(wh_value out[], wh_graph *graph, wh_value of, const wh_value wrt[],
                                              size_t n);
 /* The same for any shape, from a given cotangent of `of`: out[i] = cotangent · ∂of/∂wrt[i]. */

@@ -10,9 +10,10 @@
 
 static void print(void *user, const wh_check_result *r)
 {
-    ++*(size_t *)user;
+    *(size_t *)user += r->shapes;
     if (getenv("WHIST_TEST_VERBOSE"))
-        printf("%-24s %.1e %.1e %.1e\n", r->name, r->error.first, r->error.second, r->norms);
+        printf("%-24s %zu %.1e %.1e %.1e %.1e %.1e\n", r->name, r->shapes, r->error.first, r->error.tangent,
+               r->error.second, r->error.reverse, r->norms);
 }
 
 static void every_operation_to_second_order(void **state)
@@ -23,19 +24,113 @@ static void every_operation_to_second_order(void **state)
     assert_true(cases > 100);
 }
 
-/* The check itself must see a wrong derivative: detach makes one. */
-static void a_wrong_derivative_is_seen(void **state)
+/* ---- The check sees what is wrong: operations with planted faults --------------------------------------- */
+
+static wh_value slope_too_large(wh_graph *g, wh_value n, unsigned i)
 {
-    (void)state;
+    (void)i;
+    return wh_graph_scale(g, n, 1.0001);
+}
+
+/* Right itself, a constant to the next derivative. */
+static wh_value slope_without_slope(wh_graph *g, wh_value n, unsigned i)
+{
+    (void)i;
+    return wh_graph_detach(g, n);
+}
+
+static wh_value double_back(wh_graph *g, wh_value n, unsigned i, wh_value ct)
+{
+    (void)n, (void)i;
+    return wh_graph_scale(g, ct, 2);
+}
+
+static wh_value triple_forward(wh_graph *g, wh_value n, const wh_value tangents[])
+{
+    (void)n;
+    return wh_graph_scale(g, tangents[0], 3);
+}
+
+static const wh_op wrong_first = {.name = "planted", .element = WH_ELEMENT_EXP, .slope = slope_too_large};
+static const wh_op wrong_second = {.name = "planted", .element = WH_ELEMENT_EXP, .slope = slope_without_slope};
+static const wh_op wrong_directions = {
+    .name = "planted", .element = WH_ELEMENT_COPY, .vjp = double_back, .jvp = triple_forward};
+
+static wh_gradcheck check_planted(const wh_op *op)
+{
     static const double x[] = {.3, -.8, .5};
     const void *const inputs[] = {x};
     WH_AUTO(wh_graph_ptr) g = NULL;
-    assert_ok(wh_graph_new(&g, WH_F64));
-    wh_value v = wh_graph_input(g, "x", WH_PARAM, WH_DIMS(3));
-    wh_value y = wh_graph_sum_all(g, wh_graph_mul(g, v, wh_graph_detach(g, wh_graph_exp(g, v))));
     wh_gradcheck error;
-    assert_ok(wh_graph_gradcheck(&error, g, y, &v, 1, inputs, 1));
-    assert_true(error.first > .1 && error.second > .1);
+    assert_ok(wh_graph_new(&g, WH_F64));
+    wh_value v = wh_graph_input(g, "x", WH_PARAM, WH_DIMS(3)), y = wh_graph_node1(g, op, v, WH_DIMS(3), NULL);
+    wh_value scalar = wh_graph_dot(g, y, wh_graph_add(g, y, wh_graph_square(g, v)));
+    assert_ok(wh_graph_gradcheck(&error, g, scalar, &v, 1, inputs, 1));
+    return error;
+}
+
+static void planted_wrong_derivatives_are_seen(void **state)
+{
+    (void)state;
+    wh_gradcheck e = check_planted(&wh_op_exp);
+    assert_true(e.first < 1e-9 && e.tangent < 1e-12 && e.second < 1e-9 && e.reverse < 1e-12);
+    e = check_planted(&wrong_first);
+    assert_true(e.first > 1e-5);
+    e = check_planted(&wrong_second);
+    assert_true(e.first < 1e-9 && e.second > .01);
+    e = check_planted(&wrong_directions);
+    assert_true(e.first > .01 && e.tangent > .01 && e.reverse > .01);
+}
+
+/* A running sum down the first axis, that says it keeps the examples apart. */
+static void planted_wrong_norms_are_seen(void **state)
+{
+    (void)state;
+    static const double x[] = {.3, -.8, .5, .2, .9, -.4}, w[] = {.7, -.2};
+    const void *const inputs[] = {x, w};
+    for (int wrong = 0; wrong < 2; wrong++) {
+        WH_AUTO(wh_graph_ptr) g = NULL;
+        wh_op liar = wh_op_transpose;
+        double error = 0;
+        liar.splits = wh_splits_always;
+        assert_ok(wh_graph_new(&g, WH_F64));
+        wh_value a = wh_graph_input(g, "x", WH_EXAMPLES, WH_DIMS(3, 2)),
+                 p = wh_graph_input(g, "w", WH_PARAM, WH_DIMS(2));
+        wh_value h = wh_graph_mul(g, a, p);
+        if (wrong) {
+            wh_attr turn = {.whole = {1, 0}};
+            wh_value turned = wh_graph_node1(g, &liar, h, WH_DIMS(2, 3), &turn);
+            h = wh_graph_reshape(g, wh_graph_square(g, turned), WH_DIMS(3, 2));
+        }
+        wh_value losses = wh_graph_sum(g, wh_graph_square(g, h), 2, false);
+        assert_ok(wh_graph_normcheck(&error, g, losses, &p, 1, inputs, 2));
+        assert_true(wrong ? error > .01 : error < 1e-13);
+    }
+}
+
+/* What a derivative is where it jumps. */
+static void kinks_have_the_stated_derivatives(void **state)
+{
+    (void)state;
+    static const double zero = 0, one = 1;
+    WH_AUTO(wh_graph_ptr) g = NULL;
+    WH_AUTO(wh_program_ptr) program = NULL;
+    WH_AUTO(wh_run_ptr) run = NULL;
+    assert_ok(wh_graph_new(&g, WH_F64));
+    wh_value x = wh_graph_input(g, "x", WH_PARAM, WH_SCALAR), a = wh_graph_input(g, "a", WH_PARAM, WH_SCALAR),
+             b = wh_graph_input(g, "b", WH_PARAM, WH_SCALAR), out[6];
+    assert_ok(wh_graph_gradient(out + 0, g, wh_graph_relu(g, x), &x, 1));
+    assert_ok(wh_graph_gradient(out + 1, g, wh_graph_abs(g, x), &x, 1));
+    assert_ok(wh_graph_gradient(out + 2, g, wh_graph_max(g, a, b), (const wh_value[]){a, b}, 2));
+    assert_ok(wh_graph_gradient(out + 4, g, wh_graph_min(g, a, b), (const wh_value[]){a, b}, 2));
+    assert_ok(wh_program_new(&program, g, out, 6));
+    assert_ok(wh_run_new(&run, program, 1));
+    assert_ok(wh_run_input(run, x, &zero));
+    assert_ok(wh_run_input(run, a, &one));
+    assert_ok(wh_run_input(run, b, &one));
+    assert_ok(wh_run_go(run, NULL));
+    static const double want[] = {0, 0, 1, 0, 1, 0};
+    for (size_t i = 0; i < 6; i++) assert_true(*(const double *)wh_run_result(run, i) == want[i]);
 }
 
 /* ---- Failures -------------------------------------------------------------------------------------- */
@@ -117,6 +212,118 @@ static void mismatches_name_operation_and_shapes(void **state)
     wh_graph_free(in.g);
 }
 
+/* In a fresh graph `in`, the call fails with the code and says every word. */
+#define REFUSE(call, code, ...)                                                                                        \
+    do {                                                                                                               \
+        inputs in = fresh();                                                                                           \
+        assert_int_equal(call, WH_NO_VALUE);                                                                           \
+        assert_refused(in.g, code, WORDS(__VA_ARGS__));                                                                \
+        wh_graph_free(in.g);                                                                                           \
+    } while (0)
+
+static void every_builder_names_the_shapes_it_refuses(void **state)
+{
+    (void)state;
+    enum { ARG = WHIST_E_ARG };
+    REFUSE(wh_graph_sub(in.g, in.a, in.b), ARG, "sub", "(2,3)", "(4,5)");
+    REFUSE(wh_graph_mul(in.g, in.a, in.b), ARG, "mul", "(2,3)", "(4,5)");
+    REFUSE(wh_graph_div(in.g, in.a, in.b), ARG, "div", "(2,3)", "(4,5)");
+    REFUSE(wh_graph_max(in.g, in.a, in.b), ARG, "max", "(2,3)", "(4,5)");
+    REFUSE(wh_graph_min(in.g, in.a, in.b), ARG, "min", "(2,3)", "(4,5)");
+    REFUSE(wh_graph_not_less(in.g, in.a, in.b), ARG, "not_less", "(2,3)", "(4,5)");
+    REFUSE(wh_graph_where(in.g, in.a, in.a, in.b), ARG, "where", "(2,3)", "(4,5)");
+    REFUSE(wh_graph_dot(in.g, in.a, in.b), ARG, "(2,3)", "(4,5)");
+    REFUSE(wh_graph_tanh(in.g, 999), ARG, "tanh", "no value");
+    REFUSE(wh_graph_tanh(in.g, WH_NO_VALUE), ARG, "tanh", "no value");
+    REFUSE(wh_graph_pow(in.g, in.index, 3), ARG, "pow", "indices");
+    REFUSE(wh_graph_transpose(in.g, in.a, (const unsigned[]){1, 1}), ARG, "transpose", "(2,3)");
+    REFUSE(wh_graph_transpose(in.g, in.a, (const unsigned[]){0, 7}), ARG, "transpose", "(2,3)");
+    REFUSE(wh_graph_broadcast(in.g, in.a, WH_DIMS(2, 4)), ARG, "broadcast", "(2,3)", "(2,4)");
+    REFUSE(wh_graph_broadcast(in.g, in.a, WH_DIMS(3)), ARG, "broadcast", "(2,3)", "(3)");
+    REFUSE(wh_graph_slice(in.g, in.a, (const size_t[]){1, 1}, WH_DIMS(2, 2)), ARG, "slice", "(2,2)", "(2,3)");
+    REFUSE(wh_graph_slice(in.g, in.a, (const size_t[]){SIZE_MAX, 0}, WH_DIMS(2, 2)), ARG, "slice", "(2,2)", "(2,3)");
+    REFUSE(wh_graph_pad(in.g, in.a, (const size_t[]){0, 0}, WH_DIMS(2, 2)), ARG, "pad", "(2,3)", "(2,2)");
+    REFUSE(wh_graph_concat(in.g, 0, (const wh_value[]){in.a, in.b}, 2), ARG, "concat", "(2,3)", "(4,5)");
+    REFUSE(wh_graph_concat(in.g, 5, (const wh_value[]){in.a, in.a}, 2), ARG, "concat", "(2,3)", "axis 5");
+    REFUSE(wh_graph_concat(in.g, 0, NULL, 0), ARG, "concat", "0 parts");
+    REFUSE(wh_graph_sum(in.g, in.a, 4, false), ARG, "sum", "(2,3)");
+    REFUSE(wh_graph_mean(in.g, in.a, 4, false), ARG, "sum", "(2,3)");
+    REFUSE(wh_graph_cumsum(in.g, in.a, in.index, false), ARG, "cumsum", "(2,3)", "(2)");
+    REFUSE(wh_graph_matmul(in.g, in.a, in.b, WH_MATMUL_TT), ARG, "matmul", "(2,3)", "(4,5)");
+    REFUSE(wh_graph_matmul(in.g, in.a, in.image, WH_MATMUL_NN), ARG, "matmul", "(2,3)", "(1,3,8,8)");
+    REFUSE(wh_graph_linear(in.g, in.a, in.a, in.b, WH_MATMUL_NT), ARG, "add", "(2,2)", "(4,5)");
+    REFUSE(wh_graph_solve(in.g, in.a, in.a), ARG, "solve", "(2,3)");
+    REFUSE(wh_graph_gather(in.g, in.image, in.index), ARG, "gather", "(1,3,8,8)", "(2)");
+    REFUSE(wh_graph_gather(in.g, in.index, in.a), ARG, "gather", "argument 0");
+    REFUSE(wh_graph_scatter(in.g, in.b, in.index, 9), ARG, "scatter", "(4,5)", "(2)");
+    REFUSE(wh_graph_scatter(in.g, in.a, in.index, 3), ARG, "scatter", "7", "3");
+    REFUSE(wh_graph_take(in.g, in.b, in.index), ARG, "take", "(4,5)", "(2)");
+    REFUSE(wh_graph_put(in.g, in.b, in.index, 9), ARG, "put", "(4,5)", "(2)");
+    REFUSE(wh_graph_conv(in.g, in.a, in.weight, WH_NO_VALUE, (wh_conv){1, 1, 1}), ARG, "conv", "(2,3)", "(4,2,3,3)");
+    REFUSE(wh_graph_conv(in.g, in.image, in.weight, WH_NO_VALUE, (wh_conv){0, 1, 1}), ARG, "conv", "stride");
+    REFUSE(wh_graph_conv(in.g, in.image, in.weight, WH_NO_VALUE, (wh_conv){1, 1, 0}), ARG, "conv", "groups");
+    REFUSE(wh_graph_conv(in.g, in.image, in.weight, WH_NO_VALUE, (wh_conv){1, 1, SIZE_MAX / 2 + 2}), ARG, "conv",
+           "groups");
+    REFUSE(wh_graph_max_pool(in.g, in.a, (wh_window){2, 2, 0}), ARG, "max", "(2,3)", "(2,2)");
+    REFUSE(wh_graph_max_pool(in.g, in.image, (wh_window){9, 2, 0}), ARG, "max", "(1,3,8,8)", "(9,9)");
+    REFUSE(wh_graph_avg_pool(in.g, in.image, (wh_window){2, 0, 0}), ARG, "avg_pool", "(1,3,8,8)");
+    REFUSE(wh_graph_avg_pool(in.g, in.image, (wh_window){2, 1, SIZE_MAX}), ARG, "avg_pool", "(1,3,8,8)");
+    REFUSE(wh_graph_layer_norm(in.g, in.a, in.b, WH_NO_VALUE, 1e-5), ARG, "reshape", "(4,5)", "(3)");
+    REFUSE(wh_graph_group_norm(in.g, in.image, 2, WH_NO_VALUE, WH_NO_VALUE, 1e-5), ARG, "group_norm", "(1,3,8,8)",
+           "2 groups");
+    REFUSE(wh_graph_batch_norm(in.g, in.image, in.a, WH_NO_VALUE, 1e-5), ARG, "(2,3)", "(3,1,1)");
+    REFUSE(wh_graph_softmax(in.g, in.b, false)
+               ? wh_graph_softmax(in.g, wh_graph_reshape(in.g, in.a, WH_DIMS(3, 2)), true)
+               : 0,
+           ARG, "softmax", "(3,2)", "causal");
+    REFUSE(wh_graph_log_softmax(in.g, wh_graph_fill(in.g, WH_SCALAR, 1)), ARG, "log_softmax", "()");
+    REFUSE(wh_graph_cross_entropy(in.g, in.b, in.index), ARG, "cross_entropy", "(4,5)", "(2)");
+    REFUSE(wh_graph_cross_entropy(in.g, in.a, in.index), ARG, "cross_entropy", "(2,3)", "7");
+    REFUSE(wh_graph_squared_error(in.g, in.a, in.b), ARG, "sub", "(2,3)", "(4,5)");
+    REFUSE(wh_graph_binary_cross_entropy(in.g, in.a, in.b), ARG, "(2,3)", "(4,5)");
+    REFUSE(wh_graph_attention(in.g, in.a, in.b, in.b, 1, false), ARG, "matmul", "(2,3)", "(4,5)");
+    REFUSE(wh_graph_lstm_cell(in.g, &in.b, in.a, in.a, in.image, in.a, WH_NO_VALUE, WH_MATMUL_NN), ARG, "lstm_cell",
+           "(1,3,8,8)", "(2,3)");
+    REFUSE(wh_graph_self_attention(in.g, in.a, 1, 1, false), ARG, "attention", "(2,3)");
+    REFUSE(wh_graph_self_attention(in.g, wh_graph_fill(in.g, WH_DIMS(1, 2, 8), 1), SIZE_MAX / 3 + 1, 1, false), ARG,
+           "attention", "(1,2,8)");
+    REFUSE(wh_graph_dropout(in.g, in.a, in.b), ARG, "(2,3)", "(4,5)");
+    REFUSE(wh_graph_keep_mask(in.g, in.index, 0, 1, WH_DIMS(3)), WHIST_E_RANGE, "keep_mask", "rate");
+    REFUSE(wh_graph_clip_weights(in.g, in.a, 0), WHIST_E_RANGE, "clip");
+}
+
+static void sizes_that_no_memory_holds_are_refused(void **state)
+{
+    (void)state;
+    enum { RANGE = WHIST_E_RANGE };
+    const size_t half = SIZE_MAX / 2;
+    const wh_dims deep = {.rank = 9, .dim = {1, 1, 1, 1, 1}};
+    REFUSE(wh_graph_fill(in.g, WH_DIMS(half, half, half), 1), RANGE, "fill", "too large");
+    REFUSE(wh_graph_fill(in.g, WH_DIMS(3, 0), 1), RANGE, "fill", "(3,0)");
+    REFUSE(wh_graph_fill(in.g, deep, 1), RANGE, "fill", "(1,1,1,1,1,…)");
+    REFUSE(wh_graph_input(in.g, "x", WH_PARAM, deep), RANGE, "input", "…");
+    REFUSE(wh_graph_index(in.g, "i", WH_PARAM, WH_DIMS(half / 2), 3), RANGE, "index", "too large");
+    REFUSE(wh_graph_index(in.g, "i", WH_PARAM, WH_DIMS(2), 0), RANGE, "index", "limit");
+    REFUSE(wh_graph_index(in.g, "i", WH_PARAM, WH_DIMS(2), (uint64_t)1 << 40), RANGE, "index", "limit");
+    REFUSE(wh_graph_reshape(in.g, in.a, WH_DIMS(half + 4, 2)), RANGE, "reshape", "too large"); /* 6 in 64 bits */
+    REFUSE(wh_graph_reshape(in.g, in.a, deep), WHIST_E_ARG, "reshape", "(2,3)");
+    REFUSE(wh_graph_broadcast(in.g, in.a, deep), WHIST_E_ARG, "broadcast", "(2,3)");
+    REFUSE(wh_graph_pad(in.g, in.a, (const size_t[]){0, 0}, WH_DIMS(half, half)), RANGE, "pad", "too large");
+    REFUSE(wh_graph_scatter(in.g, in.a, in.index, half), RANGE, "scatter", "too large");
+    REFUSE(wh_graph_put(in.g, wh_graph_sum(in.g, in.a, 2, false), in.index, half), RANGE, "put", "too large");
+    REFUSE(wh_graph_keep_mask(in.g, in.index, 0, .5, WH_DIMS(half, half)), RANGE, "keep_mask", "too large");
+    REFUSE(wh_graph_conv(in.g, in.image, wh_graph_input(in.g, "w", WH_PARAM, WH_DIMS(4, 3, 3, 3)), WH_NO_VALUE,
+                         (wh_conv){1, half, 1}),
+           WHIST_E_ARG, "conv", "(1,3,8,8)", "(4,3,3,3)");
+    /* Shapes that fit one by one, and a product that does not. */
+    REFUSE(wh_graph_matmul(in.g, wh_graph_fill(in.g, WH_DIMS((size_t)1 << 40, 2), 1),
+                           wh_graph_fill(in.g, WH_DIMS(2, (size_t)1 << 40), 1), WH_MATMUL_NN),
+           RANGE, "matmul", "too large");
+    REFUSE(wh_graph_add(in.g, wh_graph_fill(in.g, WH_DIMS((size_t)1 << 40, 1), 1),
+                        wh_graph_fill(in.g, WH_DIMS(1, (size_t)1 << 40), 1)),
+           RANGE, "too large");
+}
+
 static void gradients_that_do_not_exist_are_refused(void **state)
 {
     (void)state;
@@ -128,6 +335,29 @@ static void gradients_that_do_not_exist_are_refused(void **state)
     wh_value squared = wh_graph_sum_all(in.g, wh_graph_outer_squared(in.g, row, row));
     assert_int_equal(wh_graph_gradient(&out, in.g, squared, &in.a, 1), WHIST_E_UNSUPPORTED);
     assert_non_null(strstr(whist_detail_get()->text, "outer_squared"));
+    wh_graph_free(in.g);
+
+    /* By what builders see through: the second reshape is one of a, not of the first. */
+    in = fresh();
+    wh_value flat = wh_graph_reshape(in.g, in.a, WH_DIMS(6)), pinned = wh_graph_pin(in.g, flat), grad;
+    wh_value sum = wh_graph_sum_all(in.g, wh_graph_square(in.g, wh_graph_reshape(in.g, flat, WH_DIMS(3, 2))));
+    assert_int_equal(wh_graph_gradient(&grad, in.g, sum, &flat, 1), WHIST_E_UNSUPPORTED);
+    assert_non_null(strstr(whist_detail_get()->text, "reshape of shape (6)"));
+    assert_int_equal(wh_graph_jvp(&grad, in.g, &sum, 1, &flat, &flat, 1), WHIST_E_UNSUPPORTED);
+    wh_value one = wh_graph_fill(in.g, WH_DIMS(6), 1);
+    assert_int_equal(wh_graph_gradient(&grad, in.g, sum, &one, 1), WHIST_E_UNSUPPORTED);
+    sum = wh_graph_sum_all(in.g, wh_graph_square(in.g, wh_graph_reshape(in.g, pinned, WH_DIMS(3, 2))));
+    assert_ok(wh_graph_gradient(&grad, in.g, sum, &pinned, 1));
+    wh_program *program;
+    wh_run *run;
+    static const float x[] = {1, 2, 3, 4, 5, 6};
+    assert_ok(wh_program_new(&program, in.g, &grad, 1));
+    assert_ok(wh_run_new(&run, program, 1));
+    assert_ok(wh_run_input(run, in.a, x));
+    assert_ok(wh_run_go(run, NULL));
+    for (size_t i = 0; i < 6; i++) assert_true(((const float *)wh_run_result(run, 0))[i] == 2 * x[i]);
+    wh_run_free(run);
+    wh_program_free(program);
     wh_graph_free(in.g);
 }
 
@@ -473,8 +703,12 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_operation_to_second_order),
-        cmocka_unit_test(a_wrong_derivative_is_seen),
+        cmocka_unit_test(planted_wrong_derivatives_are_seen),
+        cmocka_unit_test(planted_wrong_norms_are_seen),
+        cmocka_unit_test(kinks_have_the_stated_derivatives),
         cmocka_unit_test(mismatches_name_operation_and_shapes),
+        cmocka_unit_test(every_builder_names_the_shapes_it_refuses),
+        cmocka_unit_test(sizes_that_no_memory_holds_are_refused),
         cmocka_unit_test(gradients_that_do_not_exist_are_refused),
         cmocka_unit_test(coupled_examples_are_refused),
         cmocka_unit_test(runs_check_their_inputs),

@@ -8,14 +8,14 @@
 
 static const unsigned last_order[] = {0, 2, 3, 1}, first_order[] = {0, 3, 1, 2};
 
-/* A transposition that moves nothing but axes of 1 is a reshape. */
+/* A transposition that moves nothing but axes of 1 (one channel, or one pixel) is a reshape. */
 static wh_value turned(wh_graph *g, wh_value x, const unsigned order[4])
 {
     if (g->failed != WHIST_OK) return WH_NO_VALUE;
     wh_dims dims = wh_graph_dims(g, x);
-    bool small = dims.dim[order[1]] * dims.dim[order[2]] == 1 || dims.dim[order[3]] == 1;
-    if (order == last_order) small = dims.dim[1] == 1 || dims.dim[2] * dims.dim[3] == 1;
-    if (!small) return wh_graph_transpose(g, x, order);
+    size_t channels = dims.dim[order == last_order ? 1 : 3], pixels = dims.dim[2];
+    pixels *= dims.dim[order == last_order ? 3 : 1];
+    if (channels > 1 && pixels > 1) return wh_graph_transpose(g, x, order);
     return wh_graph_reshape(g, x, WH_DIMS(dims.dim[0], dims.dim[order[1]], dims.dim[order[2]], dims.dim[order[3]]));
 }
 

@@ -24,6 +24,8 @@ enum {
     WH_OP_MULTILINEAR = 4, /* in each real argument */
     WH_OP_CONSTANT = 8,    /* every derivative is zero */
     WH_OP_VIEW = 16,       /* the argument's bytes under another shape */
+    WH_OP_SEEN_THROUGH =
+        32, /* builders may use the argument's argument in its place: no derivative is by such a value */
 };
 
 struct wh_op {
@@ -115,7 +117,7 @@ bool wh_splits_first(const wh_graph *graph, const wh_node *node, const bool spli
 #define WH_OPS(X) \
     X(input) X(index) X(fill) X(detach) X(add) X(sub) X(mul) X(div) X(max) X(min) X(not_less) X(where) \
     X(neg) X(exp) X(log) X(sqrt) X(rsqrt) X(tanh) X(sigmoid) X(softplus) X(erf) X(relu) X(positive) X(abs) \
-    X(pow) X(gelu) X(gelu_tanh) X(reshape) X(transpose) X(broadcast) X(slice) X(pad) X(concat) X(sum) \
+    X(pow) X(gelu) X(gelu_tanh) X(pin) X(reshape) X(transpose) X(broadcast) X(slice) X(pad) X(concat) X(sum) \
     X(cumsum) X(max_last) X(matmul) X(solve) X(gather) X(scatter) X(take) X(put) X(conv) X(conv_data) X(conv_weight) \
     X(max_window) X(window_take) X(window_put) X(avg_pool) X(avg_pool_back) X(normalize) X(normalize_back) \
     X(normalize_grid) X(normalize_grid_back) X(normalize_grid_second) X(softmax) X(softmax_back) \

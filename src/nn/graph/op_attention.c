@@ -88,7 +88,7 @@ wh_value wh_graph_self_attention(wh_graph *g, wh_value qkv, size_t heads, double
 {
     if (!wh_graph_args(g, &wh_op_attention, &qkv, 1, 0)) return WH_NO_VALUE;
     wh_dims dims = wh_graph_dims(g, qkv);
-    if (dims.rank != 3 || heads == 0 || dims.dim[2] % (3 * heads) != 0)
+    if (dims.rank != 3 || heads == 0 || heads > dims.dim[2] || dims.dim[2] % (3 * heads) != 0)
         return wh_graph_fail(g, WHIST_E_ARG, "attention of %s: (B,T,3·%zu·D) is needed for %zu heads",
                              wh_dims_show(&dims).text, heads, heads);
     wh_attr attr = {.real = {scale}, .whole = {heads, causal}};

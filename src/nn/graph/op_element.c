@@ -196,7 +196,7 @@ ELEMENTWISE(min, MIN, slope_min, 0);
 ELEMENTWISE(not_less, NOT_LESS, NULL, WH_OP_CONSTANT);
 const wh_op wh_op_where = {
     .name = "where", .element = WH_ELEMENT_WHERE, .vjp = where_vjp, .jvp = where_jvp, .splits = wh_splits_always};
-ELEMENTWISE(neg, NEG, slope_neg, 0);
+ELEMENTWISE(neg, NEG, slope_neg, WH_OP_SEEN_THROUGH);
 ELEMENTWISE(exp, EXP, slope_exp, 0);
 ELEMENTWISE(log, LOG, slope_log, 0);
 ELEMENTWISE(sqrt, SQRT, slope_sqrt, 0);

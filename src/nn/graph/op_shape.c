@@ -16,8 +16,10 @@ static wh_value reshape_vjp(wh_graph *g, wh_value n, unsigned i, wh_value ct)
     return wh_graph_reshape(g, ct, wh_graph_dims(g, arg0(g, n)));
 }
 
-const wh_op wh_op_reshape = {
-    .name = "reshape", .flags = WH_OP_LINEAR | WH_OP_VIEW, .vjp = reshape_vjp, .splits = wh_splits_always};
+const wh_op wh_op_reshape = {.name = "reshape",
+                             .flags = WH_OP_LINEAR | WH_OP_VIEW | WH_OP_SEEN_THROUGH,
+                             .vjp = reshape_vjp,
+                             .splits = wh_splits_always};
 
 /* Of indices as well. */
 wh_value wh_graph_reshape(wh_graph *g, wh_value a, wh_dims dims)
@@ -32,6 +34,22 @@ wh_value wh_graph_reshape(wh_graph *g, wh_value a, wh_dims dims)
     double number;
     if (wh_graph_is_fill(g, a, &number)) return wh_graph_fill(g, dims, number);
     return wh_graph_node(g, &wh_op_reshape, &a, 1, dims, NULL, wh_node_at(g, a)->kind);
+}
+
+/* ---- Pin ---------------------------------------------------------------------------------------- */
+
+static wh_value pin_vjp(wh_graph *g, wh_value n, unsigned i, wh_value ct)
+{
+    (void)g, (void)n, (void)i;
+    return ct;
+}
+
+const wh_op wh_op_pin = {.name = "pin", .flags = WH_OP_LINEAR | WH_OP_VIEW, .vjp = pin_vjp, .splits = wh_splits_always};
+
+wh_value wh_graph_pin(wh_graph *g, wh_value a)
+{
+    if (!wh_graph_args(g, &wh_op_pin, &a, 1, 0)) return WH_NO_VALUE;
+    return wh_graph_node1(g, &wh_op_pin, a, wh_graph_dims(g, a), NULL);
 }
 
 /* A unit is one row of the output. */
@@ -66,7 +84,7 @@ static wh_cut transpose_cut(const wh_call *call)
 }
 
 const wh_op wh_op_transpose = {.name = "transpose",
-                               .flags = WH_OP_LINEAR,
+                               .flags = WH_OP_LINEAR | WH_OP_SEEN_THROUGH,
                                .vjp = transpose_vjp,
                                .splits = transpose_splits,
                                .kernel = {wh_kern_f32_turn, wh_kern_f64_transpose},
@@ -126,7 +144,7 @@ static bool broadcast_splits(const wh_graph *g, const wh_node *node, const bool 
 }
 
 const wh_op wh_op_broadcast = {.name = "broadcast",
-                               .flags = WH_OP_LINEAR,
+                               .flags = WH_OP_LINEAR | WH_OP_SEEN_THROUGH,
                                .vjp = broadcast_vjp,
                                .splits = broadcast_splits,
                                .wide = WH_KERNEL_WIDE(broadcast),

@@ -2,7 +2,9 @@
  *
  * Backward (vjp): from the value down to what it was made of, each node adds its part to the cotangents of its
  * arguments. Forward (jvp): from the inputs up. An operation without a rule of its own is taken apart
- * (wh_op.decompose) and the walk goes through the parts, down to the node's arguments and no further. */
+ * (wh_op.decompose) and the walk goes through the parts, down to the node's arguments and no further. Builders see
+ * through some values (a reshape of a reshape), so the parts are made of pins of the arguments, which they do not see
+ * through; in the result the arguments stand in their places again. */
 #include <string.h>
 
 #include "nn/graph/node.h"
@@ -28,22 +30,97 @@ static wh_value unsupported(wh_graph *g, const wh_node *node)
 
 /* ---- Backward ----------------------------------------------------------------------------------- */
 
-static wh_value pull_parts(wh_graph *g, wh_value n, unsigned i, wh_value ct)
+/* A node taken apart: pinned[k] stands for argument k, of real values that are no leaves. */
+typedef struct parts {
+    wh_value whole, first; /* parts are numbered from `first` on */
+    wh_value *pinned;      /* (n_args); other arguments stand for themselves */
+    bool *marked;          /* by value up to whole: is it an argument? */
+    wh_value *value;       /* by value up to whole: for the walk */
+} parts;
+
+static void parts_clear(parts *p)
+{
+    wh_free(p->pinned);
+    wh_free(p->marked);
+    wh_free(p->value);
+}
+WH_AUTO_CLEAR(parts, parts_clear)
+
+static whist_status take_apart(parts *p, wh_graph *g, wh_value n)
 {
     wh_node node = *wh_node_at(g, n);
-    wh_value whole = node.op->decompose(g, n);
-    if (whole == WH_NO_VALUE) return WH_NO_VALUE;
-    size_t room = (whole > n ? whole : n) + 1;
-    WH_AUTO(bool_ptr) marked = NULL;
-    WH_AUTO(wh_value_ptr) parts = NULL;
-    if (WH_NEW(&marked, room) != WHIST_OK || WH_NEW(&parts, room) != WHIST_OK)
-        return wh_graph_fail(g, WHIST_E_NOMEM, "no memory for a derivative");
-    for (unsigned k = 0; k < node.n_args; k++) marked[node.arg[k]] = wh_node_at(g, node.arg[k])->kind == WH_KIND_REAL;
-    if (wh_graph_cotangents(parts, g, whole, ct, marked, true) != WHIST_OK) return WH_NO_VALUE;
+    p->first = (wh_value)g->n;
+    WH_TRY(WH_NEW(&p->pinned, node.n_args));
+    for (unsigned k = 0; k < node.n_args; k++) {
+        const wh_node *arg = wh_node_at(g, node.arg[k]);
+        bool stays = arg->kind != WH_KIND_REAL || (arg->op->flags & WH_OP_LEAF);
+        wh_attr fresh = {.whole = {g->n}}; /* a pin of its own: what is made of it is new and lies after `first` */
+        p->pinned[k] = node.arg[k];
+        for (unsigned j = 0; j < k; j++)
+            if (node.arg[j] == node.arg[k]) p->pinned[k] = p->pinned[j];
+        if (!stays && p->pinned[k] == node.arg[k])
+            p->pinned[k] = wh_graph_node1(g, &wh_op_pin, node.arg[k], arg->dims, &fresh);
+    }
+    WH_TRY(wh_graph_status(g));
+    wh_value again = wh_graph_again(g, n, p->pinned);
+    WH_TRY(wh_graph_status(g));
+    p->whole = node.op->decompose(g, again);
+    WH_TRY(wh_graph_status(g));
+    size_t room = g->n;
+    WH_TRY(WH_NEW(&p->marked, room));
+    return WH_NEW(&p->value, room);
+}
+
+/* value, with the arguments in the places of their pins. */
+static whist_status unpin(wh_value *value, wh_graph *g, const parts *p, wh_value n)
+{
+    wh_node node = *wh_node_at(g, n);
+    wh_value end = *value;
+    unsigned room = 1;
+    WH_AUTO(wh_value_ptr) map = NULL;
+    WH_AUTO(wh_value_ptr) args = NULL;
+    if (end < p->first) return WHIST_OK;
+    for (wh_value v = p->first; v <= end; v++)
+        if (wh_node_at(g, v)->n_args > room) room = wh_node_at(g, v)->n_args;
+    WH_TRY(WH_NEW(&map, (size_t)end - p->first + 1));
+    WH_TRY(WH_NEW(&args, room));
+    for (wh_value v = p->first; v <= end; v++) {
+        wh_node part = *wh_node_at(g, v);
+        bool moves = false;
+        map[v - p->first] = v;
+        for (unsigned k = 0; k < node.n_args; k++)
+            if (p->pinned[k] == v) map[v - p->first] = node.arg[k];
+        if (map[v - p->first] != v) continue;
+        for (unsigned k = 0; k < part.n_args; k++) {
+            args[k] = part.arg[k] < p->first ? part.arg[k] : map[part.arg[k] - p->first];
+            moves = moves || args[k] != part.arg[k];
+        }
+        if (moves) map[v - p->first] = wh_graph_again(g, v, args);
+    }
+    *value = map[end - p->first];
+    return wh_graph_status(g);
+}
+
+static whist_status pull_parts(wh_value *out, wh_graph *g, wh_value n, unsigned i, wh_value ct)
+{
+    wh_node node = *wh_node_at(g, n);
+    WH_AUTO(parts) p = {.whole = WH_NO_VALUE};
+    *out = WH_NO_VALUE;
     /* An argument that stands twice gets its whole part at the first place. */
     for (unsigned k = 0; k < i; k++)
-        if (node.arg[k] == node.arg[i]) return WH_NO_VALUE;
-    return parts[node.arg[i]];
+        if (node.arg[k] == node.arg[i]) return WHIST_OK;
+    WH_TRY(take_apart(&p, g, n));
+    for (unsigned k = 0; k < node.n_args; k++) p.marked[p.pinned[k]] = wh_node_at(g, node.arg[k])->kind == WH_KIND_REAL;
+    WH_TRY(wh_graph_cotangents(p.value, g, p.whole, ct, p.marked, true));
+    *out = p.value[p.pinned[i]];
+    return *out == WH_NO_VALUE ? WHIST_OK : unpin(out, g, &p, n);
+}
+
+/* Keeps what is no failure of the graph's own (memory) as one. */
+static wh_value kept(wh_graph *g, whist_status status, wh_value value)
+{
+    if (status == WHIST_OK) return value;
+    return wh_graph_fail(g, status, "no memory for a derivative");
 }
 
 wh_value wh_graph_pull(wh_graph *g, wh_value n, unsigned i, wh_value ct)
@@ -55,8 +132,10 @@ wh_value wh_graph_pull(wh_graph *g, wh_value n, unsigned i, wh_value ct)
         wh_value slope = node.op->slope(g, n, i);
         return slope == WH_NO_VALUE ? WH_NO_VALUE : wh_graph_mul(g, ct, slope);
     }
-    if (node.op->decompose) return pull_parts(g, n, i, ct);
-    return unsupported(g, &node);
+    if (!node.op->decompose) return unsupported(g, &node);
+    wh_value out = WH_NO_VALUE;
+    whist_status status = pull_parts(&out, g, n, i, ct);
+    return kept(g, status, out);
 }
 
 static void add_to(wh_graph *g, wh_value *sum, wh_value part)
@@ -90,12 +169,27 @@ static whist_status check_values(const wh_graph *g, const wh_value values[], siz
     return WHIST_OK;
 }
 
+/* A value that builders see through may not be what others were made of. */
+static whist_status check_wrt(const wh_graph *g, const wh_value wrt[], size_t n)
+{
+    WH_TRY(check_values(g, wrt, n));
+    for (size_t i = 0; i < n; i++) {
+        const wh_node *node = wh_node_at(g, wrt[i]);
+        bool constant = node->op == &wh_op_fill;
+        if (constant || node->op->flags & WH_OP_SEEN_THROUGH)
+            WH_FAIL(WHIST_E_UNSUPPORTED,
+                    "derivative by a %s of shape %s: builders see through it (use wh_graph_pin of it instead)",
+                    node->op->name, wh_dims_show(&node->dims).text);
+    }
+    return WHIST_OK;
+}
+
 whist_status wh_graph_vjp(wh_value out[], wh_graph *g, wh_value of, wh_value cotangent, const wh_value wrt[], size_t n)
 {
     WH_ENSURE(out && g && (wrt || n == 0), WHIST_E_ARG);
     WH_TRY(wh_graph_status(g));
     WH_TRY(check_values(g, (const wh_value[]){of, cotangent}, 2));
-    WH_TRY(check_values(g, wrt, n));
+    WH_TRY(check_wrt(g, wrt, n));
     wh_dims want = wh_graph_dims(g, of), have = wh_graph_dims(g, cotangent);
     if (!wh_dims_equal(&want, &have)) {
         wh_graph_fail_dims(g, "vjp", &want, &have, "a value and its cotangent have one shape");
@@ -196,21 +290,18 @@ static whist_status push_all(wh_value *tangent, const bool *marked, wh_graph *g,
     return wh_graph_status(g);
 }
 
-static wh_value push_parts(wh_graph *g, wh_value n, const wh_value tangents[])
+static whist_status push_parts(wh_value *out, wh_graph *g, wh_value n, const wh_value tangents[])
 {
     wh_node node = *wh_node_at(g, n);
-    wh_value whole = node.op->decompose(g, n);
-    if (whole == WH_NO_VALUE) return WH_NO_VALUE;
-    size_t room = (whole > n ? whole : n) + 1;
-    WH_AUTO(bool_ptr) marked = NULL;
-    WH_AUTO(wh_value_ptr) parts = NULL;
-    if (WH_NEW(&marked, room) != WHIST_OK || WH_NEW(&parts, room) != WHIST_OK)
-        return wh_graph_fail(g, WHIST_E_NOMEM, "no memory for a derivative");
+    WH_AUTO(parts) p = {.whole = WH_NO_VALUE};
+    WH_TRY(take_apart(&p, g, n));
     for (unsigned k = 0; k < node.n_args; k++) {
-        marked[node.arg[k]] = tangents[k] != WH_NO_VALUE;
-        parts[node.arg[k]] = tangents[k];
+        p.marked[p.pinned[k]] = tangents[k] != WH_NO_VALUE;
+        p.value[p.pinned[k]] = tangents[k];
     }
-    return push_all(parts, marked, g, &whole, 1, true) == WHIST_OK ? parts[whole] : WH_NO_VALUE;
+    WH_TRY(push_all(p.value, p.marked, g, &p.whole, 1, true));
+    *out = p.value[p.whole];
+    return *out == WH_NO_VALUE ? WHIST_OK : unpin(out, g, &p, n);
 }
 
 static wh_value push(wh_graph *g, wh_value n, const wh_value tangents[])
@@ -223,8 +314,10 @@ static wh_value push(wh_graph *g, wh_value n, const wh_value tangents[])
     if (node.op->flags & WH_OP_LINEAR) return linear_push(g, n, tangents);
     if (node.op->flags & WH_OP_MULTILINEAR) return multilinear_push(g, n, tangents);
     if (node.op->jvp) return node.op->jvp(g, n, tangents);
-    if (node.op->decompose) return push_parts(g, n, tangents);
-    return unsupported(g, &node);
+    if (!node.op->decompose) return unsupported(g, &node);
+    wh_value out = WH_NO_VALUE;
+    whist_status status = push_parts(&out, g, n, tangents);
+    return kept(g, status, out);
 }
 
 whist_status wh_graph_jvp(wh_value out[], wh_graph *g, const wh_value of[], size_t n_of, const wh_value wrt[],
@@ -233,7 +326,7 @@ whist_status wh_graph_jvp(wh_value out[], wh_graph *g, const wh_value of[], size
     WH_ENSURE(out && g && of && wrt && tangent, WHIST_E_ARG);
     WH_TRY(wh_graph_status(g));
     WH_TRY(check_values(g, of, n_of));
-    WH_TRY(check_values(g, wrt, n));
+    WH_TRY(check_wrt(g, wrt, n));
     WH_TRY(check_values(g, tangent, n));
     size_t room = g->n;
     WH_AUTO(bool_ptr) marked = NULL;

@@ -1,0 +1,22 @@
+/* meta/learners.h: meta-learners on the learner joint: a site is a source of tasks, and the meta-gradient is its
+ * update.
+ *
+ * In a round a site draws `tasks` pairs of support and query rows from its training rows (public, by round), and its
+ * update is -lr times the mean meta-gradient at the global model, so that FedAvg's mean of the updates is the step that
+ * FedMeta (Chen et al. 2018) and Per-FedAvg (Fallah et al. 2020) take; of Reptile it is lr times the mean way to the
+ * adapted models. It is a vector like any other update: every strategy and protection applies.
+ *
+ * A site's metrics are those of its personal model: adapted on the first rows of a public draw from its training rows,
+ * measured on the fold. Support rows are never measured on, but where the fold is the training rows itself. */
+#ifndef WH_META_LEARNERS_H
+#define WH_META_LEARNERS_H
+
+#include <whist/learn.h>
+
+extern const whist_learner_class wh_learner_maml, wh_learner_fomaml, wh_learner_reptile, wh_learner_anil,
+    wh_learner_boil, wh_learner_per_fedavg;
+
+/* The list ends with NULL. */
+const whist_learner_class *const *wh_meta_learner_classes(void);
+
+#endif
