@@ -258,7 +258,9 @@ static double offset_for(const wh_dp_pair *pair, double h)
 whist_status wh_dp_cells_init(wh_dp_cells *out, wh_arena *arena, const wh_dp_pair *pair, double h, double low,
                               double high)
 {
-    enum { MAX = 1 << 23 };
+    enum { MAX = 1 << 23, LARGEST = 600 }; /* e^loss is a number */
+    if (!(high <= LARGEST && low >= -LARGEST))
+        WH_FAIL(WHIST_E_RANGE, "one use has privacy losses up to %g: that is no privacy", fmax(high, -low));
     wh_dp_cells c = {.h = h, .offset = offset_for(pair, h)};
     double from = floor((low - c.offset) / h) - 1, to = ceil((high - c.offset) / h) + 1;
     if (pair->amplify == WH_DP_BY_SUBSET) from = -to; /* the mirror image fits */

@@ -311,6 +311,19 @@ static void test_monotone(void **state)
     }
 }
 
+/* Losses far beyond what e^loss can hold: a strong Gaussian beside something that keeps it from its closed form. */
+static void test_large(void **state)
+{
+    (void)state;
+    whist_dp_event e[] = {{.mechanism = WHIST_DP_GAUSSIAN, .noise = 0.7, .count = 4000},
+                          {.mechanism = WHIST_DP_LAPLACE, .noise = 2}};
+    wh_dp_interval i = epsilon_of(e, 2, 1e-9, 1e-4);
+    double alone = wh_dp_normal_epsilon(sqrt(4000) / 0.7, 1e-9);
+    assert_true(i.lower <= i.upper && i.upper - i.lower <= 1e-3 * i.upper);
+    assert_true(alone <= i.upper && i.lower <= alone + 0.5 && i.lower >= alone * (1 - 1e-4) &&
+                i.upper <= alone + 0.5 + 1);
+}
+
 /* RDP says twice the truth here; the interval must not. */
 static void test_tiny_rate(void **state)
 {
@@ -327,7 +340,7 @@ int main(void)
         cmocka_unit_test(test_fft),       cmocka_unit_test(test_gaussian), cmocka_unit_test(test_laplace),
         cmocka_unit_test(test_optimal),   cmocka_unit_test(test_response), cmocka_unit_test(test_atoms),
         cmocka_unit_test(test_sampled),   cmocka_unit_test(test_measures), cmocka_unit_test(test_monotone),
-        cmocka_unit_test(test_tiny_rate),
+        cmocka_unit_test(test_tiny_rate), cmocka_unit_test(test_large),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
