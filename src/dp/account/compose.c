@@ -33,9 +33,13 @@ static whist_status tilt_measure(tilted *out, logs *above, logs *below, wh_arena
     double a[3] = {0}, b[3] = {0}, pivot = -(double)INFINITY, s = lean->up, r = lean->down;
     size_t peak = 0;
     WH_TRY(WH_ARENA_NEW(&out->weight, arena, m->n));
-    for (size_t i = 0; i < m->n; i++)
-        if (m->above[i] > 0 && log(m->above[i]) + exponent(m, i, t) > pivot)
-            pivot = log(m->above[i]) + exponent(m, i, t), peak = i;
+    /* Any pivot near the largest weighted mass will do; where weights vary little, that is the largest weight. */
+    bool narrow = t * m->h * (double)m->n < 200;
+    for (size_t i = 0; i < m->n; i++) {
+        if (!(m->above[i] > 0)) continue;
+        double size = exponent(m, i, t) + (narrow ? 0 : log(m->above[i]));
+        if (size > pivot) pivot = size, peak = i;
+    }
     if (!(pivot > -(double)INFINITY)) WH_FAIL(WHIST_E_RANGE, "a mechanism has no mass at finite losses");
     double up = exp(s * m->h), rise = exp(-s * m->h * (double)peak);
     double down = exp(-r * m->h), fall = exp(r * m->h * (double)peak);

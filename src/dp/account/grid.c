@@ -410,7 +410,7 @@ static double tilted_mass(const double *mass, const wh_dp_measure *m, double til
 static void choose_below(wh_dp_measure *m, double *other, double *rest, const wh_dp_cells *c, const double *ratio,
                          double tilt)
 {
-    static const double leave[] = {0, 0.25, 0.5, 0.75};
+    static const double leave[] = {0, 0.5};
     double best;
     bool upward = true;
     throw_together(m->below, rest, m, c, ratio, true, 0);
