@@ -57,9 +57,10 @@ static whist_status gather(problem *p, const wh_dp_part *part, size_t n)
         else
             p->part[p->n++] = part[i];
     }
-    if (square > 0) {
-        wh_dp_pair all = {.shape = WH_DP_NORMAL, .mu = sqrt(square), .tight = true};
-        p->part[p->n++] = (wh_dp_part){all, 1};
+    if (square > 0) { /* in uses that are small enough for e^loss to be a number */
+        double uses = ceil(square / 9);
+        wh_dp_pair all = {.shape = WH_DP_NORMAL, .mu = sqrt(square / uses), .tight = true};
+        p->part[p->n++] = (wh_dp_part){all, (uint64_t)uses};
     }
     WH_TRY(WH_ARENA_NEW(&p->sketch, &p->lasting, p->n));
     WH_TRY(WH_ARENA_NEW(&p->uses, &p->lasting, p->n));
@@ -164,7 +165,8 @@ static bool good_enough(const wh_dp_interval *i, double width)
  * step larger instead. */
 static whist_status solve(wh_dp_interval *out, problem *p, const direction *d, double h)
 {
-    enum { ATTEMPTS = 6 };
+    enum { ATTEMPTS = 8 };
+    int idle = 0;
     bool any = false;
     for (int i = 0; i < ATTEMPTS; i++) {
         wh_dp_interval now;
@@ -183,7 +185,8 @@ static whist_status solve(wh_dp_interval *out, problem *p, const direction *d, d
         *out = now;
         any = true;
         if (good_enough(&now, p->ask.width) || !isfinite(now.upper)) return WHIST_OK;
-        if (!(now.upper - now.lower < 0.7 * before)) return WHIST_OK;
+        if (!(now.upper - now.lower < 0.7 * before) && ++idle == 3)
+            return WHIST_OK; /* outcomes between grid points: luck */
         h *= fmax(0.25, fmin(0.6, 0.8 * sqrt(p->ask.width * now.upper / (now.upper - now.lower))));
     }
     if (!any) WH_FAIL(WHIST_E_RANGE, "the privacy losses are too wide for any grid: use rdp");

@@ -133,7 +133,7 @@ wh_dp_cumulant wh_dp_sketch_cumulant(const wh_dp_sketch *s, size_t n, bool backw
 double wh_dp_sketch_tilt(double *epsilon, const wh_dp_sketch *s, size_t n, bool backward, double delta)
 {
     double best = INFINITY, t_best = 1e4;
-    for (double t = 1e4; t > 1e-6; t /= 1.15) {
+    for (double t = 1e4; t > 1e-6; t /= 1.2) {
         wh_dp_cumulant k = wh_dp_sketch_cumulant(s, n, backward, t);
         double eps = (k.value - log(delta) - log1p(t)) / t + log1p(-1 / (1 + t)); /* as in the Renyi conversion */
         if (eps < best * (best > 0 ? 1.001 : 0.999)) t_best = t;
