@@ -112,9 +112,12 @@ WHIST_API WHIST_MUST_CHECK whist_status whist_query_parse(whist_query **out, con
 WHIST_API void whist_query_free(whist_query *query);
 
 typedef struct whist_query_terms {
-    double epsilon;       /* of all queries together, shared out evenly (basic composition); 0 < epsilon <= 100 */
-    double delta;         /* 0: pure, Laplace noise; else Gaussian noise, and delta < 1 / public_n */
-    uint64_t public_n;    /* a public bound on the number of rows; 0: none is stated */
+    double epsilon;    /* of all queries together, shared out evenly (basic composition); 0 < epsilon <= 100 */
+    double delta;      /* 0: pure, Laplace noise; else Gaussian noise, and delta < 1 / public_n */
+    uint64_t public_n; /* a public bound on the number of rows; 0: none is stated */
+    /* Counts, histograms and contingency tables only: discrete Laplace noise in steady time. What its law is off by
+     * goes into delta, which has to be above 0 and is enough. */
+    bool steady;
     whist_dp_payer payer; /* ADD_REMOVE or REPLACE, unit RECORD */
 } whist_query_terms;
 
@@ -127,6 +130,7 @@ typedef struct whist_query_answer {
     whist_query_value *values; /* n; owned */
     size_t n;
     const char *mechanism; /* "discrete Laplace", … */
+    double steady_delta;   /* steady: what the law being off costs, a part of delta; else 0 */
 } whist_query_answer;
 
 /* Answers n queries over the rows of n_sources sources (all folds). Columns that no query names are not read; a row

@@ -75,6 +75,7 @@ static int read_terms(job *j)
     CLI_TRY(read_number(&t->delta, j->args, "delta", 0));
     CLI_TRY(read_relation(&t->payer.relation, j->args));
     t->public_n = cli_count(j->args, "public-n", 0);
+    t->steady = cli_flag(j->args, "steady");
     t->payer.unit = WHIST_DP_RECORD;
     t->payer.charge = remember;
     t->payer.user = j;
@@ -143,6 +144,10 @@ static int print_text(const job *j)
         }
     printf("epsilon %g, delta %g for all answers together; unit %s (one row), relation %s\n", t->epsilon, t->delta,
            whist_dp_unit_name(t->payer.unit), whist_dp_relation_name(t->payer.relation));
+    double steady = 0;
+    for (size_t i = 0; i < j->n; i++) steady += j->answers[i].steady_delta;
+    if (t->steady)
+        printf("steady time: the tables are off their law by a delta of %.3g, which is part of it\n", steady);
     CLI_TRY(cli_table_print(table, stdout));
     return cli_flush();
 }
@@ -154,6 +159,10 @@ static void json_answer(whist_json *json, const whist_query_answer *answer, cons
     whist_json_text(json, query);
     whist_json_key(json, "mechanism");
     whist_json_text(json, answer->mechanism);
+    if (answer->steady_delta > 0) {
+        whist_json_key(json, "steady_delta");
+        whist_json_real(json, answer->steady_delta);
+    }
     whist_json_key(json, "values");
     whist_json_begin_array(json);
     for (size_t k = 0; k < answer->n; k++) {
@@ -224,6 +233,8 @@ static const cli_option options[] = {
     {"delta", 0, CLI_TEXT, "D", "0 for Laplace noise (the default), else Gaussian noise; needs --public-n."},
     {"public-n", 0, CLI_COUNT, "N", "A public bound on the number of rows: delta has to be below 1/N.", .min = 1,
      .max = UINT64_C(1) << 40},
+    {"steady", 0, CLI_FLAG, NULL,
+     "Counts only: noise whose time does not depend on it, at the cost of a part of --delta."},
     {"relation", 0, CLI_TEXT, "R", "Neighbouring tables: add_remove (the default) or replace one row."},
     {"data", 'd', CLI_TEXT, "DIR", "Folder with the data (WHIST_DATA/SET, the study's set)."},
     {"site", 0, CLI_TEXT, "NAME", "The rows of this site only (all sites of the study)."},

@@ -19,6 +19,7 @@
 typedef struct share {
     double epsilon, delta;
     const whist_dp_payer *payer;
+    bool steady;
 } share;
 
 /* Replacing a row is removing one and adding one. */
@@ -30,7 +31,7 @@ static double reach_of(const share *s)
 static share part_of(const share *s, double parts)
 {
     const double down = (1 - 0x1p-50) / parts; /* the parts sum to no more than the whole */
-    return (share){s->epsilon * down, s->delta * down, s->payer};
+    return (share){s->epsilon * down, s->delta * down, s->payer, s->steady};
 }
 
 /* out <- in + noise for a sensitivity (L1 = L2: a row moves one entry) in steps. *sd: the noise's standard deviation.
@@ -61,6 +62,19 @@ static void set(whist_query_answer *answer, const char *label, double value, dou
     (void)snprintf(v->label, sizeof v->label, "%s", label);
     v->value = value;
     v->noise = noise;
+}
+
+/* Counts in steady time. The second charge is an epsilon of 1e-9, so that much is kept for it. */
+static whist_status add_steady(int64_t *out, double *sd, double *delta, size_t n, const share *s)
+{
+    const double a = (s->epsilon - 2e-9) / reach_of(s);
+    if (!(a >= 0x1p-8 && a <= 8))
+        WH_FAIL(WHIST_E_RANGE, "steady noise takes an epsilon of 1/256 to 8 for each answer, not %g", s->epsilon);
+    *sd = M_SQRT2 / a;
+    WH_TRY(whist_dp_steady_laplace(out, delta, out, n, a, 1, s->payer));
+    if (*delta > s->delta / 2)
+        WH_FAIL(WHIST_E_RANGE, "steady noise needs a delta of %g for this answer: state at least that", 2 * *delta);
+    return WHIST_OK;
 }
 
 static const char *noise_name(const share *s, bool whole)
@@ -122,8 +136,10 @@ static whist_status answer_cells(whist_query_answer *out, const whist_query *q, 
     WH_TRY(wh_alloc(&memory, n, sizeof(int64_t)));
     cells c = {q, memory, n, columns};
     WH_TRY(wh_query_each(rows, q, count_row, &c));
-    WH_TRY(add_noise(c.count, &sd, n, 1, s));
-    WH_TRY(new_answer(out, n, noise_name(s, true)));
+    double delta = 0;
+    WH_TRY(s->steady ? add_steady(c.count, &sd, &delta, n, s) : add_noise(c.count, &sd, n, 1, s));
+    WH_TRY(new_answer(out, n, s->steady ? "discrete Laplace in steady time" : noise_name(s, true)));
+    out->steady_delta = delta;
     for (size_t i = 0; i < n; i++) {
         whist_query_value *v = &out->values[i];
         label_cell(v->label, sizeof v->label, q, &rows->schema, columns, i);
@@ -296,18 +312,29 @@ static whist_status check_terms(const whist_query_terms *t)
     return WHIST_OK;
 }
 
+static whist_status check_steady(const whist_query_terms *t, whist_query *const *queries, size_t n)
+{
+    if (!t->steady) return WHIST_OK;
+    if (t->delta == 0) WH_FAIL(WHIST_E_ARG, "steady noise is off its law by a little: it needs a delta above 0");
+    for (size_t i = 0; i < n; i++)
+        if (queries[i]->kind >= WH_QUERY_SUM && queries[i]->kind <= WH_QUERY_QUANTILE)
+            WH_FAIL(WHIST_E_UNSUPPORTED, "only counts, histograms and contingency tables have steady noise");
+    return WHIST_OK;
+}
+
 whist_status whist_query_run(whist_query_answer *out, whist_query *const *queries, size_t n, const whist_schema *schema,
                              const whist_data_source *sources, size_t n_sources, const whist_query_terms *terms)
 {
     WH_ENSURE(out && queries && n >= 1 && n <= 1 << 16 && schema && sources && n_sources >= 1 && terms, WHIST_E_ARG);
     WH_ENSURE(terms->payer.charge, WHIST_E_ARG);
     WH_TRY(check_terms(terms));
+    WH_TRY(check_steady(terms, queries, n));
     WH_AUTO(wh_query_rows) rows = {.part = NULL};
     WH_AUTO(wh_owned) memory = NULL;
     WH_TRY(wh_alloc(&memory, n, sizeof *out));
     WH_TRY(wh_query_rows_open(&rows, queries, n, schema, sources, n_sources));
     whist_query_answer *answers = memory;
-    const share all = {terms->epsilon, terms->delta, &terms->payer}, each = part_of(&all, (double)n);
+    const share all = {terms->epsilon, terms->delta, &terms->payer, terms->steady}, each = part_of(&all, (double)n);
     whist_status status = WHIST_OK;
     for (size_t i = 0; i < n && status == WHIST_OK; i++) status = answer(&answers[i], queries[i], &rows, &each);
     for (size_t i = 0; i < n && status != WHIST_OK; i++) whist_query_answer_clear(&answers[i]);

@@ -16,6 +16,8 @@ says out '"unit":"record"'
 says out '"mechanism":"discrete_laplace"'
 ends 0 $ask --query count --epsilon 1 --delta 1e-6 --public-n 100000 --site north --json
 says out '"mechanism":"gaussian"'
+ends 0 $ask --query count --query 'histogram(b)' --epsilon 1 --delta 1e-6 --public-n 1000 --steady
+says out 'steady time: the tables are off their law by a delta of'
 
 refused() { # TEXT OPTION…
     text=$1
@@ -36,4 +38,7 @@ refused 'is no number' --query 'sum(b, 0, 1)' --epsilon 1
 refused 'no query is called' --query 'max(a, 0, 1)' --epsilon 1
 refused '--relation takes' --query count --epsilon 1 --relation zero
 refused '--epsilon' --query count
+refused 'needs a delta above 0' --query count --epsilon 1 --steady
+ends 1 $ask --query 'sum(a, 0, 1)' --epsilon 1 --delta 1e-6 --public-n 1000 --steady
+says err 'have steady noise'
 exit $bad
