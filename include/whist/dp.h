@@ -1,0 +1,241 @@
+/* whist/dp.h: what a private release cost: events, accountants, calibration.
+ *
+ *   event       what ran: mechanism, sampling design, how often, for which neighbours and unit of privacy
+ *   accountant  takes events, answers epsilon(delta) or delta(epsilon) as an interval, or refuses
+ *   calibrate   the least noise, the highest rate or the most steps that stay within a target
+ *   odometer    what has been spent so far, valid at every moment of an adaptive run; filter: may it go on?
+ *
+ * An epsilon means nothing without its delta, its relation and its unit, so an answer carries them. An upper end
+ * is a guarantee (docs/dp.md names the theorem); an approximation is refused unless it is asked for by name.
+ *
+ * Conventions. The noise of continuous mechanisms is relative to the sensitivity of adding or removing one record
+ * (L2 for Gaussians, L1 for Laplace); the accountant itself doubles the shift where a record is replaced. Integer
+ * mechanisms give their noise in absolute units and their sensitivity as an integer.
+ *
+ * Threads: events are plain values; an accountant, an odometer belongs to one thread at a time. */
+#ifndef WHIST_DP_H
+#define WHIST_DP_H
+
+#include "whist/base.h"
+#include "whist/codec.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- Events ------------------------------------------------------------------------------------ */
+
+typedef enum whist_dp_mechanism {
+    WHIST_DP_GAUSSIAN,            /* noise: sigma, std over L2 sensitivity. Also: Gaussian rounded to a grid */
+    WHIST_DP_LAPLACE,             /* noise: b, scale over L1 sensitivity */
+    WHIST_DP_DISCRETE_GAUSSIAN,   /* noise: sigma, pmf ~ exp(-x^2 / (2 sigma^2)) on the integers; sensitivity */
+    WHIST_DP_DISCRETE_LAPLACE,    /* noise: a, pmf ~ exp(-a |x|) on the integers; sensitivity */
+    WHIST_DP_SKELLAM,             /* noise: the variance, difference of two Poisson(variance / 2); sensitivity */
+    WHIST_DP_RANDOMISED_RESPONSE, /* p, k: the true one of k values with probability 1 - p + p / k, others p / k */
+    WHIST_DP_EXPONENTIAL,         /* epsilon: exponential mechanism, epsilon-bounded range */
+    WHIST_DP_PERMUTE_AND_FLIP,    /* epsilon: permute-and-flip; report-noisy-max with exponential noise */
+    WHIST_DP_NOISY_MAX,           /* epsilon: report-noisy-max with other noise, above threshold (sparse vector) */
+    WHIST_DP_PURE,                /* epsilon: anything that is epsilon-DP */
+    WHIST_DP_APPROXIMATE,         /* epsilon, delta: anything that is (epsilon, delta)-DP */
+    WHIST_DP_CONCENTRATED,        /* rho: anything that is rho-zCDP */
+    WHIST_DP_GAUSSIAN_MIXTURE,    /* noise: sigma; shift i with probability weight i (sensitivity is random) */
+    WHIST_DP_TREE,                /* noise: sigma of a node; steps: leaves of a binary tree of sums, one epoch */
+    WHIST_DP_REPEAT,              /* inner runs a random number of times (mean, shape), the best one is released */
+    WHIST_DP_MECHANISMS           /* how many there are */
+} whist_dp_mechanism;
+
+typedef enum whist_dp_sampling {
+    WHIST_DP_ALL,                 /* every record takes part in each use */
+    WHIST_DP_POISSON,             /* rate: each record on its own coin */
+    WHIST_DP_WITHOUT_REPLACEMENT, /* n, batch: a uniform subset of fixed size */
+    WHIST_DP_TRUNCATED_POISSON,   /* rate, n, batch: Poisson, cut to at most `batch` records */
+    WHIST_DP_SHUFFLED_PASS,       /* n, batch: a shuffled order cut into batches; count is the number of PASSES */
+    WHIST_DP_BALLS_IN_BINS,       /* bins: each record lands in one of `bins` steps of a pass; count: PASSES */
+    WHIST_DP_SAMPLINGS
+} whist_dp_sampling;
+
+/* Which pairs of data sets must look alike. */
+typedef enum whist_dp_relation {
+    WHIST_DP_ADD_REMOVE, /* one record more or less */
+    WHIST_DP_REPLACE,    /* one record is another */
+    WHIST_DP_ZERO_OUT,   /* one record is the null record; the number of records is public */
+    WHIST_DP_RELATIONS
+} whist_dp_relation;
+
+/* Whose contribution a "record" of the relation is. */
+typedef enum whist_dp_unit { WHIST_DP_RECORD, WHIST_DP_TASK, WHIST_DP_SITE, WHIST_DP_UNITS } whist_dp_unit;
+
+typedef struct whist_dp_event whist_dp_event;
+struct whist_dp_event {
+    whist_dp_mechanism mechanism;
+    double noise;         /* sigma, b, a or variance, as the mechanism says; > 0 */
+    double epsilon;       /* > 0 */
+    double delta;         /* [0, 1) */
+    double rho;           /* > 0 */
+    double p;             /* (0, 1] */
+    uint32_t k;           /* >= 2 */
+    uint32_t sensitivity; /* of integer mechanisms to adding or removing a record, >= 1; 0 means 1. L2 of a vector */
+    uint32_t dimension;   /* of integer mechanisms: entries of the vector; 0 means 1 */
+    uint64_t steps;       /* >= 1 */
+    size_t n_mixture;     /* of a Gaussian mixture: 1 … WHIST_DP_MIXTURE_MAX */
+    const double *shift;  /* (n_mixture) >= 0, over the sensitivity; the caller's, copied when charged */
+    const double *weight; /* (n_mixture) >= 0, sum 1 within 1e-9; likewise */
+    const whist_dp_event *inner; /* n_inner events that one repetition runs; likewise; no REPEAT inside */
+    size_t n_inner;
+    double mean;  /* of the number of repetitions, >= 1 */
+    double shape; /* 1 geometric, 0 logarithmic, INFINITY Poisson, other > 0 truncated negative binomial */
+
+    whist_dp_sampling sampling;
+    double rate; /* (0, 1] */
+    uint64_t n;  /* records, public */
+    uint64_t batch;
+    uint64_t bins;
+
+    uint64_t count;             /* uses, or passes where the sampling says so; 0 means 1 */
+    uint32_t group;             /* records that one unit may own (group privacy, user level); 0 means 1 */
+    whist_dp_relation relation; /* all events of an accountant share relation and unit */
+    whist_dp_unit unit;
+};
+enum { WHIST_DP_MIXTURE_MAX = 4096, WHIST_DP_INNER_MAX = 64 };
+
+/* Stable words: "gaussian", "poisson", "add_remove", "record". NULL outside the enum. */
+WHIST_API const char *whist_dp_mechanism_name(whist_dp_mechanism mechanism);
+WHIST_API const char *whist_dp_sampling_name(whist_dp_sampling sampling);
+WHIST_API const char *whist_dp_relation_name(whist_dp_relation relation);
+WHIST_API const char *whist_dp_unit_name(whist_dp_unit unit);
+
+/* WHIST_E_ARG naming the field that is out of its range (NaN is), or the combination that means nothing. */
+WHIST_API WHIST_MUST_CHECK whist_status whist_dp_event_check(const whist_dp_event *event);
+
+/* Writes an event as one JSON object: only the fields that its mechanism and sampling use. */
+WHIST_API void whist_dp_event_json(whist_json *json, const whist_dp_event *event);
+
+/* Events from JSON: an array of such objects. */
+typedef struct whist_dp_events {
+    whist_dp_event *event; /* n */
+    size_t n;
+    void *memory;
+} whist_dp_events;
+/* At most 1 MiB of text and 4,096 events; unknown and missing fields are refused by name. WHIST_E_FORMAT; WHIST_E_ARG
+ * for an event that does not pass the check. Ended by whist_dp_events_clear. */
+WHIST_API WHIST_MUST_CHECK whist_status whist_dp_events_read(whist_dp_events *out, whist_bytes text);
+WHIST_API void whist_dp_events_clear(whist_dp_events *events);
+
+/* ---- Accountants ------------------------------------------------------------------------------- */
+
+typedef enum whist_dp_method {
+    WHIST_DP_PLD,  /* privacy-loss distributions: certified interval; schedules fixed in advance */
+    WHIST_DP_RDP,  /* Renyi: certified upper bound; adaptive schedules, composition across studies */
+    WHIST_DP_ZCDP, /* zero-concentrated: certified upper bound, no sampling; adaptive schedules */
+    WHIST_DP_GDP,  /* central limit theorem: an approximation that may lie below the truth; never a bound */
+    WHIST_DP_METHODS
+} whist_dp_method;
+WHIST_API const char *whist_dp_method_name(whist_dp_method method);
+
+typedef struct whist_dp_options {
+    whist_dp_method method;
+    whist_dp_relation relation;
+    whist_dp_unit unit;
+    bool adaptive;            /* events may depend on what was released: PLD is refused */
+    bool allow_approximation; /* without it GDP is refused */
+    uint64_t public_n;        /* a public bound on the units, at most: delta >= 1 / n is refused; 0: not stated */
+    double width;             /* PLD: aim at upper - lower <= width * upper; (0, 1), 0 means 1e-4 */
+} whist_dp_options;
+
+/* epsilon (or delta) lies in [lower, upper].
+ *
+ * certified: `upper` is proven, rounding and truncation included. Of an approximation it is false and both ends
+ * are the same number. tight: `lower` is proven for the mechanism itself, too; otherwise it bounds only the
+ * analysis (a dominating pair that no pair of data sets need attain), and is 0 where nothing is claimed. */
+typedef struct whist_dp_answer {
+    double lower, upper;
+    bool certified, tight;
+    whist_dp_method method;
+    whist_dp_relation relation;
+    whist_dp_unit unit;
+    double order; /* RDP, zCDP: the order that gave it; 0 elsewhere */
+} whist_dp_answer;
+
+typedef struct whist_dp_accountant whist_dp_accountant;
+
+/* WHIST_E_ARG for options outside their ranges; WHIST_E_UNSUPPORTED for PLD with `adaptive` and for GDP without
+ * `allow_approximation`; WHIST_E_NOMEM. Ended by whist_dp_accountant_free. */
+WHIST_API WHIST_MUST_CHECK whist_status whist_dp_accountant_new(whist_dp_accountant **out,
+                                                                const whist_dp_options *options);
+WHIST_API void whist_dp_accountant_free(whist_dp_accountant *accountant);
+
+/* Charges an event. WHIST_E_ARG for an event that is not well formed; WHIST_E_STATE where relation or unit are not
+ * the accountant's; WHIST_E_UNSUPPORTED where the method has no theorem for it, with a reason that names one that has.
+ * On failure nothing is charged. compose(n) and n calls give the same. */
+WHIST_API WHIST_MUST_CHECK whist_status whist_dp_compose(whist_dp_accountant *accountant, const whist_dp_event *event);
+
+/* Adds what another accountant was charged (another study on the same data). Both RDP or both zCDP, same relation and
+ * unit; else WHIST_E_STATE, WHIST_E_UNSUPPORTED. */
+WHIST_API WHIST_MUST_CHECK whist_status whist_dp_merge(whist_dp_accountant *into, const whist_dp_accountant *from);
+
+/* epsilon at delta in (0, 1). WHIST_E_ARG for another delta, or one not below 1 / public_n; WHIST_E_RANGE where no
+ * finite epsilon holds (the events' own deltas exceed it). Nothing charged: 0. */
+WHIST_API WHIST_MUST_CHECK whist_status whist_dp_epsilon(whist_dp_answer *out, whist_dp_accountant *accountant,
+                                                         double delta);
+/* delta at epsilon > 0. */
+WHIST_API WHIST_MUST_CHECK whist_status whist_dp_delta(whist_dp_answer *out, whist_dp_accountant *accountant,
+                                                       double epsilon);
+
+/* The Renyi curve charged so far: n orders > 1 (constant, increasing) and the divergence at each. RDP only. Pointers
+ * are the accountant's, valid until its next call. */
+WHIST_API WHIST_MUST_CHECK whist_status whist_dp_curve(const double **order, const double **divergence, size_t *n,
+                                                       const whist_dp_accountant *accountant);
+
+/* ---- Calibration ------------------------------------------------------------------------------- */
+
+typedef enum whist_dp_knob {
+    WHIST_DP_NOISE, /* least noise (a: largest) */
+    WHIST_DP_RATE,  /* highest Poisson rate */
+    WHIST_DP_COUNT, /* most uses */
+    WHIST_DP_KNOBS
+} whist_dp_knob;
+
+/* *value: the setting of `knob` in event[which] with which all n events stay within epsilon at delta, by the upper end
+ * of the method. Noise and rate within `tolerance` (relative, 0 means 1e-4) on the safe side. answer (may be NULL):
+ * what *value gives. WHIST_E_ARG for epsilon <= 0 and the like; WHIST_E_RANGE where no value in range does it. */
+WHIST_API WHIST_MUST_CHECK whist_status whist_dp_calibrate(double *value, whist_dp_answer *answer,
+                                                           const whist_dp_options *options, const whist_dp_event *event,
+                                                           size_t n, size_t which, whist_dp_knob knob, double epsilon,
+                                                           double delta, double tolerance);
+
+/* ---- Closed forms ------------------------------------------------------------------------------ */
+
+/* Gaussian mechanism, means one apart: delta(epsilon) and the sigma that reaches a target exactly (Balle, Wang 2018).
+ */
+WHIST_API WHIST_MUST_CHECK whist_status whist_dp_gaussian_delta(double *delta, double sigma, double epsilon);
+WHIST_API WHIST_MUST_CHECK whist_status whist_dp_gaussian_epsilon(double *epsilon, double sigma, double delta);
+WHIST_API WHIST_MUST_CHECK whist_status whist_dp_gaussian_sigma(double *sigma, double epsilon, double delta);
+/* rho-zCDP to (epsilon, delta) and back (Canonne, Kamath, Steinke 2020). */
+WHIST_API WHIST_MUST_CHECK whist_status whist_dp_zcdp_delta(double *delta, double rho, double epsilon);
+WHIST_API WHIST_MUST_CHECK whist_status whist_dp_zcdp_epsilon(double *epsilon, double rho, double delta);
+WHIST_API WHIST_MUST_CHECK whist_status whist_dp_zcdp_rho(double *rho, double epsilon, double delta);
+/* T uses of an (epsilon, delta) mechanism, tight (Kairouz, Oh, Viswanath 2015). */
+WHIST_API WHIST_MUST_CHECK whist_status whist_dp_optimal_composition(double *epsilon, double epsilon_step,
+                                                                     double delta_step, uint64_t uses, double delta);
+
+/* ---- Adaptive runs ----------------------------------------------------------------------------- */
+
+typedef struct whist_dp_odometer whist_dp_odometer;
+
+/* What was spent, for events chosen while the run goes on. method RDP or ZCDP. With probability at least 1 - delta the
+ * privacy loss is below the answer at all moments at once, so one may stop whenever. epsilon_limit > 0 makes it a
+ * filter: what was admitted is (epsilon_limit, delta)-DP whenever it stops. 0: no limit. */
+WHIST_API WHIST_MUST_CHECK whist_status whist_dp_odometer_new(whist_dp_odometer **out, const whist_dp_options *options,
+                                                              double delta, double epsilon_limit);
+WHIST_API void whist_dp_odometer_free(whist_dp_odometer *odometer);
+/* Charges an event BEFORE it runs. WHIST_E_BUDGET where the limit would be passed: nothing is charged, the event must
+ * not run, a smaller one may. Otherwise as whist_dp_compose. */
+WHIST_API WHIST_MUST_CHECK whist_status whist_dp_odometer_charge(whist_dp_odometer *odometer,
+                                                                 const whist_dp_event *event);
+/* Spent so far. */
+WHIST_API whist_dp_answer whist_dp_odometer_spent(const whist_dp_odometer *odometer);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
