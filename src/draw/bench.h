@@ -1,0 +1,9 @@
+/* draw/bench.h: what the program can measure of this room. */
+#ifndef WH_DRAW_BENCH_H
+#define WH_DRAW_BENCH_H
+
+#include "base/status.h"
+
+extern const whist_bench wh_draw_benches[]; /* ends with a row whose name is NULL */
+
+#endif
