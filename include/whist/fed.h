@@ -15,6 +15,7 @@
 
 #include <whist/base.h>
 #include <whist/data.h>
+#include <whist/dp.h>
 #include <whist/learn.h>
 #include <whist/nn.h>
 
@@ -178,20 +179,6 @@ WHIST_API const whist_strategy_class *const *whist_strategy_classes(void);
 
 /* ---- Privacy -------------------------------------------------------------------------------- */
 
-/* Whom the guarantee is about. A coarser unit covers the finer ones before it. */
-typedef enum whist_privacy_unit {
-    WHIST_UNIT_RECORD, /* one row of one site */
-    WHIST_UNIT_TASK,
-    WHIST_UNIT_SITE, /* all training rows of one site */
-} whist_privacy_unit;
-
-/* Which two worlds nobody shall tell apart. */
-typedef enum whist_privacy_relation {
-    WHIST_RELATION_ZERO_OUT,   /* the unit takes part, with nothing instead of its contribution */
-    WHIST_RELATION_ADD_REMOVE, /* the unit is there, or is not */
-    WHIST_RELATION_REPLACE,    /* the unit is there, or another one is */
-} whist_privacy_relation;
-
 /* Where the noise is added, and so who is trusted with what. */
 typedef enum whist_privacy_noise {
     WHIST_NOISE_LOCAL,       /* at each site: the coordinator sees noised updates */
@@ -205,9 +192,7 @@ typedef enum whist_privacy_mechanism {
     WHIST_MECHANISM_SKELLAM,           /* distributed noise */
 } whist_privacy_mechanism;
 
-/* The words of a study: "record", "zero-out", "local", "gaussian" … Never NULL. */
-WHIST_API const char *whist_privacy_unit_name(whist_privacy_unit unit);
-WHIST_API const char *whist_privacy_relation_name(whist_privacy_relation relation);
+/* The words of a study: "local", "gaussian" … Never NULL. */
 WHIST_API const char *whist_privacy_noise_name(whist_privacy_noise noise);
 WHIST_API const char *whist_privacy_mechanism_name(whist_privacy_mechanism mechanism);
 /* What the coordinator is trusted with: the sentence of the trust table, as it stands in the ledger. */
@@ -215,8 +200,8 @@ WHIST_API const char *whist_privacy_trust(whist_privacy_noise noise);
 
 /* What a study promises. Everything here is public and fixed before the first round. */
 typedef struct whist_fed_privacy {
-    whist_privacy_unit unit;
-    whist_privacy_relation relation;
+    whist_dp_unit unit;
+    whist_dp_relation relation;
     whist_privacy_noise noise;
     whist_privacy_mechanism mechanism;
     double clip;           /* L2 bound of a site's update; with adaptive clipping the first one */
@@ -225,6 +210,7 @@ typedef struct whist_fed_privacy {
     double epsilon;        /* the data set's budget, over all studies */
     size_t honest;         /* distributed: honest sites that are sure to be among the survivors */
     size_t colluders;      /* distributed: sites that may tell the coordinator what they know */
+    uint64_t units;        /* public upper bound on their number, of records and tasks; of sites the study knows it */
     bool adaptive;         /* the bound follows a quantile of the norms */
     double quantile, rate; /* which, and how fast: clip *= exp(-rate (share of smaller updates - quantile)) */
     double count_sigma;    /* noise of that share, in sites */

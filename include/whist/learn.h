@@ -15,13 +15,14 @@
 
 #include <whist/base.h>
 #include <whist/data.h>
+#include <whist/dp.h>
 #include <whist/nn.h>
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-enum { WHIST_MAX_VECTORS = 4, WHIST_MAX_METRICS = 16 };
+enum { WHIST_MAX_VECTORS = 4, WHIST_MAX_METRICS = 16, WHIST_MAX_EVENTS = 8 };
 
 /* What leaves a site. All vectors have the model's length. */
 typedef struct whist_update {
@@ -77,6 +78,11 @@ struct whist_learner_class {
     whist_status (*adapt)(whist_learner *self, const float *model, const whist_rows *support, float *personal);
     /* The n_states vectors, to be stored with the update; pointers stay the learner's. NULL if stateless. */
     whist_status (*state)(whist_learner *self, float **out);
+    /* Private learners: what the next fit of this round will have spent, asked before it and charged before its update
+     * leaves. *out has room for WHIST_MAX_EVENTS events of one unit and relation (the study's); what they point at
+     * stays the learner's until its next call. They must tell what fit really does: mechanism, sampling, count. NULL:
+     * the learner adds no noise of its own. */
+    whist_status (*spends)(whist_learner *self, const whist_learner_round *round, whist_dp_event *out, size_t *n);
 };
 
 /* The classes of the library; the list ends with NULL. */

@@ -237,7 +237,7 @@ static whist_status was_paid(wh_ledger *ledger, const wh_charge *charge, bool *p
 
 static whist_status check_budget(const wh_ledger *ledger, const wh_charge *charge, const wh_spend *total)
 {
-    const char *unit = whist_privacy_unit_name(charge->unit);
+    const char *unit = whist_dp_unit_name(charge->unit);
     if (!wh_spend_fits(total, charge->epsilon, charge->delta))
         WH_FAIL(
             WHIST_E_BUDGET,
@@ -342,7 +342,7 @@ whist_status wh_ledger_check(wh_ledger *ledger, const wh_charge *charge)
     return status;
 }
 
-whist_status wh_ledger_spent(wh_ledger *ledger, whist_privacy_unit unit, double delta, double *epsilon)
+whist_status wh_ledger_spent(wh_ledger *ledger, whist_dp_unit unit, double delta, double *epsilon)
 {
     pthread_mutex_lock(&ledger->lock);
     *epsilon = wh_spend_epsilon(&ledger->sums.spend[unit], delta);

@@ -27,7 +27,6 @@ typedef struct wh_ledger wh_ledger;
 
 enum {
     WH_LEDGER_NAME_MAX = 63, /* of a data set: [a-z0-9_-] */
-    WH_LEDGER_UNITS = 3,
 };
 
 /* One release and its price. */
@@ -36,8 +35,8 @@ typedef struct wh_charge {
     const char *study_name;
     uint64_t step, round;
     unsigned phase;
-    whist_privacy_unit unit;
-    whist_privacy_relation relation;
+    whist_dp_unit unit;
+    whist_dp_relation relation;
     whist_privacy_noise noise;
     const char *mechanism, *sampler; /* for people: "gaussian, rounded to the grid" "none: who takes part is public" */
     double sigma,
@@ -72,7 +71,7 @@ WH_MUST_CHECK whist_status wh_ledger_charge(wh_ledger *ledger, const wh_charge *
 WH_MUST_CHECK whist_status wh_ledger_check(wh_ledger *ledger, const wh_charge *charge);
 
 /* Epsilon of everything charged for the unit, at delta: an upper bound where all that ran had been planned before. */
-WH_MUST_CHECK whist_status wh_ledger_spent(wh_ledger *ledger, whist_privacy_unit unit, double delta, double *epsilon);
+WH_MUST_CHECK whist_status wh_ledger_spent(wh_ledger *ledger, whist_dp_unit unit, double delta, double *epsilon);
 /* Epsilon of what one study was charged, through this object. */
 double wh_ledger_spent_by(wh_ledger *ledger, const uint8_t study[32], double delta);
 

@@ -17,25 +17,25 @@ static const char orders_name[] = "whist-32"; /* wh_spend_orders; another row ge
 
 /* ---- Sums ---- */
 
-static whist_status check_together(const wh_ledger_sums *sums, whist_privacy_unit unit, whist_privacy_relation relation)
+static whist_status check_together(const wh_ledger_sums *sums, whist_dp_unit unit, whist_dp_relation relation)
 {
     if (sums->any && relation != sums->relation)
         WH_FAIL(WHIST_E_BUDGET,
                 "this data set has been charged by the relation %s, which cannot be added to %s: give the study the "
                 "relation %s",
-                whist_privacy_relation_name(sums->relation), whist_privacy_relation_name(relation),
-                whist_privacy_relation_name(sums->relation));
+                whist_dp_relation_name(sums->relation), whist_dp_relation_name(relation),
+                whist_dp_relation_name(sums->relation));
     for (size_t u = 0; u < (size_t)unit; u++)
         if (sums->count[u])
             WH_FAIL(WHIST_E_BUDGET,
                     "this data set has been charged for the unit %s, and those releases promise nothing about a whole "
                     "%s: give the study the unit %s",
-                    whist_privacy_unit_name((whist_privacy_unit)u), whist_privacy_unit_name(unit),
-                    whist_privacy_unit_name((whist_privacy_unit)u));
+                    whist_dp_unit_name((whist_dp_unit)u), whist_dp_unit_name(unit),
+                    whist_dp_unit_name((whist_dp_unit)u));
     return WHIST_OK;
 }
 
-whist_status wh_ledger_sums_add(wh_ledger_sums *sums, whist_privacy_unit unit, whist_privacy_relation relation,
+whist_status wh_ledger_sums_add(wh_ledger_sums *sums, whist_dp_unit unit, whist_dp_relation relation,
                                 const wh_spend *spend)
 {
     WH_TRY(check_together(sums, unit, relation));
@@ -75,8 +75,8 @@ static void put_what(whist_json *json, const wh_charge *charge)
     put_uint(json, "step", charge->step);
     put_uint(json, "round", charge->round);
     put_uint(json, "phase", charge->phase);
-    put_text(json, "unit", whist_privacy_unit_name(charge->unit));
-    put_text(json, "relation", whist_privacy_relation_name(charge->relation));
+    put_text(json, "unit", whist_dp_unit_name(charge->unit));
+    put_text(json, "relation", whist_dp_relation_name(charge->relation));
     put_text(json, "noise", whist_privacy_noise_name(charge->noise));
     put_text(json, "trust", whist_privacy_trust(charge->noise));
     put_text(json, "mechanism", charge->mechanism);
@@ -137,12 +137,12 @@ static whist_status get_word(int *out, const wh_json *root, const char *key, con
 
 static const char *unit_word(int i)
 {
-    return whist_privacy_unit_name((whist_privacy_unit)i);
+    return whist_dp_unit_name((whist_dp_unit)i);
 }
 
 static const char *relation_word(int i)
 {
-    return whist_privacy_relation_name((whist_privacy_relation)i);
+    return whist_dp_relation_name((whist_dp_relation)i);
 }
 
 static whist_status get_who(wh_ledger_entry *out, const wh_json *root)
@@ -156,12 +156,12 @@ static whist_status get_who(wh_ledger_entry *out, const wh_json *root)
     memcpy(out->study, study.bytes, sizeof out->study);
     WH_TRY(wh_json_get_int(&step, root, "step", 0, INT64_MAX, "ledger"));
     WH_TRY(wh_json_get_int(&phase, root, "phase", 0, 255, "ledger"));
-    WH_TRY(get_word(&unit, root, "unit", unit_word, WH_LEDGER_UNITS));
-    WH_TRY(get_word(&relation, root, "relation", relation_word, 3));
+    WH_TRY(get_word(&unit, root, "unit", unit_word, WHIST_DP_UNITS));
+    WH_TRY(get_word(&relation, root, "relation", relation_word, WHIST_DP_RELATIONS));
     out->step = (uint64_t)step;
     out->phase = (unsigned)phase;
-    out->unit = (whist_privacy_unit)unit;
-    out->relation = (whist_privacy_relation)relation;
+    out->unit = (whist_dp_unit)unit;
+    out->relation = (whist_dp_relation)relation;
     return WHIST_OK;
 }
 

@@ -25,8 +25,8 @@ static wh_charge charge_of(const uint8_t *study, uint64_t step, double z)
         .study_name = study == study_a ? "a" : "b",
         .step = step,
         .round = step,
-        .unit = WHIST_UNIT_SITE,
-        .relation = WHIST_RELATION_ZERO_OUT,
+        .unit = WHIST_DP_SITE,
+        .relation = WHIST_DP_ZERO_OUT,
         .noise = WHIST_NOISE_CENTRAL,
         .mechanism = "gaussian",
         .sampler = "none",
@@ -142,8 +142,8 @@ static void test_charges_add_up(void **state)
     }
     assert_int_equal(ledger->state.tree.n, 5);
     double record, site;
-    assert_ok(wh_ledger_spent(ledger, WHIST_UNIT_RECORD, 1e-5, &record));
-    assert_ok(wh_ledger_spent(ledger, WHIST_UNIT_SITE, 1e-5, &site));
+    assert_ok(wh_ledger_spent(ledger, WHIST_DP_RECORD, 1e-5, &record));
+    assert_ok(wh_ledger_spent(ledger, WHIST_DP_SITE, 1e-5, &site));
     assert_true(record == site && site == after);
     wh_charge other = charge_of(study_a, 3, 5);
     other.bytes.bytes[5] = 9;
@@ -174,7 +174,7 @@ static void test_budget_over_studies(void **state)
         status = wh_ledger_charge(ledger, &other, NULL);
     }
     double epsilon;
-    assert_ok(wh_ledger_spent(ledger, WHIST_UNIT_SITE, 1e-5, &epsilon));
+    assert_ok(wh_ledger_spent(ledger, WHIST_DP_SITE, 1e-5, &epsilon));
     assert_true(epsilon <= 6 && epsilon > 5.5);
     assert_true(wh_ledger_spent_by(ledger, study_a, 1e-5) < 3);
     assert_true(wh_ledger_spent_by(ledger, study_a, 1e-5) + wh_ledger_spent_by(ledger, study_b, 1e-5) > epsilon);
@@ -201,19 +201,19 @@ static void test_units_and_relations(void **state)
     WH_AUTO(whist_crypt_key_ptr) key = new_key();
     wh_ledger *ledger = open_at(NULL, key);
     wh_charge site = charge_of(study_a, 0, 20), record = charge_of(study_b, 0, 20);
-    record.unit = WHIST_UNIT_RECORD;
+    record.unit = WHIST_DP_RECORD;
     assert_ok(wh_ledger_charge(ledger, &site, NULL));
     assert_ok(wh_ledger_charge(ledger, &record, NULL)); /* what hides a site hides its records */
     double records, sites;
-    assert_ok(wh_ledger_spent(ledger, WHIST_UNIT_RECORD, 1e-5, &records));
-    assert_ok(wh_ledger_spent(ledger, WHIST_UNIT_SITE, 1e-5, &sites));
+    assert_ok(wh_ledger_spent(ledger, WHIST_DP_RECORD, 1e-5, &records));
+    assert_ok(wh_ledger_spent(ledger, WHIST_DP_SITE, 1e-5, &sites));
     assert_true(records > sites);
     site.step = 1;
     assert_refused(wh_ledger_charge(ledger, &site, NULL), WHIST_E_BUDGET, "promise nothing about a whole site");
     record.step = 1;
-    record.relation = WHIST_RELATION_REPLACE;
+    record.relation = WHIST_DP_REPLACE;
     assert_refused(wh_ledger_charge(ledger, &record, NULL), WHIST_E_BUDGET, "cannot be added");
-    record.relation = WHIST_RELATION_ZERO_OUT;
+    record.relation = WHIST_DP_ZERO_OUT;
     record.spend.rdp[3] = NAN;
     assert_refused(wh_ledger_charge(ledger, &record, NULL), WHIST_E_RANGE, "finite price");
     assert_int_equal(ledger->state.tree.n, 2);

@@ -25,6 +25,7 @@ typedef struct wh_node_env {
     wh_link *link;
     uint64_t max_state_bytes;  /* ceiling on uploads and learner states in the store; 0: none */
     uint32_t min_metric_count; /* the site's own minimum; the larger one of it and the plan's counts */
+    wh_ledger *ledger;         /* of the site's data, where the plan makes a promise; NULL: nobody pays (simulation) */
     wh_release_fn *release;    /* may be NULL */
     void *user;
     whist_progress_fn *progress; /* may be NULL */

@@ -1,18 +1,6 @@
 /* fed/privacy.c: the words of a promise. */
 #include <whist/fed.h>
 
-const char *whist_privacy_unit_name(whist_privacy_unit unit)
-{
-    static const char *const names[] = {"record", "task", "site"};
-    return names[unit];
-}
-
-const char *whist_privacy_relation_name(whist_privacy_relation relation)
-{
-    static const char *const names[] = {"zero-out", "add-remove", "replace"};
-    return names[relation];
-}
-
 const char *whist_privacy_noise_name(whist_privacy_noise noise)
 {
     static const char *const names[] = {"local", "distributed", "central"};

@@ -22,6 +22,7 @@ typedef struct sim {
     const whist_simulation *in;
     const whist_fed_plan *plan;
     wh_store *store;
+    wh_ledger *ledger; /* of this simulation alone; NULL without a promise */
     wh_coordinator *coordinator;
     wh_pool *pool;
     sim_site **actors; /* (n_sites + n_parties), NULL until asked for */
@@ -122,10 +123,22 @@ static void sim_clear(sim *s)
     wh_free(s->actors);
     wh_free(s->active);
     wh_coordinator_free(s->coordinator);
+    wh_ledger_close(s->ledger);
     wh_store_close(s->store);
     wh_pool_free(s->pool);
 }
 WH_AUTO_CLEAR(sim, sim_clear)
+
+/* With a key that nobody will ask for: what a simulation spends is spent by nobody. */
+static whist_status make_ledger(sim *s)
+{
+    whist_crypt_key *key;
+    WH_TRY(whist_crypt_key_new(&key));
+    const wh_ledger_env env = {.dataset = "simulation", .owner = "coordinator", .key = key};
+    whist_status status = wh_ledger_open(&s->ledger, &env);
+    whist_crypt_key_free(key);
+    return status;
+}
 
 static whist_status sim_init(sim *s, const whist_simulation *in, const whist_fed_plan *plan)
 {
@@ -136,7 +149,8 @@ static whist_status sim_init(sim *s, const whist_simulation *in, const whist_fed
     WH_TRY(WH_NEW(&s->actors, s->n_actors));
     WH_TRY(WH_NEW(&s->active, s->n_actors));
     WH_TRY(wh_store_open(&s->store, NULL, plan->study));
-    const wh_coordinator_env env = {.plan = plan, .store = s->store, .replay = in->replay};
+    if (plan->privacy) WH_TRY(make_ledger(s));
+    const wh_coordinator_env env = {.plan = plan, .store = s->store, .replay = in->replay, .ledger = s->ledger};
     return wh_coordinator_new(&s->coordinator, &env);
 }
 
