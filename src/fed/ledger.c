@@ -98,8 +98,8 @@ static whist_status check_end(const wh_log_state *state, wh_store *store)
     return WHIST_OK;
 }
 
-static whist_status begin_log(wh_log_state *out, const char *dataset, const char *owner,
-                              const uint8_t key[WH_SIGN_PUBLIC])
+whist_status wh_ledger_begin_log(wh_log_state *out, const char *dataset, const char *owner,
+                                 const uint8_t key[WH_SIGN_PUBLIC])
 {
     char purpose[WH_LOG_PURPOSE_MAX + 1];
     snprintf(purpose, sizeof purpose, "ledger %.63s %.63s", dataset, owner);
@@ -130,12 +130,49 @@ whist_status wh_ledger_walk(wh_log_state *state, wh_store *store, const uint8_t 
     char dataset[64], owner[64];
     wh_ledger_sums sums = {.any = false};
     WH_TRY(wh_ledger_names(store, dataset, owner));
-    WH_TRY(begin_log(state, dataset, owner, key));
+    WH_TRY(wh_ledger_begin_log(state, dataset, owner, key));
     walk w = {.state = state, .sums = &sums, .emit = emit, .user = user};
     WH_TRY(wh_store_log_each(store, 0, walk_one, &w));
     return check_end(state, store);
 }
 
+/* ---- Record by record ---- */
+
+struct wh_ledger_reader {
+    wh_log_state state;
+    wh_ledger_sums sums;
+    walk walk;
+};
+
+whist_status wh_ledger_reader_new(wh_ledger_reader **out, const char *dataset, const char *owner,
+                                  const uint8_t key[WH_SIGN_PUBLIC], wh_ledger_line_fn *emit, void *user)
+{
+    wh_log_state state;
+    wh_ledger_reader *reader;
+    WH_TRY(wh_ledger_begin_log(&state, dataset, owner, key));
+    WH_TRY(WH_NEW(&reader, 1));
+    reader->state = state;
+    reader->walk = (walk){.state = &reader->state, .sums = &reader->sums, .emit = emit, .user = user};
+    *out = reader;
+    return WHIST_OK;
+}
+
+whist_status wh_ledger_reader_push(wh_ledger_reader *reader, whist_bytes record)
+{
+    return walk_one(&reader->walk, reader->state.tree.n, record);
+}
+
+const wh_log_state *wh_ledger_reader_state(const wh_ledger_reader *reader)
+{
+    return &reader->state;
+}
+
+void wh_ledger_reader_free(wh_ledger_reader *reader)
+{
+    wh_free(reader);
+}
+
+/* In a transaction. */
 whist_status wh_ledger_catch_up(wh_ledger *ledger)
 {
     walk w = {.state = &ledger->state, .sums = &ledger->sums, .ledger = ledger};
@@ -171,7 +208,7 @@ static whist_status read_all(wh_ledger *ledger, const wh_ledger_env *env)
 
 static whist_status open_ledger(wh_ledger *ledger, const wh_ledger_env *env)
 {
-    WH_TRY(begin_log(&ledger->state, env->dataset, env->owner, env->key->public_key));
+    WH_TRY(wh_ledger_begin_log(&ledger->state, env->dataset, env->owner, env->key->public_key));
     WH_TRY(wh_sign_key_from_seed(&ledger->key, env->key->secret.data));
     WH_TRY(wh_store_open_shared(&ledger->store, env->dir));
     WH_TRY(wh_store_begin(ledger->store));

@@ -59,6 +59,7 @@ typedef struct wh_ledger_env {
  * that are missing, another key, another data set; WHIST_E_UNSUPPORTED for entries of a newer version. */
 WH_MUST_CHECK whist_status wh_ledger_open(wh_ledger **out, const wh_ledger_env *env);
 void wh_ledger_close(wh_ledger *ledger);
+WH_AUTO_FREE(wh_ledger, wh_ledger_close)
 
 /* Pays: durable when it returns. *after (may be NULL): epsilon of the unit with this charge, at charge->delta.
  *
@@ -114,6 +115,17 @@ typedef whist_status wh_ledger_line_fn(void *user, const wh_ledger_line *line);
  * before. *state as it stands at the end. emit may be NULL. */
 WH_MUST_CHECK whist_status wh_ledger_walk(wh_log_state *state, wh_store *store, const uint8_t key[WH_SIGN_PUBLIC],
                                           wh_ledger_line_fn *emit, void *user);
+/* The same over records that come one by one, from a file. push takes the next record. */
+typedef struct wh_ledger_reader wh_ledger_reader;
+WH_MUST_CHECK whist_status wh_ledger_reader_new(wh_ledger_reader **out, const char *dataset, const char *owner,
+                                                const uint8_t key[WH_SIGN_PUBLIC], wh_ledger_line_fn *emit, void *user);
+WH_MUST_CHECK whist_status wh_ledger_reader_push(wh_ledger_reader *reader, whist_bytes record);
+const wh_log_state *wh_ledger_reader_state(const wh_ledger_reader *reader);
+void wh_ledger_reader_free(wh_ledger_reader *reader);
+WH_AUTO_FREE(wh_ledger_reader, wh_ledger_reader_free)
+/* The log of a data set's owner, before its first entry: its id and key. */
+WH_MUST_CHECK whist_status wh_ledger_begin_log(wh_log_state *out, const char *dataset, const char *owner,
+                                               const uint8_t key[WH_SIGN_PUBLIC]);
 /* Name and owner, as the store has them; each has room for 64 bytes. WHIST_E_STATE where it is no ledger. */
 WH_MUST_CHECK whist_status wh_ledger_names(wh_store *store, char dataset[64], char owner[64]);
 
