@@ -66,10 +66,10 @@ typedef struct whist_policy {
     uint32_t min_sites; /* least number of sites in a study */
     uint32_t max_rounds;
     uint32_t min_metric_count; /* metrics over fewer rows stay at home */
-    double max_epsilon; /* most that all studies together may spend of this site's data; 0: no limit of its own */
-    double max_delta;   /* … at this delta, which no study's may pass */
     char learners[512]; /* allowed names, separated by ' '; "" = all */
     char protections[512];
+    double max_epsilon; /* most that all studies together may spend of this site's data; 0: no limit of its own */
+    double max_delta;   /* … at this delta, which no study's may pass */
 } whist_policy;
 
 typedef struct whist_site_config {
