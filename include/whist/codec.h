@@ -1,4 +1,4 @@
-/* whist/codec.h: writing JSON, for whoever prints results that programs read.
+/* whist/codec.h: writing JSON for programs that read results, and line charts for people.
  *
  * A writer holds the text it has built so far. Calls return nothing: the first failure (no memory,
  * a key where a value belongs, bad UTF-8) stays in the writer and comes out of whist_json_finish,
@@ -41,6 +41,26 @@ WHIST_API void whist_json_null(whist_json *json);
 WHIST_API WHIST_MUST_CHECK whist_status whist_json_finish(whist_json *json, const char **text);
 /* Forgets document and failure; keeps the memory. For the next line of many. */
 WHIST_API void whist_json_reset(whist_json *json);
+
+/* ---- Line charts as SVG ---- */
+
+typedef struct whist_plot_line {
+    const char *name; /* in the legend; NULL or "": it has none there */
+    const double *x, *y;
+    size_t n; /* points in order; one that is not finite interrupts the line */
+} whist_plot_line;
+
+typedef struct whist_plot {
+    const char *title, *x_label, *y_label; /* UTF-8; NULL: none */
+    const whist_plot_line *lines;
+    size_t n_lines;    /* up to 8 have a colour of their own */
+    bool log_x, log_y; /* logarithmic; points at or below 0 interrupt the line */
+} whist_plot;
+
+/* A whole SVG document of fixed size, with axes, round ticks, grid and legend; light and dark readers alike. Ended by
+ * whist_plot_free. WHIST_E_ARG where no line has a point to show; WHIST_E_FORMAT for text that is not UTF-8. */
+WHIST_API WHIST_MUST_CHECK whist_status whist_plot_svg(char **out, const whist_plot *plot);
+WHIST_API void whist_plot_free(char *svg);
 
 #ifdef __cplusplus
 }

@@ -20,6 +20,9 @@ enum { WHIST_NAME_SIZE = 64, WHIST_MAX_COLUMNS = 65536 };
 typedef enum whist_data_format {
     WHIST_DATA_CSV,
     WHIST_DATA_IDX, /* images and labels as published with MNIST, .gz or plain */
+    /* One text: a row is a window of tokens, its target the token after each of them. The order of tokens is kept:
+     * test rows are the end of a site's text, validation rows stand before them. */
+    WHIST_DATA_TEXT,
     /* A seeded cohort with the schema's columns (or image size), each site a little shifted; for
      * machines without the data. Split file and partition are not used: every site has its own rows. */
     WHIST_DATA_SYNTHETIC,
@@ -101,6 +104,8 @@ typedef struct whist_schema {
      * out, and so are folds of other names. In fold names {site} and {index} (from 0) stand for the
      * site's. Empty names: "row", "fold", "train", "test", and no validation fold. … */
     char split_file[128];
+    bool split_classes; /* its column split_row holds classes: all rows of a class share its fold (episodes of unseen
+                           classes) */
     char split_site[WHIST_NAME_SIZE], split_row[WHIST_NAME_SIZE], split_fold[WHIST_NAME_SIZE];
     char fold_train[WHIST_NAME_SIZE], fold_test[WHIST_NAME_SIZE], fold_validation[WHIST_NAME_SIZE];
     /* … or fractions drawn from the study's seed, stratified by target for classes. */
@@ -111,6 +116,11 @@ typedef struct whist_schema {
     unsigned shards;
     char train_images[128], train_labels[128], test_images[128], test_labels[128]; /* IDX; test may be "" */
     unsigned image_height, image_width; /* IDX (or SYNTHETIC without columns): D = height * width, values 0 … 1 */
+
+    /* TEXT, in `file` or the source's. Tokens are the characters of the alphabet, numbered as they stand in it (UTF-8,
+     * each once), or the 256 bytes. It is fixed here because finding it in the data would leak. */
+    char *text_alphabet;             /* NULL: bytes */
+    uint32_t text_window, text_step; /* T tokens a row; from one training row to the next (others: T) */
 
     /* Example weights by class, for training and validation rows. */
     double *class_weights; /* NULL: all 1 */
@@ -126,9 +136,12 @@ typedef enum whist_fold { WHIST_FOLD_TRAIN, WHIST_FOLD_VALIDATION, WHIST_FOLD_TE
 typedef struct whist_rows {
     size_t n, d;
     const float *x;      /* (n,d) row-major */
-    const float *y;      /* (n): value, 0/1, class index, or survival time */
+    const float *y;      /* (n) or (n,n_targets): value, 0/1, class index, or survival time */
     const float *event;  /* (n) for survival, else NULL */
     const float *weight; /* (n) example weights, or NULL for all 1 */
+    size_t n_targets;    /* of a row; 0: one */
+    size_t x_stride;     /* elements from one row to the next, less than d where windows overlap; 0: d */
+    size_t y_stride;     /* the same of y; 0: n_targets */
 } whist_rows;
 
 typedef struct whist_dataset whist_dataset;
@@ -192,6 +205,13 @@ WHIST_API const char *whist_dataset_feature_name(const whist_dataset *dataset, s
 /* D of the schema without any data: what a coordinator needs to lay out the model. */
 WHIST_API WHIST_MUST_CHECK whist_status whist_schema_features(const whist_schema *schema, size_t *out_features,
                                                               size_t *out_outputs);
+/* What a row is, beside its length: an image, tokens, or (all 0) numbers without an order. */
+typedef struct whist_row_shape {
+    size_t n_features, n_outputs;   /* as whist_schema_features says */
+    size_t channels, height, width; /* images */
+    size_t vocabulary, n_targets;   /* text; n_targets is 1 elsewhere */
+} whist_row_shape;
+WHIST_API WHIST_MUST_CHECK whist_status whist_schema_shape(const whist_schema *schema, whist_row_shape *out);
 WHIST_API void whist_schema_clear(whist_schema *schema);
 
 /* What `whist data describe` shows, at the site only: counts are data too. Views into the data set. */

@@ -1,9 +1,10 @@
-/* whist/dp.h: what a private release cost: events, accountants, calibration.
+/* whist/dp.h: private releases and what they cost: events, accountants, calibration, mechanisms.
  *
  *   event       what ran: mechanism, sampling design, how often, for which neighbours and unit of privacy
  *   accountant  takes events, answers epsilon(delta) or delta(epsilon) as an interval, or refuses
  *   calibrate   the least noise, the highest rate or the most steps that stay within a target
  *   odometer    what has been spent so far, valid at every moment of an adaptive run; filter: may it go on?
+ *   mechanism   makes a number private: charges an event first, then draws
  *
  * An epsilon means nothing without its delta, its relation and its unit, so an answer carries them. An upper end
  * is a guarantee (docs/dp.md names the theorem); an approximation is refused unless it is asked for by name.
@@ -214,9 +215,11 @@ WHIST_API WHIST_MUST_CHECK whist_status whist_dp_gaussian_sigma(double *sigma, d
 WHIST_API WHIST_MUST_CHECK whist_status whist_dp_zcdp_delta(double *delta, double rho, double epsilon);
 WHIST_API WHIST_MUST_CHECK whist_status whist_dp_zcdp_epsilon(double *epsilon, double rho, double delta);
 WHIST_API WHIST_MUST_CHECK whist_status whist_dp_zcdp_rho(double *rho, double epsilon, double delta);
-/* T uses of an (epsilon, delta) mechanism, tight (Kairouz, Oh, Viswanath 2015). */
-WHIST_API WHIST_MUST_CHECK whist_status whist_dp_optimal_composition(double *epsilon, double epsilon_step,
-                                                                     double delta_step, uint64_t uses, double delta);
+/* T uses of an (epsilon, delta) mechanism, tight (Kairouz, Oh, Viswanath 2015). uses: 1 … 10^8. */
+WHIST_API WHIST_MUST_CHECK whist_status whist_dp_optimal_epsilon(double *epsilon, double epsilon_step,
+                                                                 double delta_step, uint64_t uses, double delta);
+WHIST_API WHIST_MUST_CHECK whist_status whist_dp_optimal_delta(double *delta, double epsilon_step, double delta_step,
+                                                               uint64_t uses, double epsilon);
 
 /* ---- Adaptive runs ----------------------------------------------------------------------------- */
 
@@ -234,6 +237,130 @@ WHIST_API WHIST_MUST_CHECK whist_status whist_dp_odometer_charge(whist_dp_odomet
                                                                  const whist_dp_event *event);
 /* Spent so far. */
 WHIST_API whist_dp_answer whist_dp_odometer_spent(const whist_dp_odometer *odometer);
+
+/* ---- Mechanisms --------------------------------------------------------------------------------
+ *
+ * Every mechanism charges first: `payer` gets the event before any randomness is drawn, and where it does not return
+ * WHIST_OK nothing is drawn and its status is returned. What was charged stays charged if a draw fails.
+ *
+ * Numbers are whole multiples of a public grid step, held as int64; no floating-point value is ever released. Noise
+ * comes from the system's randomness (no seed), exactly distributed (docs/draw.md). The time of a draw may depend on it
+ * (docs/THREATS.md) unless the function says otherwise. out may be the input. On failure out is untouched or wiped.
+ *
+ * Sensitivities are for neighbours of one unit, in grid steps, and the caller's to enforce (whist_dp_sum does). Those
+ * of additive noise are for adding or removing a record, as in events; those of scores for the payer's own relation. */
+
+typedef struct whist_dp_payer {
+    whist_status (*charge)(void *user, const whist_dp_event *event);
+    void *user;
+    whist_dp_relation relation;
+    whist_dp_unit unit;
+} whist_dp_payer;
+
+/* Continuous noise of scale noise * sensitivity, exactly rounded to the grid: out[i] = in[i] + round(scale Z_i). By
+ * post-processing the continuous mechanism's accountants hold. Charged: GAUSSIAN (sensitivity in L2) or LAPLACE (in L1)
+ * with `noise`. sensitivity >= 1; |in| < 2^62; scale within 2^-20 .. 2^40 steps. WHIST_E_RANGE, WHIST_E_ENTROPY. */
+WHIST_API WHIST_MUST_CHECK whist_status whist_dp_gaussian(int64_t *out, const int64_t *in, size_t n, double noise,
+                                                          double sensitivity, const whist_dp_payer *payer);
+WHIST_API WHIST_MUST_CHECK whist_status whist_dp_laplace(int64_t *out, const int64_t *in, size_t n, double noise,
+                                                         double sensitivity, const whist_dp_payer *payer);
+
+/* Noise on the integers, with their own accounting. noise as in events: sigma; a (pmf ~ exp(-a |x|)); the variance.
+ * sensitivity: of a vector in L2, for discrete Laplace in L1; 1 .. 2^20. */
+WHIST_API WHIST_MUST_CHECK whist_status whist_dp_discrete_gaussian(int64_t *out, const int64_t *in, size_t n,
+                                                                   double sigma, uint32_t sensitivity,
+                                                                   const whist_dp_payer *payer);
+WHIST_API WHIST_MUST_CHECK whist_status whist_dp_discrete_laplace(int64_t *out, const int64_t *in, size_t n, double a,
+                                                                  uint32_t sensitivity, const whist_dp_payer *payer);
+WHIST_API WHIST_MUST_CHECK whist_status whist_dp_skellam(int64_t *out, const int64_t *in, size_t n, double variance,
+                                                         uint32_t sensitivity, const whist_dp_payer *payer);
+/* The discrete Gaussian in steady time: each draw costs the same operations whatever it is. sigma 2^-3 .. 2^11. The law
+ * is off by a computed distance d a draw; n (1 + e^30) d is charged as the delta of a second event (APPROXIMATE), which
+ * covers it for every epsilon up to 30, and is put into *delta (may be NULL). */
+WHIST_API WHIST_MUST_CHECK whist_status whist_dp_steady_gaussian(int64_t *out, double *delta, const int64_t *in,
+                                                                 size_t n, double sigma, uint32_t sensitivity,
+                                                                 const whist_dp_payer *payer);
+
+/* The classic sigma over sensitivity, sqrt(2 ln(1.25 / delta)) / epsilon, proven for 0 < epsilon < 1 only (Dwork, Roth
+ * 2014, theorem A.1; WHIST_E_RANGE elsewhere). whist_dp_gaussian_sigma is smaller and holds for all. */
+WHIST_API WHIST_MUST_CHECK whist_status whist_dp_gaussian_classic(double *sigma, double epsilon, double delta);
+
+/* Choosing one of n candidates by their scores, higher is better; each score moves by at most `sensitivity` (>= 1)
+ * between neighbours. n 1 .. 2^24, 0 < epsilon <= 1000, exactly. exponential   P(i) ~ exp(epsilon score[i] / (2
+ * sensitivity)) (McSherry, Talwar 2007), by coins exp(-x) on integers permute_and_flip   never worse in expectation
+ * (McKenna, Sheldon 2020); = noisy max with exponential noise noisy_max     the largest score plus discrete Laplace
+ * noise of scale 2 sensitivity / epsilon; ties to the lower index Charged: EXPONENTIAL, PERMUTE_AND_FLIP, NOISY_MAX
+ * with epsilon. */
+WHIST_API WHIST_MUST_CHECK whist_status whist_dp_exponential(size_t *out, const int64_t *score, size_t n,
+                                                             uint64_t sensitivity, double epsilon,
+                                                             const whist_dp_payer *payer);
+WHIST_API WHIST_MUST_CHECK whist_status whist_dp_permute_and_flip(size_t *out, const int64_t *score, size_t n,
+                                                                  uint64_t sensitivity, double epsilon,
+                                                                  const whist_dp_payer *payer);
+WHIST_API WHIST_MUST_CHECK whist_status whist_dp_noisy_max(size_t *out, const int64_t *score, size_t n,
+                                                           uint64_t sensitivity, double epsilon,
+                                                           const whist_dp_payer *payer);
+
+/* Above threshold (sparse vector): says for each of a stream of queries whether it is above a threshold, until it has
+ * said so `positives` times; all answers together cost epsilon, charged (NOISY_MAX) when it is made. Threshold noise
+ * 2 sensitivity / epsilon, query noise 4 positives sensitivity / epsilon (Lyu, Su, Li 2017, algorithm 1), both discrete
+ * Laplace. No value is released. */
+typedef struct whist_dp_sparse whist_dp_sparse;
+WHIST_API WHIST_MUST_CHECK whist_status whist_dp_sparse_new(whist_dp_sparse **out, int64_t threshold,
+                                                            uint32_t positives, uint64_t sensitivity, double epsilon,
+                                                            const whist_dp_payer *payer);
+WHIST_API void whist_dp_sparse_free(whist_dp_sparse *sparse);
+/* WHIST_E_BUDGET once it has said so often enough. */
+WHIST_API WHIST_MUST_CHECK whist_status whist_dp_sparse_ask(whist_dp_sparse *sparse, bool *above, int64_t query);
+
+/* Randomised response: each of n values in 0 .. k-1 stays with probability 1 - p and becomes uniform (over all k) with
+ * probability p. Charged: RANDOMISED_RESPONSE with p and k (binary: k = 2), for the one value of each unit. */
+WHIST_API WHIST_MUST_CHECK whist_status whist_dp_response(uint32_t *out, const uint32_t *in, size_t n, uint32_t k,
+                                                          double p, const whist_dp_payer *payer);
+/* p = k / (e^epsilon + k - 1), rounded up. */
+WHIST_API WHIST_MUST_CHECK whist_status whist_dp_response_p(double *p, double epsilon, uint32_t k);
+/* Unbiased counts from n answers: (seen[v] - n p / k) / (1 - p). */
+WHIST_API void whist_dp_response_counts(double *out, const uint64_t *seen, uint64_t n, uint32_t k, double p);
+
+/* Unary encoding (Wang, Blocki, Li, Jha 2017): the value v as k bits of which bit v is 1; a 1 stays with probability
+ * `keep`, a 0 becomes 1 with probability `lie`. bits (n, k) of 0 and 1. Charged: PURE with epsilon. */
+typedef enum whist_dp_unary {
+    WHIST_DP_UNARY_SYMMETRIC, /* keep = 1 - lie = e^(epsilon/2) / (1 + e^(epsilon/2)) */
+    WHIST_DP_UNARY_OPTIMISED, /* keep = 1/2, lie = 1 / (1 + e^epsilon) */
+} whist_dp_unary;
+WHIST_API WHIST_MUST_CHECK whist_status whist_dp_unary_encode(uint8_t *bits, const uint32_t *in, size_t n, uint32_t k,
+                                                              double epsilon, whist_dp_unary kind,
+                                                              const whist_dp_payer *payer);
+/* Unbiased counts from the sums of the bits. */
+WHIST_API WHIST_MUST_CHECK whist_status whist_dp_unary_counts(double *out, const uint64_t *ones, uint64_t n, uint32_t k,
+                                                              double epsilon, whist_dp_unary kind);
+
+/* Snapping (Mironov 2012), FOR COMPARISON ONLY: Laplace noise of scale b in doubles, snapped to the power of two at or
+ * above b and clamped to [-bound, bound]; x has sensitivity 1. Charged: PURE with 1/b + 2^-49 bound/b, which holds
+ * for b < bound < 2^46 b where the logarithm is correctly rounded (libm's is off by less than one unit, not half). */
+WHIST_API WHIST_MUST_CHECK whist_status whist_dp_snapping(double *out, double x, double b, double bound,
+                                                          const whist_dp_payer *payer);
+
+/* ---- Sums in fixed point -----------------------------------------------------------------------
+ * Values are clamped to public bounds, rounded to the grid and added as integers: the sum depends on no order, and
+ * adding or removing a record moves it by at most `reach` steps, exactly. */
+typedef struct whist_dp_sum {
+    int grid;          /* a step is 2^grid */
+    int64_t low, high; /* the bounds in steps, rounded outward */
+    int64_t total;
+    uint64_t n; /* values added */
+} whist_dp_sum;
+/* -1022 <= grid <= 512; lower < upper, both finite (else WHIST_E_ARG) and at most 2^30 steps from zero (WHIST_E_RANGE).
+ */
+WHIST_API WHIST_MUST_CHECK whist_status whist_dp_sum_init(whist_dp_sum *out, double lower, double upper, int grid);
+/* The value in steps, as it would be added. A NaN counts as the bound nearest to 0, and so moves no sum by more. */
+WHIST_API int64_t whist_dp_sum_steps(const whist_dp_sum *sum, double x);
+/* Adds one value. At most 2^31 of them (WHIST_E_RANGE). */
+WHIST_API WHIST_MUST_CHECK whist_status whist_dp_sum_add(whist_dp_sum *sum, double x);
+/* max(|low|, |high|). */
+WHIST_API int64_t whist_dp_sum_reach(const whist_dp_sum *sum);
+/* steps * 2^grid. */
+WHIST_API double whist_dp_from_grid(int64_t steps, int grid);
 
 #ifdef __cplusplus
 }

@@ -29,11 +29,15 @@ typedef enum whist_target {
     WHIST_TARGET_SURVIVAL, /* time and event: Cox negative partial log-likelihood */
 } whist_target;
 
+/* What the rows of a model are. Images are rows of numbers too. */
+typedef enum whist_row_kind { WHIST_ROWS_NUMBERS, WHIST_ROWS_IMAGES, WHIST_ROWS_TOKENS } whist_row_kind;
+
 typedef struct whist_model_class {
-    const char *name; /* "linear", "logistic", "softmax", "mlp", "cox" */
+    const char *name; /* "linear", "logistic", "softmax", "mlp", "cox", "cnn", … */
     const char *doc;
     const whist_option *options;
     unsigned targets; /* bit 1 << whist_target for each one it can learn */
+    whist_row_kind rows;
 } whist_model_class;
 
 /* All classes; the list ends with a row whose name is NULL. */
@@ -47,6 +51,10 @@ typedef struct whist_model_shape {
     size_t n_features; /* D, 1 … 2^24 */
     size_t n_outputs;  /* K: classes for WHIST_TARGET_CLASS (>= 2), else 1 */
     whist_target target;
+    /* What a row is, for the classes that ask. All 0: numbers without an order. */
+    size_t channels, height, width; /* an image, row-major; their product is D */
+    size_t vocabulary;              /* D tokens, whole numbers below this */
+    size_t n_targets;               /* T, targets of a row: 0 or 1, or (tokens, classes) D: one after each token */
 } whist_model_shape;
 
 /* settings: of the class's option table; NULL for its defaults. They are read, not kept.
@@ -63,10 +71,11 @@ WHIST_API const char *whist_model_class_name(const whist_model *model);
 
 typedef struct whist_tensor_info {
     char name[32];
-    size_t n_dims;   /* 1 or 2 */
-    size_t shape[2]; /* row-major */
+    size_t n_dims;   /* 1 … 4 */
+    size_t shape[4]; /* row-major */
     size_t offset;   /* of the first element in the parameters */
     size_t size;     /* number of elements */
+    bool learned;    /* by gradients; else a running statistic of the training batches */
 } whist_tensor_info;
 
 /* The tensors in order of their offset; they cover the parameters without a gap. Owned by the model. */
@@ -84,13 +93,15 @@ WHIST_API const char *whist_model_kernels(void);
 /* Rows of a data set, picked by index. All pointers belong to the caller and are only read. */
 typedef struct whist_batch {
     const float *rows;      /* x (n_rows, D) row-major */
-    const float *target;    /* y (n_rows): value, 0/1, class, or time */
+    const float *target;    /* y (n_rows) or (n_rows, T): value, 0/1, class, or time */
     const float *event;     /* (n_rows) 1 = event seen, 0 = censored; survival only, else NULL */
     const uint32_t *strata; /* (n_rows) risk sets stay inside a stratum; survival only, may be NULL */
     const float *weight;    /* (n_rows) >= 0, or NULL: all 1 */
     size_t n_rows;
     const uint32_t *index; /* (n) the rows of this batch; NULL: rows 0 … n-1 */
     size_t n;              /* B, >= 1 */
+    size_t row_stride;     /* elements from one row to the next, less than D where rows overlap; 0: D */
+    size_t target_stride;  /* the same of targets; 0: T */
 } whist_batch;
 
 typedef struct whist_model_work whist_model_work;
@@ -137,6 +148,12 @@ WHIST_API WHIST_MUST_CHECK whist_status whist_model_sgd_step(const whist_model *
  * pieces of max_batch; for the same bits of a layer with more than 2^19 weights, keep max_batch the same. */
 WHIST_API WHIST_MUST_CHECK whist_status whist_model_predict(const whist_model *model, whist_model_work *work,
                                                             const float *params, const float *x, size_t n, float *out);
+
+/* The same for the rows that a batch picks; of it only rows, n_rows, index, n and row_stride are read. out (n,T,K): a
+ * target after every token has its own prediction. */
+WHIST_API WHIST_MUST_CHECK whist_status whist_model_predict_batch(const whist_model *model, whist_model_work *work,
+                                                                  const float *params, const whist_batch *batch,
+                                                                  float *out);
 
 /* ---- Metrics ------------------------------------------------------------------------------- */
 

@@ -13,6 +13,7 @@
 #include <whist/data.h>
 #include <whist/fed.h>
 #include <whist/learn.h>
+#include <whist/train.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -58,6 +59,14 @@ WHIST_API void whist_text_free(char *text);
 /* All sites' data for a simulation: opens `folder` by the schema; out has plan->n_sites entries. */
 WHIST_API WHIST_MUST_CHECK whist_status whist_study_open_data(const whist_study *study, const char *folder,
                                                               whist_dataset **out);
+
+/* The study's section `training`; false where it has none. What *out points to is the study's. */
+WHIST_API bool whist_study_training(const whist_study *study, whist_training *out);
+/* The rows of all sites as one data set, standardised by site, or, where the study pools, by all training rows:
+ * *moments is then their mean and sd (2 × features, for whist_model_save; freed by whist_moments_free), else NULL. */
+WHIST_API WHIST_MUST_CHECK whist_status whist_study_open_joined(const whist_study *study, const char *folder,
+                                                                whist_dataset **out, float **moments);
+WHIST_API void whist_moments_free(float *moments);
 
 /* ---- Site policy and configurations ----------------------------------------------------------- */
 

@@ -188,6 +188,11 @@ whist_status whist_settings_complete(const whist_settings *settings)
     return WHIST_OK;
 }
 
+bool wh_settings_has(const whist_settings *settings, const char *name)
+{
+    return find(settings, name) < settings->n;
+}
+
 static const value *get(const whist_settings *settings, const char *name)
 {
     static const value none;

@@ -201,6 +201,8 @@ static int predict(const cli_args *args)
     CLI_LIB(whist_study_load(&study, args->words[1]));
     const whist_model *model = whist_study_plan(study)->model;
     size_t k = whist_model_shape_get(model).n_outputs;
+    if (whist_model_shape_get(model).n_targets > 1)
+        return cli_fail_text(CLI_FAILED, "unsupported", "a model of text predicts a token after every token, not rows");
     CLI_TRY(open_rows(&data, args, study));
     CLI_TRY(choose_rows(&rows, args, data));
     int code = load_model(&params, args, study);

@@ -58,5 +58,7 @@ WH_AUTO_FREE(whist_json, whist_json_free)
 
 /* True where the bytes are well-formed UTF-8 (RFC 3629: no surrogates, no overlong forms). */
 bool wh_is_utf8(whist_bytes text);
+/* Length and code point of the character at the front; 0 where there is none. */
+size_t wh_utf8_next(uint32_t *code, whist_bytes text);
 
 #endif

@@ -1,4 +1,4 @@
-/* codec/utf8.c: is this UTF-8? (RFC 3629, section 4) */
+/* codec/utf8.c: is this UTF-8, and which characters? (RFC 3629, section 4) */
 #include "codec/json.h"
 
 /* Length of the well-formed character at the front, 0 where there is none. */
@@ -16,6 +16,16 @@ static size_t character(const uint8_t *s, size_t left)
         low = 0x80;
         high = 0xBF;
     }
+    return len;
+}
+
+size_t wh_utf8_next(uint32_t *code, whist_bytes text)
+{
+    size_t len = text.len ? character(text.data, text.len) : 0;
+    if (len == 0) return 0;
+    uint32_t value = len == 1 ? text.data[0] : text.data[0] & (0x7FU >> len);
+    for (size_t i = 1; i < len; i++) value = value << 6 | (text.data[i] & 0x3F);
+    *code = value;
     return len;
 }
 

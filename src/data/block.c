@@ -5,6 +5,7 @@
 
 #include "base/buf.h"
 #include "data/table.h"
+#include "data/text.h"
 
 /* ---- Blocks */
 
@@ -119,6 +120,14 @@ whist_rows whist_dataset_rows(const whist_dataset *dataset, whist_fold fold)
     const wh_block *block = dataset->block;
     size_t at = dataset->begin[fold], n = dataset->n[fold];
     if (!n) return (whist_rows){.d = block->d};
+    if (dataset->step[fold])
+        return (whist_rows){.n = n,
+                            .d = block->d,
+                            .x = block->x + at,
+                            .y = block->x + at + 1,
+                            .n_targets = block->d,
+                            .x_stride = dataset->step[fold],
+                            .y_stride = dataset->step[fold]};
     return (whist_rows){
         .n = n,
         .d = block->d,
@@ -165,11 +174,18 @@ static void put_rows(wh_block *block, size_t at, const whist_rows *rows)
     if (block->weight && rows->weight) memcpy(block->weight + at, rows->weight, rows->n * sizeof *rows->weight);
 }
 
+/* One target a row, and rows that stand one behind the other. */
+static bool is_plain(const whist_rows *rows)
+{
+    return rows->n_targets <= 1 && rows->x_stride == 0 && rows->y_stride == 0;
+}
+
 whist_status whist_dataset_from_rows(whist_dataset **out, const whist_rows *train, const whist_rows *test)
 {
     WH_ENSURE(out && train && train->n && train->d && train->x && train->y, WHIST_E_ARG);
     WH_ENSURE(!test || !test->n || (test->d == train->d && test->x && test->y), WHIST_E_ARG);
     WH_ENSURE(!test || !test->n || !test->event == !train->event, WHIST_E_ARG);
+    WH_ENSURE(is_plain(train) && (!test || is_plain(test)), WHIST_E_ARG);
     size_t n_test = test ? test->n : 0, n;
     if (!wh_add_size(&n, train->n, n_test)) WH_FAIL(WHIST_E_NOMEM, "too many rows");
     WH_AUTO(wh_block_ptr) block = NULL;
@@ -249,11 +265,14 @@ whist_status whist_dataset_concat(whist_dataset **out, whist_dataset *const *par
 {
     WH_ENSURE(out && parts && n && parts[0], WHIST_E_ARG);
     size_t total[3] = {0};
+    bool text = parts[0]->step[0] != 0;
     for (size_t i = 0; i < n; i++) {
+        WH_ENSURE(parts[i] && text == (parts[i]->step[0] != 0), WHIST_E_ARG);
         WH_ENSURE(parts[i] && joinable(parts[0], parts[i]), WHIST_E_ARG);
         for (int fold = 0; fold < 3; fold++)
             if (!wh_add_size(&total[fold], total[fold], parts[i]->n[fold])) WH_FAIL(WHIST_E_NOMEM, "too many rows");
     }
+    if (text) return wh_text_concat(out, parts, n);
     bool view = adjacent(parts, n);
     WH_AUTO(wh_block_ptr) block = NULL;
     WH_AUTO(whist_dataset_ptr) dataset = NULL;

@@ -37,9 +37,11 @@ WH_AUTO_FREE(wh_block, wh_block_unref)
 struct whist_dataset {
     wh_block *block;
     size_t begin[3], n[3]; /* by fold */
-    bool standardized;     /* by its own or given moments */
-    double *mean, *sd;     /* (d) in one piece: those moments; NULL before */
-    double *fill;          /* (d): training means for missing values, NaN where a column has none; or NULL */
+    /* Text (step not 0): the block is one run of tokens, begin counts tokens, and row i starts i step further. */
+    size_t tokens[3], step[3];
+    bool standardized; /* by its own or given moments */
+    double *mean, *sd; /* (d) in one piece: those moments; NULL before */
+    double *fill;      /* (d): training means for missing values, NaN where a column has none; or NULL */
     bool synthetic;
     uint64_t rows_read, rows_dropped, rows_left_out;
     size_t n_classes, n_columns;

@@ -3,6 +3,7 @@
 
 #include "data/assign.h"
 #include "data/block.h"
+#include "data/text.h"
 
 /* ---- From table and plan to a block */
 
@@ -119,6 +120,7 @@ static whist_status read_table(wh_table *out, const whist_schema *schema, const 
         return wh_table_read_csv(out, schema, source->folder, file ? file : schema->file, sites, source->local_names);
     case WHIST_DATA_IDX: return wh_table_read_idx(out, schema, source->folder);
     case WHIST_DATA_SYNTHETIC: return wh_table_synthesize(out, schema, sites);
+    case WHIST_DATA_TEXT: break;
     }
     WH_FAIL(WHIST_E_ARG, "the schema names no known data format");
 }
@@ -126,6 +128,8 @@ static whist_status read_table(wh_table *out, const whist_schema *schema, const 
 static whist_status open_sites(whist_dataset **out, const whist_schema *schema, const whist_data_source *source,
                                const char *file, const wh_sites *sites)
 {
+    if (schema->format == WHIST_DATA_TEXT)
+        return wh_text_open(out, schema, source->folder, file ? file : schema->file, sites);
     WH_AUTO(wh_table) table = WH_TABLE_EMPTY;
     WH_TRY(read_table(&table, schema, source, file, sites));
     return build(out, &table, schema, sites, source->folder);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "data/table.h"
+#include "data/text.h"
 
 enum { MAX_FEATURES = 1 << 24, MAX_CLASSES = 65536 };
 
@@ -19,7 +20,7 @@ size_t wh_schema_classes(const whist_schema *schema)
     case WHIST_TASK_REGRESSION: return 0;
     case WHIST_TASK_BINARY:
     case WHIST_TASK_SURVIVAL: return 2;
-    case WHIST_TASK_CLASSES: return schema->n_classes;
+    case WHIST_TASK_CLASSES: return schema->format == WHIST_DATA_TEXT ? 0 : schema->n_classes;
     }
     return 0;
 }
@@ -138,6 +139,10 @@ static whist_status check_split(const whist_schema *schema)
          (!schema->split_site[0] && (!by_fold || (schema->fold_test[0] && !strchr(schema->fold_test, '{'))))))
         WH_FAIL(WHIST_E_ARG, "partition by the split file needs a split file with a column for the site, or folds "
                              "named like train_{site} or train_{index}");
+    if (schema->split_classes && (!schema->split_file[0] || schema->task != WHIST_TASK_CLASSES))
+        WH_FAIL(WHIST_E_ARG, "a split by classes needs a task of classes and a split file that lists them");
+    if (schema->split_classes && (by_fold || schema->split_site[0]))
+        WH_FAIL(WHIST_E_ARG, "a split by classes says nothing of sites: leave out split.site, and {site} and {index}");
     if (dealt && schema->split_file[0] && (by_fold || schema->split_site[0]))
         WH_FAIL(WHIST_E_ARG, "rows are either dealt out or given to sites by the split file, not both");
     return WHIST_OK;
@@ -145,6 +150,7 @@ static whist_status check_split(const whist_schema *schema)
 
 whist_status wh_schema_check(const whist_schema *schema)
 {
+    if (schema->format == WHIST_DATA_TEXT) return wh_text_check(schema);
     if (schema->task == WHIST_TASK_CLASSES && (schema->n_classes < 2 || schema->n_classes > MAX_CLASSES))
         WH_FAIL(WHIST_E_ARG, "a task of classes has 2 to %d of them", MAX_CLASSES);
     WH_TRY(check_split(schema));
@@ -177,11 +183,27 @@ whist_status wh_schema_check(const whist_schema *schema)
 whist_status whist_schema_features(const whist_schema *schema, size_t *out_features, size_t *out_outputs)
 {
     WH_ENSURE(schema && out_features && out_outputs, WHIST_E_ARG);
+    whist_row_shape shape;
+    WH_TRY(whist_schema_shape(schema, &shape));
+    *out_features = shape.n_features;
+    *out_outputs = shape.n_outputs;
+    return WHIST_OK;
+}
+
+whist_status whist_schema_shape(const whist_schema *schema, whist_row_shape *out)
+{
+    WH_ENSURE(schema && out, WHIST_E_ARG);
     WH_TRY(wh_schema_check(schema));
-    size_t d = 0;
-    WH_TRY(wh_schema_each(schema, count_one, &d));
-    *out_features = d;
-    *out_outputs = schema->task == WHIST_TASK_CLASSES ? schema->n_classes : 1;
+    whist_row_shape shape = {.n_targets = 1, .n_outputs = schema->task == WHIST_TASK_CLASSES ? schema->n_classes : 1};
+    if (schema->format == WHIST_DATA_TEXT) {
+        shape.vocabulary = shape.n_outputs = wh_text_vocabulary(schema);
+        shape.n_features = shape.n_targets = schema->text_window;
+        *out = shape;
+        return WHIST_OK;
+    }
+    WH_TRY(wh_schema_each(schema, count_one, &shape.n_features));
+    if (has_images(schema)) shape.channels = 1, shape.height = schema->image_height, shape.width = schema->image_width;
+    *out = shape;
     return WHIST_OK;
 }
 
@@ -195,6 +217,7 @@ void whist_schema_clear(whist_schema *schema)
     }
     for (size_t i = 0; schema->missing && i < schema->n_missing; i++) wh_free(schema->missing[i]);
     wh_free(schema->missing);
+    wh_free(schema->text_alphabet);
     wh_free(schema->columns);
     wh_free(schema->class_weights);
     *schema = (whist_schema){0};

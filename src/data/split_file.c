@@ -122,6 +122,33 @@ static whist_status read_rows(uint32_t *out, const split_reader *split, const wh
     }
 }
 
+/* The same for a file that names classes: out[row] is what its class has. */
+static whist_status read_classes(uint32_t *out, const split_reader *split, const wh_lookup *folds, size_t n_classes,
+                                 wh_csv *csv)
+{
+    WH_AUTO(wh_owned) owned = NULL;
+    WH_TRY(wh_alloc_raw(&owned, n_classes, sizeof(uint32_t)));
+    uint32_t *place = owned;
+    for (size_t k = 0; k < n_classes; k++) place[k] = WH_NOBODY;
+    for (bool more = true; more;) {
+        WH_TRY(wh_csv_next(csv, &more));
+        if (!more) break;
+        int64_t k;
+        WH_TRY(wh_csv_int(&k, csv, split->row));
+        if (k < 0 || (size_t)k >= n_classes)
+            return wh_csv_fail(WHIST_E_FORMAT, csv, split->row, "the classes are 0 to %zu", n_classes - 1);
+        uint32_t found = wh_lookup_find(folds, csv->fields[split->fold]);
+        if (found == WH_NOBODY) continue;
+        if (place[k] != WH_NOBODY && place[k] != found)
+            return wh_csv_fail(WHIST_E_FORMAT, csv, split->row, "the same class in two folds: folds share no class");
+        place[k] = found;
+    }
+    const float *y = wh_table_y(split->table);
+    for (size_t i = 0; i < split->table->n; i++)
+        if (!wh_table_dropped(split->table, i)) out[i] = place[(size_t)y[i]];
+    return WHIST_OK;
+}
+
 static void split_clear(split_reader *split)
 {
     wh_lookup_clear(&split->ids);
@@ -153,5 +180,6 @@ whist_status wh_split_read(uint32_t *out, const wh_table *table, const whist_sch
     if (schema->split_site[0]) WH_TRY(wh_csv_column(&split.site, &csv, schema->split_site));
     WH_TRY(wh_csv_column(&split.row, &csv, or_else(schema->split_row, "row")));
     WH_TRY(wh_csv_column(&split.fold, &csv, or_else(schema->split_fold, "fold")));
+    if (schema->split_classes) return read_classes(out, &split, &folds, wh_schema_classes(schema), &csv);
     return read_rows(out, &split, &folds, &names, &csv);
 }

@@ -9,6 +9,7 @@ size_t wh_draw_pass(const wh_draw_design *design)
 whist_status wh_draw_init(wh_draw *out, const wh_draw_design *design, uint64_t seed, const char *site, uint64_t round)
 {
     WH_ENSURE(design->n >= 1 && design->n <= UINT32_MAX, WHIST_E_ARG);
+    WH_ENSURE(design->kind == WH_DRAW_FULL || design->kind == WH_DRAW_SHUFFLED_PASS, WHIST_E_ARG);
     WH_ENSURE(design->kind == WH_DRAW_FULL || design->batch >= 1, WHIST_E_ARG);
     uint32_t *index = NULL;
     WH_TRY(WH_NEW_RAW(&index, design->n));

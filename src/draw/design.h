@@ -11,12 +11,20 @@
 typedef enum wh_draw_kind {
     WH_DRAW_FULL,          /* every batch is all rows, in order */
     WH_DRAW_SHUFFLED_PASS, /* the rows in random order, cut into batches, reshuffled for each pass; public seed */
+    /* Private ones, drawn from the system's randomness (draw/private.h): */
+    WH_DRAW_POISSON,             /* each row on its own coin of probability `rate`; a batch may be empty */
+    WH_DRAW_TRUNCATED_POISSON,   /* the same, cut to a uniform subset of `batch` rows where there are more */
+    WH_DRAW_WITHOUT_REPLACEMENT, /* a uniform subset of exactly `batch` rows, afresh each time */
+    WH_DRAW_BALLS_IN_BINS,       /* a pass is `bins` batches; each row falls into one of them, uniformly */
 } wh_draw_kind;
 
 typedef struct wh_draw_design {
     wh_draw_kind kind;
     size_t n;     /* rows, 1 .. 2^32 - 1 */
-    size_t batch; /* rows in a batch, >= 1; the last of a pass may be smaller. FULL: not used */
+    size_t batch; /* SHUFFLED_PASS: rows in a batch, >= 1, the last of a pass may be smaller. TRUNCATED_POISSON: most
+                     rows, WITHOUT_REPLACEMENT: rows, 1 .. n. The others do not use it */
+    double rate;  /* POISSON, TRUNCATED_POISSON: 2^-40 .. 1 */
+    size_t bins;  /* BALLS_IN_BINS: >= 1 */
 } wh_draw_design;
 
 /* Batches in a pass. */
@@ -36,7 +44,7 @@ typedef struct wh_draw {
     }
 
 /* Starts at the first pass of a round. The order is a function of (seed, site, round, n) alone.
- * WHIST_E_ARG for a design outside its ranges; WHIST_E_NOMEM. `out` is empty before. */
+ * WHIST_E_ARG for a design outside its ranges or a private one; WHIST_E_NOMEM. `out` is empty before. */
 WH_MUST_CHECK whist_status wh_draw_init(wh_draw *out, const wh_draw_design *design, uint64_t seed, const char *site,
                                         uint64_t round);
 /* The same design from the start of another round; gives what a fresh wh_draw_init would. */

@@ -221,12 +221,32 @@ static void test_kernels_gauss(void **state)
         }
 }
 
+/* Runs of failures: the exact path against the quotient of two logarithms. */
+static void test_exact_geometric(void **state)
+{
+    (void)state;
+    static const double rates[] = {0x1p-40, 1e-6, 0.0042666, 0.5, 0.75, 1 - 0x1p-53};
+    WH_AUTO(wh_noise_ptr) noise = NULL;
+    assert_ok(wh_noise_new_replayed(&noise, 71));
+    for (size_t k = 0; k < WH_COUNT(rates); k++)
+        for (int i = 0; i < 300; i++) {
+            uint64_t word;
+            int64_t j;
+            assert_ok(wh_noise_u64(noise, &word));
+            wh_lazy u = wh_lazy_of(word);
+            assert_ok(wh_exact_geometric(&j, noise, &u, rates[k]));
+            double ratio = -log(ldexp((double)word, -64)) / -log1p(-rates[k]), doubt = 1e-12 * (1 + ratio);
+            assert_true((double)j <= ratio + doubt && (double)j + 1 >= ratio - doubt);
+        }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_wide_functions),  cmocka_unit_test(test_wide_identities),
         cmocka_unit_test(test_kernels_generic), cmocka_unit_test(test_kernels_avx2),
         cmocka_unit_test(test_kernels_avx512),  cmocka_unit_test(test_kernels_gauss),
+        cmocka_unit_test(test_exact_geometric),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

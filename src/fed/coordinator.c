@@ -23,7 +23,7 @@ static whist_status draw_cohort(wh_coordinator *c, const wh_schedule_entry *entr
     return wh_schedule_cohort(row->cohort, c->plan, entry, row->step);
 }
 
-static whist_status store_row(wh_coordinator *c, const wh_step_row *row)
+whist_status wh_coordinator_store_row(wh_coordinator *c, const wh_step_row *row)
 {
     WH_TRY(wh_store_begin(c->store));
     whist_status status = wh_store_step_put(c->store, row);
@@ -48,6 +48,19 @@ static whist_status open_model(wh_coordinator *c)
     return wh_vecfile_open(&c->model, c->store, name);
 }
 
+/* The digests of a large model take a while, so they are made before the step is open, and without the lock: calls
+ * find no step meanwhile. In memory they are made when somebody asks: a simulation never does. */
+static whist_status name_model(wh_coordinator *c, whist_purpose purpose)
+{
+    if (!wh_store_dir(c->store) || purpose == WHIST_PURPOSE_MOMENTS) return WHIST_OK;
+    pthread_mutex_unlock(&c->lock);
+    wh_manifest manifest = WH_MANIFEST_EMPTY;
+    whist_status status = wh_vecfile_manifest(c->model, &manifest, WH_CHUNK_BYTES);
+    pthread_mutex_lock(&c->lock);
+    c->model_manifest = manifest;
+    return status;
+}
+
 /* Makes the step of the present position, or ends the run. */
 static whist_status open_step(wh_coordinator *c)
 {
@@ -58,9 +71,10 @@ static whist_status open_step(wh_coordinator *c)
     }
     WH_AUTO(wh_step_row) row = {.step = c->counts.step, .round = entry.round, .purpose = entry.purpose};
     WH_TRY(draw_cohort(c, &entry, &row));
-    set_deadline(c, &row);
     WH_TRY(open_model(c));
-    WH_TRY(store_row(c, &row));
+    WH_TRY(name_model(c, row.purpose));
+    set_deadline(c, &row);
+    WH_TRY(wh_coordinator_store_row(c, &row));
     WH_TRY(wh_step_init(&c->step, c->plan, &row));
     c->step.turn = entry.turn;
     c->step_open = true;
@@ -168,7 +182,7 @@ static whist_status clean_spool(wh_coordinator *c)
 static whist_status fail_step(wh_coordinator *c, const char *why)
 {
     c->step.row.state = WH_STEP_FAILED;
-    WH_TRY(store_row(c, &c->step.row));
+    WH_TRY(wh_coordinator_store_row(c, &c->step.row));
     wh_log(WHIST_LOG_WARNING, "step.failed", "step %llu, round %llu: %s", (unsigned long long)c->step.row.step,
            (unsigned long long)c->step.row.round, why);
     uint64_t round = c->step.row.round;
@@ -241,7 +255,8 @@ static whist_status record_step(wh_coordinator *c, closing *end)
 {
     c->step.row.state = WH_STEP_CLOSED;
     for (size_t i = 0; i < c->step.n; i++)
-        if (c->step.uploads[i] && c->step.uploads[i]->complete) c->step.row.cohort[c->step.members[i]] |= 2;
+        if (c->step.uploads[i] && c->step.uploads[i]->complete)
+            c->step.row.cohort[c->step.members[i]] |= WH_COHORT_COUNTED;
     WH_TRY(wh_store_step_put(c->store, &c->step.row));
     if (c->step.row.purpose != WHIST_PURPOSE_MOMENTS) WH_TRY(wh_coordinator_record_metrics(c, &end->pooled));
     if (c->step.row.purpose == WHIST_PURPOSE_TRAIN) WH_TRY(wh_coordinator_check_stop(c, &end->stop_round));
@@ -318,7 +333,7 @@ static whist_status end_unpaid(wh_coordinator *c)
 {
     c->step.row.state = WH_STEP_FAILED;
     snprintf(c->failure, sizeof c->failure, "%s", whist_detail_get()->text);
-    WH_TRY(store_row(c, &c->step.row));
+    WH_TRY(wh_coordinator_store_row(c, &c->step.row));
     leave_step(c);
     c->state = WH_RUN_FAILED;
     c->failed = WHIST_E_BUDGET;

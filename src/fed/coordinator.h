@@ -82,8 +82,15 @@ typedef struct wh_coordinator_counts {
     size_t expected, arrived;
     wh_run_state state;
 } wh_coordinator_counts;
-/* After the end: everybody who ever asked has been told (by poll) that it is over. */
-bool wh_coordinator_all_told(wh_coordinator *c);
+/* After the end: who has still to hear, by a poll, that it is over. */
+typedef enum wh_audience {
+    WH_AUDIENCE_TOLD,   /* everybody who ever asked knows */
+    WH_AUDIENCE_ASKING, /* somebody who asked since the start does not */
+    WH_AUDIENCE_AWAY,   /* nor does somebody who may have asked before a restart and waits to ask again */
+} wh_audience;
+wh_audience wh_coordinator_audience(wh_coordinator *c);
+/* Whoever has not heard by now is waited for no more, after a restart either: a transaction. */
+WH_MUST_CHECK whist_status wh_coordinator_end_audience(wh_coordinator *c);
 void wh_coordinator_count(wh_coordinator *c, wh_coordinator_counts *out);
 /* Copies the newest model (P floats). */
 WH_MUST_CHECK whist_status wh_coordinator_model_copy(wh_coordinator *c, float *out);

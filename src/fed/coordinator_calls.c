@@ -113,9 +113,9 @@ whist_status wh_coordinator_poll(wh_coordinator *c, size_t actor, wh_task *out)
     *out = (wh_task)WH_TASK_EMPTY;
     pthread_mutex_lock(&c->lock);
     whist_status status = WHIST_OK;
-    c->contact[actor] |= 1;
+    c->contact[actor] |= WH_CONTACT_ASKED;
     if (c->state != WH_RUN_GOING) {
-        c->contact[actor] |= 2;
+        c->contact[actor] |= WH_CONTACT_TOLD;
         out->kind = WH_TASK_FINISHED;
         snprintf(out->text, sizeof out->text, "%s", c->failure);
     } else if (may_answer(c, actor)) {
@@ -389,23 +389,34 @@ static void note_decline(wh_coordinator *c, size_t actor, const char *text)
         if (*at < ' ' || *at > '~') *at = '?';
 }
 
+/* It is out of this step: nobody waits for it until the deadline, nor after a restart. */
+static whist_status drop_site(wh_coordinator *c, size_t actor)
+{
+    uint8_t *mark = &c->step.row.cohort[actor];
+    *mark |= WH_COHORT_DECLINED;
+    whist_status status = wh_coordinator_store_row(c, &c->step.row);
+    if (status != WHIST_OK) {
+        *mark &= (uint8_t)~WH_COHORT_DECLINED;
+        return status;
+    }
+    c->step.n_expected--;
+    *progress(c, actor) = WH_DROPPED;
+    if (c->step.n_answers >= c->step.n_expected) c->woken = true;
+    pthread_cond_broadcast(&c->changed);
+    return WHIST_OK;
+}
+
 whist_status wh_coordinator_decline(wh_coordinator *c, size_t actor, uint64_t step, unsigned phase, whist_status why,
                                     const char *text)
 {
     pthread_mutex_lock(&c->lock);
     whist_status status = check_open(c, actor, step, phase);
+    if (status == WHIST_OK && !is_party(c, actor)) status = drop_site(c, actor);
     if (status == WHIST_OK) {
         c->counts.declined++;
         note_decline(c, actor, text);
         wh_log(WHIST_LOG_WARNING, "site.declined", "%s, step %llu: %s: %.200s", actor_name(c, actor),
                (unsigned long long)step, whist_status_name(why), text);
-        /* It is out of this step: nobody waits for it until the deadline. */
-        if (!is_party(c, actor)) {
-            c->step.n_expected--;
-            *progress(c, actor) = WH_DROPPED;
-            if (c->step.n_answers >= c->step.n_expected) c->woken = true;
-            pthread_cond_broadcast(&c->changed);
-        }
     }
     pthread_mutex_unlock(&c->lock);
     return status;
@@ -413,13 +424,28 @@ whist_status wh_coordinator_decline(wh_coordinator *c, size_t actor, uint64_t st
 
 /* ---- Looking ---- */
 
-bool wh_coordinator_all_told(wh_coordinator *c)
+wh_audience wh_coordinator_audience(wh_coordinator *c)
 {
-    bool all = true;
+    wh_audience who = WH_AUDIENCE_TOLD;
     pthread_mutex_lock(&c->lock);
-    for (size_t i = 0; i < c->plan->n_sites + c->plan->n_parties; i++) all = all && c->contact[i] != 1;
+    for (size_t i = 0; i < c->plan->n_sites + c->plan->n_parties; i++) {
+        if (!c->contact[i] || c->contact[i] & WH_CONTACT_TOLD) continue;
+        if (!(c->contact[i] & WH_CONTACT_ASKED))
+            who = WH_AUDIENCE_AWAY;
+        else if (who == WH_AUDIENCE_TOLD)
+            who = WH_AUDIENCE_ASKING;
+    }
     pthread_mutex_unlock(&c->lock);
-    return all;
+    return who;
+}
+
+whist_status wh_coordinator_end_audience(wh_coordinator *c)
+{
+    WH_TRY(wh_store_begin(c->store));
+    whist_status status = wh_coordinator_set_u64(c, "told", 1);
+    if (status == WHIST_OK) status = wh_store_commit(c->store);
+    if (status != WHIST_OK) wh_store_rollback(c->store);
+    return status;
 }
 
 void wh_coordinator_count(wh_coordinator *c, wh_coordinator_counts *out)

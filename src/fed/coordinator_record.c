@@ -47,7 +47,7 @@ static whist_status note_last_arrived(wh_coordinator *c, uint64_t last_step)
         WH_TRY(wh_store_step_get(c->store, step, &row, &found));
         if (!found || row.state != WH_STEP_CLOSED || row.purpose != WHIST_PURPOSE_TRAIN) continue;
         for (size_t i = 0; i < row.n_sites && i < c->plan->n_sites; i++)
-            if (row.cohort[i] & 2) c->last_arrived[i] = step + 1;
+            if (row.cohort[i] & WH_COHORT_COUNTED) c->last_arrived[i] = step + 1;
     }
     return WHIST_OK;
 }
@@ -55,6 +55,7 @@ static whist_status note_last_arrived(wh_coordinator *c, uint64_t last_step)
 typedef struct arrival_walk {
     wh_coordinator *c;
     unsigned phase;
+    uint8_t *uploaded; /* (n) sites whose upload is part of the sum, whatever became of them later */
 } arrival_walk;
 
 static whist_status note_arrival(void *user, const char *actor, const wh_digest *answer)
@@ -63,19 +64,21 @@ static whist_status note_arrival(void *user, const char *actor, const wh_digest 
     arrival_walk *walk = user;
     wh_step *step = &walk->c->step;
     const whist_fed_plan *plan = walk->c->plan;
-    for (size_t i = 0; i < step->n; i++)
-        if (strcmp(step->names[i], actor) == 0) step->done[i] = (uint8_t)(walk->phase + 1);
+    for (size_t i = 0; i < step->n; i++) {
+        if (strcmp(step->names[i], actor) != 0) continue;
+        step->done[i] = (uint8_t)(walk->phase + 1);
+        walk->uploaded[i] |= walk->phase == wh_upload_phase(plan->protection);
+    }
     for (size_t i = 0; i < plan->n_parties; i++)
         if (strcmp(plan->parties[i].name, actor) == 0) step->party_done[i] = (uint8_t)(walk->phase + 1);
     return WHIST_OK;
 }
 
-static whist_status reopen_uploads(wh_coordinator *c)
+static whist_status reopen_uploads(wh_coordinator *c, const uint8_t *uploaded)
 {
     if (!wh_store_dir(c->store)) return WHIST_OK;
-    size_t phase = wh_upload_phase(c->plan->protection);
     for (size_t i = 0; i < c->step.n; i++) {
-        bool arrived = c->step.done[i] != WH_DROPPED && c->step.done[i] > phase;
+        bool arrived = uploaded[i];
         WH_TRY(wh_upload_reopen(&c->step.uploads[i], c->store, &c->step, c->step.members[i], arrived));
         c->step.n_complete += arrived;
         if (arrived && c->plan->protection->shows_updates)
@@ -93,23 +96,47 @@ static whist_status reload_machine(wh_coordinator *c)
     return found ? c->plan->protection->load(c->step.machine, wh_buf_view(&state)) : WHIST_OK;
 }
 
+/* Who answered which phase, and who declined. */
+static whist_status recall_answers(wh_coordinator *c, uint8_t *uploaded)
+{
+    wh_step *step = &c->step;
+    for (unsigned phase = 0; phase <= step->row.phase; phase++) {
+        arrival_walk walk = {c, phase, uploaded};
+        WH_TRY(wh_store_arrivals(c->store, step->row.step, phase, note_arrival, &walk));
+        if (phase < step->row.phase) wh_step_pass(step, c->plan, phase);
+    }
+    for (size_t i = 0; i < step->n; i++)
+        if (step->row.cohort[step->members[i]] & WH_COHORT_DECLINED) step->done[i] = WH_DROPPED;
+    return WHIST_OK;
+}
+
 static whist_status reopen_step(wh_coordinator *c, wh_step_row *row)
 {
     char name[64];
     wh_model_file_name(name, c->version);
     WH_TRY(wh_vecfile_open(&c->model, c->store, name));
+    if (wh_store_dir(c->store) && row->purpose != WHIST_PURPOSE_MOMENTS)
+        WH_TRY(wh_vecfile_manifest(c->model, &c->model_manifest, WH_CHUNK_BYTES));
     row->deadline_ms = wh_clock_unix_ms() + (int64_t)c->plan->round_timeout_ms; /* the time away does not count */
     WH_TRY(wh_step_init(&c->step, c->plan, row));
     c->step_open = true;
-    for (unsigned phase = 0; phase <= c->step.row.phase; phase++) {
-        arrival_walk walk = {c, phase};
-        WH_TRY(wh_store_arrivals(c->store, c->step.row.step, phase, note_arrival, &walk));
-        if (phase < c->step.row.phase) wh_step_pass(&c->step, c->plan, phase);
-    }
-    WH_TRY(reopen_uploads(c));
+    uint8_t *uploaded;
+    WH_TRY(WH_ARENA_NEW(&uploaded, &c->step.arena, c->step.n));
+    WH_TRY(recall_answers(c, uploaded));
+    WH_TRY(reopen_uploads(c, uploaded));
     WH_TRY(reload_machine(c));
     wh_step_recount(&c->step, c->plan);
     c->step.turn = wh_schedule_at(c->plan, c->position, c->stop_round).turn;
+    return WHIST_OK;
+}
+
+/* Whoever asked before the restart may ask again, unless the end has been told already. */
+static whist_status recall_audience(wh_coordinator *c)
+{
+    uint64_t told;
+    bool found;
+    WH_TRY(get_u64(c->store, "told", &told, &found));
+    if (!found) memset(c->contact, WH_CONTACT_BEFORE, c->plan->n_sites + c->plan->n_parties);
     return WHIST_OK;
 }
 
@@ -120,6 +147,7 @@ whist_status wh_coordinator_recover(wh_coordinator *c)
     if (!found) return begin_store(c);
     WH_TRY(get_u64(c->store, "version", &c->version, &found));
     WH_TRY(get_u64(c->store, "stop", &c->stop_round, &has_stop));
+    WH_TRY(recall_audience(c));
     WH_AUTO(wh_step_row) row = {0};
     WH_TRY(wh_store_step_last(c->store, &row, &has_row));
     if (c->version) WH_TRY(wh_model_forget(c->store, c->version - 1)); /* the crash may have come before that */
@@ -154,7 +182,8 @@ whist_status wh_coordinator_load_replay(wh_coordinator *c)
                              c->replay, row.n_sites, c->plan->n_sites);
             break;
         }
-        for (size_t i = 0; i < row.n_sites; i++) row.cohort[i] = row.cohort[i] >> 1 & 1;
+        for (size_t i = 0; i < row.n_sites; i++)
+            row.cohort[i] = row.cohort[i] & WH_COHORT_COUNTED ? WH_COHORT_MEMBER : 0;
         c->replay_cohorts[c->n_replay++] = row.cohort;
         row.cohort = NULL;
     }

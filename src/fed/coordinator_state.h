@@ -11,6 +11,9 @@
 
 enum { WH_MAX_ATTEMPTS = 3 }; /* of one position before the run fails */
 
+/* What an actor knows of the end. BEFORE: it may have asked before a restart, and may be asking still. */
+enum { WH_CONTACT_ASKED = 1, WH_CONTACT_TOLD = 2, WH_CONTACT_BEFORE = 4 };
+
 struct wh_coordinator {
     const whist_fed_plan *plan; /* const after new: no lock */
     wh_store *store;
@@ -33,14 +36,17 @@ struct wh_coordinator {
     bool closing; /* tick computes; calls find nothing to do */
     wh_step step;
     wh_vecfile *model;          /* of the open step */
-    wh_manifest model_manifest; /* made when first asked for */
+    wh_manifest model_manifest; /* on disk made with the step, in memory when first asked for */
     uint64_t *last_arrived;     /* (n_sites) 1 + last closed training step, 0: none; NULL for stateless learners */
-    uint8_t *contact;           /* (actors) bit 0: has asked, bit 1: has been told the end */
+    uint8_t *contact;           /* (actors) WH_CONTACT_ bits */
     wh_coordinator_counts counts;
     /* Recorded cohorts: replay_steps[p] is that of position p. */
     uint8_t **replay_cohorts;
     size_t n_replay;
 };
+
+/* coordinator.c: a transaction of its own. */
+WH_MUST_CHECK whist_status wh_coordinator_store_row(wh_coordinator *c, const wh_step_row *row);
 
 /* coordinator_record.c */
 WH_MUST_CHECK whist_status wh_coordinator_recover(wh_coordinator *c);

@@ -572,6 +572,54 @@ static void test_restart_keeps_what_arrived(void **state)
     desk_end(&d);
 }
 
+static void test_restart_keeps_who_declined(void **state)
+{
+    (void)state;
+    desk d;
+    desk_plan(&d);
+    desk_start(&d, true);
+    tick(&d);
+    assert_ok(wh_coordinator_decline(d.c, 0, 0, 0, WHIST_E_RANGE, "not a number"));
+    assert_ok(answer(&d, 1, 2));
+    desk_again(&d);
+    tick(&d);
+    assert_kind(&d, 0, WH_TASK_WAIT);
+    assert_int_equal(wh_coordinator_submit(d.c, 0, 0, 0, NULL, 0), WHIST_E_STATE);
+    for (size_t i = 2; i < SITES; i++) assert_ok(answer(&d, i, 2));
+    tick(&d);
+    assert_int_equal(counts(&d).step, 1); /* without a deadline */
+    assert_moved(&d, 2);
+    assert_kind(&d, 0, WH_TASK_WORK);
+    desk_end(&d);
+}
+
+/* Who asked before a restart is waited for, once. */
+static void test_restart_keeps_the_audience(void **state)
+{
+    (void)state;
+    desk d;
+    desk_plan(&d);
+    d.plan.plan.rounds = 1;
+    desk_start(&d, true);
+    tick(&d);
+    for (size_t i = 0; i < SITES; i++) assert_ok(answer(&d, i, 2));
+    assert_int_equal(tick(&d), WH_RUN_GOING); /* the last model is evaluated */
+    for (size_t i = 0; i < SITES; i++) assert_ok(answer(&d, i, 0));
+    assert_int_equal(tick(&d), WH_RUN_FINISHED);
+    assert_int_equal(wh_coordinator_audience(d.c), WH_AUDIENCE_ASKING);
+    assert_kind(&d, 0, WH_TASK_FINISHED);
+    desk_again(&d);
+    assert_int_equal(tick(&d), WH_RUN_FINISHED);
+    assert_int_equal(wh_coordinator_audience(d.c), WH_AUDIENCE_AWAY);
+    for (size_t i = 0; i < SITES; i++) assert_kind(&d, i, WH_TASK_FINISHED);
+    assert_int_equal(wh_coordinator_audience(d.c), WH_AUDIENCE_TOLD);
+    assert_ok(wh_coordinator_end_audience(d.c));
+    desk_again(&d);
+    assert_int_equal(tick(&d), WH_RUN_FINISHED);
+    assert_int_equal(wh_coordinator_audience(d.c), WH_AUDIENCE_TOLD);
+    desk_end(&d);
+}
+
 static void test_another_study_is_refused(void **state)
 {
     (void)state;
@@ -695,6 +743,8 @@ int main(void)
         cmocka_unit_test(test_a_success_forgives_failures),
         cmocka_unit_test(test_spool_ceiling),
         cmocka_unit_test(test_restart_keeps_what_arrived),
+        cmocka_unit_test(test_restart_keeps_who_declined),
+        cmocka_unit_test(test_restart_keeps_the_audience),
         cmocka_unit_test(test_another_study_is_refused),
         cmocka_unit_test(test_moments_reach_the_model),
         cmocka_unit_test(test_turns),

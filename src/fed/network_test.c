@@ -85,7 +85,7 @@ static void test_undisturbed(void **state)
         assert_ok(world_pass(&w));
         assert_int_equal(w.actors[i].state, WH_NODE_FINISHED);
     }
-    assert_true(wh_coordinator_all_told(w.coordinator));
+    assert_int_equal(wh_coordinator_audience(w.coordinator), WH_AUDIENCE_TOLD);
     world_end(&w);
 }
 

@@ -114,6 +114,8 @@ static whist_status check_noise(const whist_fed_plan *plan)
 
 /* ---- Room on the grid ---- */
 
+#define SKELLAM_MOST 0x1p15 /* standard deviation (draw/cumulative.h) */
+
 static whist_status check_grid(const whist_fed_plan *plan, double clip)
 {
     const whist_fed_privacy *p = plan->privacy;
@@ -123,6 +125,11 @@ static whist_status check_grid(const whist_fed_plan *plan, double clip)
     if (rules.sigma > WH_SAMPLE_MOST || rules.norm > WH_SAMPLE_MOST)
         REFUSE("the noise is %.3g steps of a grid of 2^-%u, and at most 2^40 can be drawn: lower protection.fraction",
                rules.sigma, plan->fraction);
+    if (p->mechanism == WHIST_MECHANISM_SKELLAM && rules.sigma > SKELLAM_MOST)
+        REFUSE("skellam noise of %.3g steps of a grid of 2^-%u: at most %g can be drawn; lower protection.fraction, or "
+               "take "
+               "discrete-gaussian",
+               rules.sigma, plan->fraction, SKELLAM_MOST);
     if (rules.sigma < (distributed ? 0.5 : 0x1p-10) || rules.norm < 1)
         REFUSE("the noise is %.3g steps of a grid of 2^-%u: too coarse; raise protection.fraction", rules.sigma,
                plan->fraction);

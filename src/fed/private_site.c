@@ -1,4 +1,5 @@
 /* fed/private_site.c: what a site does to its update before anybody sees it. */
+#include "draw/cumulative.h"
 #include "draw/sample.h"
 #include "fed/layout.h"
 #include "fed/private.h"
@@ -101,15 +102,15 @@ static void rotate_blocks(double *v, const whist_fed_plan *plan, uint64_t n, uin
 
 /* ---- Noise ---- */
 
-static whist_status draw(int64_t *out, const whist_fed_plan *plan, const wh_private *rules, size_t n, wh_noise *noise)
+static whist_status draw(int64_t *out, const whist_fed_plan *plan, const wh_private *rules, size_t n,
+                         const wh_skellam *skellam, wh_noise *noise)
 {
     switch (plan->privacy->mechanism) {
     case WHIST_MECHANISM_GAUSSIAN: return wh_sample_normal(noise, out, n, rules->sigma);
     case WHIST_MECHANISM_DISCRETE_GAUSSIAN: return wh_sample_discrete_gauss(noise, out, n, rules->sigma);
-    case WHIST_MECHANISM_SKELLAM: break;
+    case WHIST_MECHANISM_SKELLAM: return wh_skellam_draw(skellam, noise, out, n);
     }
-    WH_FAIL(WHIST_E_UNSUPPORTED, "mechanism %s cannot be drawn here",
-            whist_privacy_mechanism_name(plan->privacy->mechanism));
+    return WHIST_E_ARG;
 }
 
 /* Local noise may leave the range that one site may send: the end of the range stands for what is beyond it. */
@@ -121,10 +122,13 @@ static void clamp(int64_t *v, size_t n, int64_t limit)
 static whist_status add_noise(int64_t *v, const whist_fed_plan *plan, const wh_private *rules, wh_noise *noise)
 {
     int64_t z[4096];
+    WH_AUTO(wh_skellam) skellam = {.copies = 0};
+    if (plan->privacy->mechanism == WHIST_MECHANISM_SKELLAM)
+        WH_TRY(wh_skellam_init(&skellam, rules->sigma * rules->sigma));
     whist_status status = WHIST_OK;
     for (uint64_t at = 0; status == WHIST_OK && at < rules->elements; at += WH_COUNT(z)) {
         size_t n = rules->elements - at < WH_COUNT(z) ? (size_t)(rules->elements - at) : WH_COUNT(z);
-        status = draw(z, plan, rules, n, noise);
+        status = draw(z, plan, rules, n, &skellam, noise);
         for (size_t i = 0; status == WHIST_OK && i < n; i++) v[at + i] += z[i];
     }
     wh_wipe(z, sizeof z);

@@ -238,6 +238,26 @@ static whist_status three_leave(world *w, size_t actor)
     return WHIST_OK;
 }
 
+/* The other noise that comes in shares; its grid is coarser. */
+static void test_skellam(void **state)
+{
+    (void)state;
+    world_plan plan;
+    float *model;
+    double epsilon;
+    plan_for(&plan, 5, 19999, WHIST_NOISE_DISTRIBUTED);
+    plan.privacy.mechanism = WHIST_MECHANISM_SKELLAM;
+    plan.plan.fraction = 12;
+    run(&model, &plan, NULL, &epsilon, NULL);
+    const wh_private rules = wh_private_rules(&plan.plan, 1);
+    double norm = rules.norm * rules.step; /* a little above 1 on this grid */
+    assert_variance(noise_of(&plan, model, 5), norm * norm, 20000);
+    const wh_spend one = wh_spend_gaussian(1);
+    assert_true(epsilon > wh_spend_epsilon(&one, 1e-5) && epsilon < wh_spend_epsilon(&one, 1e-5) * 1.2);
+    wh_free(model);
+    world_plan_clear(&plan);
+}
+
 static void plan_of_ten(world_plan *plan)
 {
     plan_for(plan, 10, 19999, WHIST_NOISE_DISTRIBUTED);
@@ -501,6 +521,7 @@ static void test_refusals(void **state)
     REFUSED(shares, plan.privacy.mechanism = WHIST_MECHANISM_GAUSSIAN, "lives on whole numbers");
     REFUSED(shares, plan.privacy.honest = 0, "needs honest");
     REFUSED(shares, plan.privacy.colluders = 3, "raise min_sites to 13");
+    REFUSED(shares, plan.privacy.mechanism = WHIST_MECHANISM_SKELLAM, "skellam noise of");
     REFUSED(shares, (plan.plan.bits = 24, plan.plan.fraction = 18, plan.privacy.sigma = 10), "the sum wraps");
     REFUSED(shares, (plan.plan.fraction = 0, plan.privacy.sigma = 0.1), "too coarse");
     REFUSED(central, (plan.privacy.adaptive = true, plan.privacy.quantile = 0), "quantile");
@@ -515,6 +536,7 @@ int main(void)
         cmocka_unit_test(test_what_leaves_is_bounded),
         cmocka_unit_test(test_pack),
         cmocka_unit_test(test_noise_is_what_was_charged),
+        cmocka_unit_test(test_skellam),
         cmocka_unit_test(test_dropouts_and_colluders),
         cmocka_unit_test(test_too_few_to_hide_among),
         cmocka_unit_test(test_mistakes_show),

@@ -6,7 +6,7 @@
 static whist_status list_members(wh_step *step, const whist_fed_plan *plan)
 {
     size_t n = 0;
-    for (size_t i = 0; i < step->row.n_sites; i++) n += step->row.cohort[i] & 1;
+    for (size_t i = 0; i < step->row.n_sites; i++) n += step->row.cohort[i] & WH_COHORT_MEMBER;
     step->n = n;
     WH_TRY(WH_ARENA_NEW(&step->members, &step->arena, n));
     WH_TRY(WH_ARENA_NEW(&step->done, &step->arena, n));
@@ -16,7 +16,7 @@ static whist_status list_members(wh_step *step, const whist_fed_plan *plan)
     WH_TRY(WH_ARENA_NEW(&step->party_done, &step->arena, plan->n_parties));
     WH_TRY(WH_ARENA_NEW(&step->party_names, &step->arena, plan->n_parties));
     for (size_t i = 0, at = 0; i < step->row.n_sites; i++) {
-        if (!(step->row.cohort[i] & 1)) continue;
+        if (!(step->row.cohort[i] & WH_COHORT_MEMBER)) continue;
         step->members[at] = (uint32_t)i;
         step->names[at++] = plan->sites[i].name;
     }

@@ -68,13 +68,15 @@ WH_MUST_CHECK whist_status wh_store_get(wh_store *store, const char *key, wh_buf
 
 /* ---- Steps of the coordinator ---- */
 typedef enum wh_step_state { WH_STEP_OPEN, WH_STEP_CLOSED, WH_STEP_FAILED } wh_step_state;
+/* A site's place in a step: in it, its update counted (at CLOSED), it said that it cannot answer. */
+enum { WH_COHORT_MEMBER = 1, WH_COHORT_COUNTED = 2, WH_COHORT_DECLINED = 4 };
 typedef struct wh_step_row {
     uint64_t step, round;
     whist_purpose purpose;
     unsigned phase; /* the open one */
     wh_step_state state;
     int64_t opened_ms, deadline_ms; /* of the open phase, wall clock */
-    uint8_t *cohort;                /* one byte a site: bit 0 in the cohort, bit 1 arrived (at CLOSED) */
+    uint8_t *cohort;                /* one byte a site: WH_COHORT_ bits */
     size_t n_sites;
 } wh_step_row;
 void wh_step_row_clear(wh_step_row *row);

@@ -1,12 +1,19 @@
-/* learn/local.c: batches, working copy, difference, evaluation. */
+/* learn/local.c: batches, working copy, difference. */
 #include "learn/local.h"
 
 #include <string.h>
 
-static whist_batch batch_of(const whist_rows *rows)
+whist_batch wh_batch_of(const whist_rows *rows)
 {
     return (whist_batch){
-        .rows = rows->x, .target = rows->y, .event = rows->event, .weight = rows->weight, .n_rows = rows->n};
+        .rows = rows->x,
+        .target = rows->y,
+        .event = rows->event,
+        .weight = rows->weight,
+        .n_rows = rows->n,
+        .row_stride = rows->x_stride,
+        .target_stride = rows->y_stride,
+    };
 }
 
 static uint64_t count_steps(const whist_settings *settings, size_t rows, size_t batch_rows)
@@ -26,7 +33,7 @@ static whist_status init(wh_local *out, const whist_learner_env *env)
     if (out->batch_rows == 0 || out->batch_rows > out->train.n) out->batch_rows = out->train.n;
     out->lr = whist_settings_real(env->settings, "lr");
     out->steps = count_steps(env->settings, out->train.n, out->batch_rows);
-    out->batch = batch_of(&out->train);
+    out->batch = wh_batch_of(&out->train);
     WH_TRY(WH_NEW_RAW(&out->params, out->n));
     WH_TRY(WH_NEW_RAW(&out->delta, out->n));
     WH_TRY(whist_model_work_new(&out->work, env->model, out->batch_rows));
@@ -61,12 +68,14 @@ whist_status wh_local_begin(wh_local *local, const whist_learner_round *round)
         WH_FAIL(WHIST_E_FORMAT, "the model has %zu parameters, this study's has %zu", round->n, local->n);
     memcpy(local->params, round->model, local->n * sizeof *local->params);
     wh_draw_restart(&local->draw, local->env->seed, local->env->site, round->round);
+    wh_seeded_init(&local->dropout, local->env->seed, "dropout", local->env->site, round->round);
     return WHIST_OK;
 }
 
 void wh_local_next(wh_local *local)
 {
     wh_draw_next(&local->draw, &local->batch.index, &local->batch.n);
+    wh_model_work_seed(local->work, wh_seeded_u64(&local->dropout));
 }
 
 void wh_local_finish(wh_local *local, const whist_learner_round *round, double steps, whist_update *out)
@@ -90,7 +99,7 @@ whist_status wh_local_adapt(whist_learner *self, const float *model, const whist
     const wh_draw_design design = {.kind = WH_DRAW_SHUFFLED_PASS, .n = support->n, .batch = batch_rows};
     WH_AUTO(wh_draw) draw = WH_DRAW_EMPTY;
     WH_TRY(wh_draw_init(&draw, &design, local->env->seed, local->env->site, UINT64_MAX));
-    whist_batch batch = batch_of(support);
+    whist_batch batch = wh_batch_of(support);
     memcpy(local->params, model, local->n * sizeof *model);
     for (uint64_t step = 0; step < local->steps; step++) {
         wh_draw_next(&draw, &batch.index, &batch.n);
@@ -98,24 +107,4 @@ whist_status wh_local_adapt(whist_learner *self, const float *model, const whist
     }
     memcpy(personal, local->params, local->n * sizeof *personal);
     return WHIST_OK;
-}
-
-whist_status whist_learn_evaluate(whist_metric_value *out, const whist_model *model, const float *params,
-                                  const whist_rows *rows, const char *const *metrics, size_t n_metrics)
-{
-    WH_ENSURE(out && model && params && rows, WHIST_E_ARG);
-    for (size_t m = 0; m < n_metrics; m++) out[m] = (whist_metric_value){0, 0, 0};
-    if (rows->n == 0 || n_metrics == 0) return WHIST_OK;
-    const whist_model_shape shape = whist_model_shape_get(model);
-    WH_AUTO(wh_owned) prediction = NULL;
-    WH_TRY(wh_alloc_raw(&prediction, rows->n, shape.n_outputs * sizeof(float)));
-    whist_model_work *work;
-    WH_TRY(whist_model_work_new(&work, model, 1));
-    whist_status status = whist_model_predict(model, work, params, rows->x, rows->n, prediction);
-    whist_model_work_free(work);
-    const whist_metric_rows seen = {
-        .prediction = prediction, .target = rows->y, .event = rows->event, .n = rows->n, .shape = shape};
-    for (size_t m = 0; status == WHIST_OK && m < n_metrics; m++)
-        status = whist_metric_compute(&out[m], metrics[m], &seen);
-    return status;
 }

@@ -5,6 +5,7 @@
 
 #include "base/settings.h"
 #include "draw/design.h"
+#include "nn/zoo.h"
 
 #include <whist/learn.h>
 
@@ -17,6 +18,9 @@
         "epochs", WHIST_OPTION_INT, "1", 1, 1e6, NULL, "passes over the site's rows in a round, unless updates is set" \
     }
 
+/* All rows, in order. */
+whist_batch wh_batch_of(const whist_rows *rows);
+
 typedef struct wh_local {
     const whist_learner_env *env;
     size_t n; /* parameters */
@@ -28,6 +32,7 @@ typedef struct wh_local {
     size_t batch_rows;
     uint64_t steps; /* in a round */
     wh_draw draw;
+    wh_seeded dropout; /* seeds, one a step */
     whist_batch batch; /* filled by wh_local_next */
 } wh_local;
 

@@ -14,7 +14,9 @@ static const whist_option sgd_options[] = {
     WH_LOCAL_OPTIONS,
     {"momentum", WHIST_OPTION_REAL, "0", 0, 0.9999, NULL,
      "share of the last step that is kept; starts anew each round"},
-    {"weight_decay", WHIST_OPTION_REAL, "0", 0, 10, NULL, "added to the gradient, times the parameters"},
+    WH_OPTION_DECAY,
+    WH_OPTION_CLIP,
+    WH_SCHEDULE_OPTIONS,
     {0},
 };
 
@@ -27,10 +29,10 @@ static const whist_option prox_options[] = {
 typedef struct sgd {
     whist_learner base;
     wh_local local;
-    wh_sgd rule;     /* momentum and decay */
-    float *velocity; /* (n) NULL for plain SGD */
-    float *grad;     /* (n) NULL for plain SGD */
-    double mu;
+    wh_schedule schedule;
+    wh_optimizer *optimizer; /* NULL for plain SGD, which is one pass with the gradient */
+    float *grad;             /* (n), with the optimizer */
+    double momentum, mu;
 } sgd;
 
 static void sgd_free(whist_learner *self)
@@ -38,25 +40,32 @@ static void sgd_free(whist_learner *self)
     sgd *s = (sgd *)self;
     if (!s) return;
     wh_local_clear(&s->local);
-    wh_free(s->velocity);
+    wh_optimizer_free(s->optimizer);
     wh_free(s->grad);
     wh_free(s);
 }
 
-static whist_status finish_new(whist_learner **out, sgd *s, const whist_learner_env *env, whist_status status)
+static whist_status finish_new(whist_learner **out, sgd *s, whist_status status)
 {
-    if (status == WHIST_OK) status = wh_local_init(&s->local, env);
-    if (status == WHIST_OK && (s->rule.momentum > 0 || s->rule.weight_decay > 0)) {
-        status = WH_NEW_RAW(&s->velocity, s->local.n);
-        if (status == WHIST_OK) status = WH_NEW_RAW(&s->grad, s->local.n);
-    }
     if (status != WHIST_OK) {
         sgd_free(&s->base);
         return status;
     }
-    s->rule.lr = s->local.lr;
     *out = &s->base;
     return WHIST_OK;
+}
+
+static whist_status sgd_init(sgd *s, const whist_learner_env *env)
+{
+    const whist_settings *settings = env->settings;
+    WH_TRY(wh_local_init(&s->local, env));
+    WH_TRY(wh_schedule_read(&s->schedule, settings, 0));
+    s->momentum = whist_settings_real(settings, "momentum");
+    bool plain = whist_settings_real(settings, "weight_decay") == 0 && whist_settings_real(settings, "clip") == 0;
+    if (s->momentum == 0 && plain) return WHIST_OK;
+    WH_TRY(WH_NEW_RAW(&s->grad, s->local.n));
+    return wh_optimizer_new(&s->optimizer, wh_optimizer_find(s->momentum > 0 ? "momentum" : "sgd"), settings,
+                            s->local.n);
 }
 
 static whist_status sgd_new(whist_learner **out, const whist_learner_env *env)
@@ -64,9 +73,7 @@ static whist_status sgd_new(whist_learner **out, const whist_learner_env *env)
     sgd *s;
     WH_TRY(WH_NEW(&s, 1));
     s->base.class_ = &wh_learner_sgd;
-    s->rule.momentum = whist_settings_real(env->settings, "momentum");
-    s->rule.weight_decay = whist_settings_real(env->settings, "weight_decay");
-    return finish_new(out, s, env, WHIST_OK);
+    return finish_new(out, s, sgd_init(s, env));
 }
 
 static whist_status prox_new(whist_learner **out, const whist_learner_env *env)
@@ -75,22 +82,23 @@ static whist_status prox_new(whist_learner **out, const whist_learner_env *env)
     WH_TRY(WH_NEW(&s, 1));
     s->base.class_ = &wh_learner_fedprox;
     s->mu = whist_settings_real(env->settings, "mu");
-    return finish_new(out, s, env, WHIST_OK);
+    return finish_new(out, s, wh_local_init(&s->local, env));
 }
 
 static double effective_steps(const sgd *s)
 {
-    double tau = (double)s->local.steps, rho = s->rule.momentum, alpha = s->local.lr * s->mu;
+    double tau = (double)s->local.steps, rho = s->momentum, alpha = s->local.lr * s->mu;
     if (rho > 0) return (tau - rho * (1 - pow(rho, tau)) / (1 - rho)) / (1 - rho);
     if (alpha > 0 && alpha < 1) return (1 - pow(1 - alpha, tau)) / alpha;
     return tau;
 }
 
-static whist_status momentum_step(sgd *s)
+static whist_status optimizer_step(sgd *s, double lr)
 {
     wh_local *l = &s->local;
     WH_TRY(whist_model_loss_grad(l->env->model, l->work, l->params, &l->batch, s->grad, NULL));
-    wh_sgd_step(&s->rule, l->params, s->velocity, s->grad, l->n);
+    wh_optimizer_step(s->optimizer, l->params, s->grad, lr, NULL);
+    wh_model_work_track(l->work, l->params);
     return WHIST_OK;
 }
 
@@ -99,14 +107,15 @@ static whist_status sgd_fit(whist_learner *self, const whist_learner_round *roun
     sgd *s = (sgd *)self;
     wh_local *l = &s->local;
     WH_TRY(wh_local_begin(l, round));
-    if (s->velocity) memset(s->velocity, 0, l->n * sizeof *s->velocity);
+    if (s->optimizer) wh_optimizer_reset(s->optimizer);
     const whist_step_terms terms = {.mu = s->mu, .reference = round->model};
     for (uint64_t step = 0; step < l->steps; step++) {
+        double lr = wh_schedule_rate(&s->schedule, l->lr, round->round * l->steps + step);
         wh_local_next(l);
-        if (s->velocity)
-            WH_TRY(momentum_step(s));
+        if (s->optimizer)
+            WH_TRY(optimizer_step(s, lr));
         else
-            WH_TRY(whist_model_sgd_step(l->env->model, l->work, l->params, &l->batch, l->lr, s->mu > 0 ? &terms : NULL,
+            WH_TRY(whist_model_sgd_step(l->env->model, l->work, l->params, &l->batch, lr, s->mu > 0 ? &terms : NULL,
                                         NULL));
     }
     wh_local_finish(l, round, effective_steps(s), out);

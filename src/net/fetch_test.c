@@ -105,7 +105,6 @@ static whist_status fetch(wh_buf *out, publisher *p, const town *t, const char *
     wh_fetch_options options = WH_FETCH_OPTIONS_DEFAULT;
     options.ca_file = ca_file;
     options.max = 1000;
-    options.stall_ms = 2000;
     char url[64];
     snprintf(url, sizeof url, "https://127.0.0.1:%u/data.csv?x=1", p->port);
     whist_status status = wh_fetch(keep, out, url, &options);

@@ -1,4 +1,4 @@
-/* net/server_parts.h: what the three files of the server share. Nobody else includes it.
+/* net/server_parts.h: what the three files of the server share. Only their test includes it besides.
  *
  *   server.c        life: start, reload, stop
  *   server_flow.c   the event loops: connections, heads, bodies, answers (callbacks of libmicrohttpd)

@@ -93,6 +93,16 @@ static whist_status mlp(const whist_bench_env *env)
     return measure(env, "nn.sgd.mlp", "mlp", "[128]", 24576, 256, false);
 }
 
+void wh_nn_bench_ratio(const whist_bench_env *env, const whist_bench_result *slow, const whist_bench_result *fast)
+{
+    whist_bench_result out = *slow;
+    out.unit = "1";
+    out.median = fast->median / slow->median;
+    out.min = fast->min / slow->max;
+    out.max = fast->max / slow->min;
+    env->emit(env->user, &out);
+}
+
 const whist_bench wh_nn_benches[] = {
     {"nn.sgd.2nn", "784-200-200-10, batch 10, one site's 600 rows: samples a second", false, two_nn},
     {"nn.sgd.2nn.sparse", "the same with half of the features zero, as in MNIST", false, two_nn_sparse},

@@ -13,6 +13,8 @@ static void activate(const whist_model *model, float *value, size_t n)
     case WH_ACTIVATION_RELU: k->relu(value, value, n); break;
     case WH_ACTIVATION_TANH: k->tanh(value, value, n); break;
     case WH_ACTIVATION_SIGMOID: k->sigmoid(value, value, n); break;
+    case WH_ACTIVATION_GELU:
+    case WH_ACTIVATION_GELU_TANH: break; /* no class of dense layers has them */
     }
 }
 
@@ -81,19 +83,42 @@ static void to_predictions(const whist_model *model, float *out, const float *sc
     if (model->shape.target == WHIST_TARGET_BINARY) model->kernels->sigmoid(out, out, n);
 }
 
-whist_status whist_model_predict(const whist_model *model, whist_model_work *work, const float *params, const float *x,
-                                 size_t n, float *out)
+/* Rows that are picked by index go through the work's own memory. */
+static const float *picked(whist_model_work *work, const whist_batch *batch, size_t from, size_t n, size_t *ld)
 {
-    WH_ENSURE(model && work && params && (n == 0 || (x && out)), WHIST_E_ARG);
-    WH_ENSURE(work->model == model, WHIST_E_ARG);
-    const size_t d = model->shape.n_features, width = model->shape.n_outputs;
-    for (size_t done = 0; done < n;) {
-        size_t part = n - done < work->max_batch ? n - done : work->max_batch;
-        wh_nn_forward(model, work, params, x + done * d, d, part);
+    const size_t d = work->model->shape.n_features, stride = batch->row_stride ? batch->row_stride : d;
+    *ld = batch->index ? wh_nn_stride(d) : stride;
+    if (!batch->index) return batch->rows + from * stride;
+    for (size_t i = 0; i < n; i++)
+        memcpy(work->x + i * *ld, batch->rows + batch->index[from + i] * stride, d * sizeof(float));
+    return work->x;
+}
+
+whist_status whist_model_predict_batch(const whist_model *model, whist_model_work *work, const float *params,
+                                       const whist_batch *batch, float *out)
+{
+    WH_ENSURE(model && work && params && batch && work->model == model, WHIST_E_ARG);
+    if (batch->n == 0) return WHIST_OK;
+    WH_ENSURE(out, WHIST_E_ARG);
+    if (work->compiled) return wh_compiled_predict(work->compiled, params, batch, out);
+    WH_TRY(wh_nn_check_batch(model, SIZE_MAX, batch, false));
+    const size_t width = model->shape.n_outputs;
+    for (size_t done = 0; done < batch->n;) {
+        size_t part = batch->n - done < work->max_batch ? batch->n - done : work->max_batch, ld;
+        const float *x = picked(work, batch, done, part, &ld);
+        wh_nn_forward(model, work, params, x, ld, part);
         to_predictions(model, out + done * width, work->value[model->n_layers - 1], wh_nn_stride(width), part);
         done += part;
     }
     return WHIST_OK;
+}
+
+whist_status whist_model_predict(const whist_model *model, whist_model_work *work, const float *params, const float *x,
+                                 size_t n, float *out)
+{
+    WH_ENSURE(model && work && params && (n == 0 || (x && out)), WHIST_E_ARG);
+    const whist_batch batch = {.rows = x, .n_rows = n, .n = n};
+    return whist_model_predict_batch(model, work, params, &batch, out);
 }
 
 /* ---- Losses ---------------------------------------------------------------------------------

@@ -1,51 +1,129 @@
-/* nn/model.c: classes, their settings, and where each tensor lies in the parameters. */
-#include "nn/model.h"
-
-#include <math.h>
+/* nn/model.c: the classes by name, their options, and making a model of one. */
 #include <stdio.h>
 #include <string.h>
 
 #include "base/settings.h"
+#include "nn/model.h"
+#include "nn/net.h"
 
-#define OPTION_INIT                                                                                                    \
-    {                                                                                                                  \
-        "init", WHIST_OPTION_CHOICE, "uniform", 0, 0, "uniform|glorot|he|zero",                                        \
-            "start of the weights: U(-1/sqrt(inputs), 1/sqrt(inputs)) with biases alike, Glorot uniform, He uniform, " \
-            "or all zero (glorot and he start biases at zero)"                                                         \
-    }
+/* clang-format off */
+#define OPTION_INIT(fallback, choices)                                                                                 \
+    {"init", WHIST_OPTION_CHOICE, fallback, 0, 0, choices,                                                             \
+     "rule by which the weights start (docs/nn.md); biases start at 0, but by uniform like the weights"},              \
+    {"init_scale", WHIST_OPTION_REAL, "0.02", 0, 10, NULL, "standard deviation of init normal and truncated"}
 #define OPTION_L2                                                                                                      \
-    {                                                                                                                  \
-        "l2", WHIST_OPTION_REAL, "0", 0, 1e6, NULL, "penalty l2/2 times the sum of squared weights, without biases"    \
-    }
-#define OPTION_END                                                                                                     \
-    {                                                                                                                  \
-        NULL, WHIST_OPTION_INT, NULL, 0, 0, NULL, NULL                                                                 \
-    }
+    {"l2", WHIST_OPTION_REAL, "0", 0, 1e6, NULL, "penalty l2/2 times the sum of squared weights, without biases"}
+#define OPTION_INT(name, fallback, min, max, doc) {name, WHIST_OPTION_INT, fallback, min, max, NULL, doc}
+#define OPTION_DROPOUT {"dropout", WHIST_OPTION_REAL, "0", 0, 0.95, NULL, "part of the values dropped in training"}
+#define OPTION_ACTIVATION(fallback, choices, doc) {"activation", WHIST_OPTION_CHOICE, fallback, 0, 0, choices, doc}
+#define OPTION_NORM(fallback)                                                                                          \
+    {"norm", WHIST_OPTION_CHOICE, fallback, 0, 0, "none|group|inductive|transductive",                                 \
+     "after each convolution: none, group norm, or batch norm: inductive (predicts by running statistics of the "      \
+     "training batches), or transductive (always by the statistics of the very batch)"},                               \
+    OPTION_INT("groups", "8", 1, 4096, "groups of group norm; they divide the channels"),                              \
+    {"norm_momentum", WHIST_OPTION_REAL, "0.1", 1e-6, 1, NULL, "how fast the running statistics follow the batches"}
+#define OPTION_END {NULL, WHIST_OPTION_INT, NULL, 0, 0, NULL, NULL}
+#define INIT_PLAIN "uniform|glorot|he|zero|normal|truncated"
 
-static const whist_option options_plain[] = {OPTION_INIT, OPTION_L2, OPTION_END};
+static const whist_option options_plain[] = {OPTION_INIT("uniform", INIT_PLAIN), OPTION_L2, OPTION_END};
 static const whist_option options_mlp[] = {
     {"hidden", WHIST_OPTION_INTS, "[64]", 1, 1 << 20, NULL, "width of each hidden layer"},
-    {"activation", WHIST_OPTION_CHOICE, "relu", 0, 0, "relu|tanh|sigmoid", "what follows each hidden layer"},
-    OPTION_INIT,
+    OPTION_ACTIVATION("relu", "relu|tanh|sigmoid", "what follows each hidden layer"),
+    OPTION_INIT("uniform", INIT_PLAIN),
     OPTION_L2,
     OPTION_END,
 };
 static const whist_option options_cox[] = {
     {"ties", WHIST_OPTION_CHOICE, "efron", 0, 0, "breslow|efron", "how events at the same time are counted"},
-    OPTION_INIT,
+    OPTION_INIT("uniform", INIT_PLAIN),
     OPTION_L2,
     OPTION_END,
 };
+static const whist_option options_cnn[] = {
+    OPTION_ACTIVATION("relu", "relu|tanh|sigmoid", "what follows the convolutions and the first dense layer"),
+    OPTION_INIT("uniform", INIT_PLAIN),
+    OPTION_DROPOUT,
+    OPTION_L2,
+    OPTION_END,
+};
+static const whist_option options_conv4[] = {
+    OPTION_INT("width", "64", 1, 4096, "channels of each block"),
+    OPTION_INT("depth", "4", 1, 8, "blocks"),
+    {"down", WHIST_OPTION_CHOICE, "max_pool", 0, 0, "stride|max_pool", "how a block halves the image"},
+    {"readout", WHIST_OPTION_CHOICE, "flatten", 0, 0, "flatten|mean", "from the last image to the head: all of it, or its mean"},
+    OPTION_NORM("group"),
+    OPTION_INIT("glorot", INIT_PLAIN),
+    OPTION_L2,
+    OPTION_END,
+};
+static const whist_option options_resnet9[] = {
+    OPTION_INT("width", "64", 1, 1024, "channels of the first layer; the last has 8 times as many"),
+    OPTION_NORM("group"),
+    OPTION_ACTIVATION("relu", "relu|tanh|gelu", "what follows each norm"),
+    OPTION_INIT("he", INIT_PLAIN),
+    OPTION_L2,
+    OPTION_END,
+};
+static const whist_option options_lstm[] = {
+    OPTION_INT("embedding", "64", 1, 65536, "numbers that stand for a token"),
+    OPTION_INT("width", "128", 1, 65536, "hidden numbers of each layer"),
+    OPTION_INT("depth", "1", 1, 16, "layers"),
+    OPTION_DROPOUT,
+    OPTION_INIT("orthogonal", INIT_PLAIN "|orthogonal"),
+    OPTION_L2,
+    OPTION_END,
+};
+static const whist_option options_transformer[] = {
+    OPTION_INT("width", "128", 1, 65536, "numbers that stand for a token"),
+    OPTION_INT("depth", "2", 1, 96, "blocks"),
+    OPTION_INT("heads", "4", 1, 1024, "heads of attention; they divide the width"),
+    OPTION_INT("feed_forward", "512", 1, 1 << 20, "width of the hidden layer in a block"),
+    {"positions", WHIST_OPTION_CHOICE, "learned", 0, 0, "learned|none", "how a token knows its place"},
+    {"norm_first", WHIST_OPTION_BOOL, "true", 0, 0, NULL, "layer norm before each part of a block, else after its sum"},
+    OPTION_ACTIVATION("gelu", "relu|gelu|gelu_tanh", "of the hidden layer in a block"),
+    OPTION_DROPOUT,
+    OPTION_INIT("glorot", INIT_PLAIN "|gpt2"),
+    OPTION_L2,
+    OPTION_END,
+};
+static const whist_option options_gpt[] = {
+    OPTION_INT("width", "128", 1, 65536, "numbers that stand for a token"),
+    OPTION_INT("depth", "4", 1, 96, "blocks"),
+    OPTION_INT("heads", "4", 1, 1024, "heads of attention; they divide the width"),
+    OPTION_INT("feed_forward", "512", 1, 1 << 20, "width of the hidden layer in a block"),
+    {"tied", WHIST_OPTION_BOOL, "true", 0, 0, NULL, "the embedding's table is the head's weight too"},
+    OPTION_ACTIVATION("gelu_tanh", "relu|gelu|gelu_tanh", "of the hidden layer in a block"),
+    OPTION_DROPOUT,
+    OPTION_INIT("gpt2", INIT_PLAIN "|gpt2"),
+    OPTION_L2,
+    OPTION_END,
+};
+/* clang-format on */
 
 #define BIT(target) (1u << WHIST_TARGET_##target)
+#define ANY_BUT_SURVIVAL (BIT(VALUE) | BIT(BINARY) | BIT(CLASS))
 static const whist_model_class classes[] = {
-    {"linear", "linear regression, squared error", options_plain, BIT(VALUE)},
-    {"logistic", "logistic regression on a 0/1 target", options_plain, BIT(BINARY)},
-    {"softmax", "softmax regression on classes", options_plain, BIT(CLASS)},
-    {"mlp", "dense layers with an activation between them", options_mlp, BIT(VALUE) | BIT(BINARY) | BIT(CLASS)},
-    {"cox", "Cox proportional hazards, stratified by site", options_cox, BIT(SURVIVAL)},
-    {NULL, NULL, NULL, 0},
+    {"linear", "linear regression, squared error", options_plain, BIT(VALUE), WHIST_ROWS_NUMBERS},
+    {"logistic", "logistic regression on a 0/1 target", options_plain, BIT(BINARY), WHIST_ROWS_NUMBERS},
+    {"softmax", "softmax regression on classes", options_plain, BIT(CLASS), WHIST_ROWS_NUMBERS},
+    {"mlp", "dense layers with an activation between them", options_mlp, ANY_BUT_SURVIVAL, WHIST_ROWS_NUMBERS},
+    {"cox", "Cox proportional hazards, stratified by site", options_cox, BIT(SURVIVAL), WHIST_ROWS_NUMBERS},
+    {"cnn", "two convolutions and two dense layers, of the DP tutorials", options_cnn, ANY_BUT_SURVIVAL,
+     WHIST_ROWS_IMAGES},
+    {"conv4", "blocks of convolution, norm and halving, of the few-shot literature", options_conv4, ANY_BUT_SURVIVAL,
+     WHIST_ROWS_IMAGES},
+    {"resnet9", "nine layers with two residual blocks", options_resnet9, ANY_BUT_SURVIVAL, WHIST_ROWS_IMAGES},
+    {"lstm", "recurrent layers over tokens", options_lstm, ANY_BUT_SURVIVAL, WHIST_ROWS_TOKENS},
+    {"transformer", "encoder over tokens, their mean to a head", options_transformer, ANY_BUT_SURVIVAL,
+     WHIST_ROWS_TOKENS},
+    {"gpt", "decoder over tokens that predicts the next one", options_gpt, BIT(CLASS), WHIST_ROWS_TOKENS},
+    {NULL, NULL, NULL, 0, WHIST_ROWS_NUMBERS},
 };
+static const wh_model_kind *const kinds[] = {
+    &wh_kind_dense, &wh_kind_dense,   &wh_kind_dense, &wh_kind_dense,       &wh_kind_dense, &wh_kind_cnn,
+    &wh_kind_conv4, &wh_kind_resnet9, &wh_kind_lstm,  &wh_kind_transformer, &wh_kind_gpt,
+};
+_Static_assert(WH_COUNT(kinds) + 1 == WH_COUNT(classes), "every class has its other half at the same place");
 
 const whist_model_class *whist_model_classes(void)
 {
@@ -74,7 +152,37 @@ static whist_status check_shape(const whist_model_class *class_, const whist_mod
     return WHIST_OK;
 }
 
-static int choice(const whist_settings *settings, const char *option, const char *const *names, size_t n)
+/* What a row is, against what the class takes. */
+static whist_status check_rows(const whist_model_class *class_, const wh_model_kind *kind, whist_model_shape *shape)
+{
+    const size_t d = shape->n_features, image[] = {shape->channels, shape->height, shape->width};
+    size_t pixels = 1;
+    for (size_t i = 0; i < WH_COUNT(image); i++)
+        if (!wh_mul_size(&pixels, pixels, image[i])) pixels = SIZE_MAX;
+    if (pixels != 0 && pixels != d)
+        WH_FAIL(WHIST_E_ARG, "an image of %zu x %zu x %zu in rows of %zu numbers", image[0], image[1], image[2], d);
+    if (shape->vocabulary > UINT32_MAX) WH_FAIL(WHIST_E_RANGE, "a vocabulary of more than 2^32 - 1 tokens");
+    if (class_->rows == WHIST_ROWS_IMAGES && pixels == 0)
+        WH_FAIL(WHIST_E_ARG, "model %s takes images, and the rows are %zu numbers without height and width",
+                class_->name, d);
+    if (class_->rows == WHIST_ROWS_TOKENS && shape->vocabulary < 2)
+        WH_FAIL(WHIST_E_ARG, "model %s takes tokens of a vocabulary, and the rows are %zu numbers", class_->name, d);
+    if (class_->rows != WHIST_ROWS_TOKENS && shape->vocabulary)
+        WH_FAIL(WHIST_E_ARG, "model %s takes numbers, and the rows are tokens: choose a model of sequences",
+                class_->name);
+    if (shape->n_targets == 0) shape->n_targets = 1;
+    bool each = kind->targets == WH_TARGETS_EACH, either = kind->targets == WH_TARGETS_EITHER;
+    bool fits = shape->n_targets == 1 ? !each || d == 1 : (each || either) && shape->n_targets == d;
+    if (!fits || (shape->n_targets > 1 && shape->target != WHIST_TARGET_CLASS))
+        WH_FAIL(WHIST_E_ARG, "model %s predicts %s, and a row of %zu has %zu targets", class_->name,
+                each     ? "a class after every token"
+                : either ? "one target for a row or a class after every token"
+                         : "one target for a row",
+                d, shape->n_targets);
+    return WHIST_OK;
+}
+
+int wh_model_choice(const whist_settings *settings, const char *option, const char *const *names, size_t n)
 {
     const char *text = whist_settings_text(settings, option);
     for (size_t i = 0; text && i < n; i++)
@@ -82,84 +190,53 @@ static int choice(const whist_settings *settings, const char *option, const char
     return 0;
 }
 
-static void add_tensor(whist_model *model, size_t layer, bool is_bias, size_t rows, size_t cols)
-{
-    whist_tensor_info *t = &model->tensors[model->n_tensors++];
-    const char *kind = is_bias ? "bias" : "weight";
-    if (model->n_layers == 1)
-        snprintf(t->name, sizeof t->name, "%s", kind);
-    else
-        snprintf(t->name, sizeof t->name, "layer%u.%s", (unsigned)layer, kind);
-    t->n_dims = is_bias ? 1 : 2;
-    t->shape[0] = rows;
-    t->shape[1] = cols;
-    t->offset = model->size;
-    t->size = rows * cols;
-    model->size += t->size;
-}
+const char *const wh_activation_names[5] = {"relu", "tanh", "sigmoid", "gelu", "gelu_tanh"};
 
-enum { MAX_PARAMS = INT32_MAX };
-
-static whist_status lay_out(whist_model *model, const int64_t *hidden, size_t n_hidden)
+/* What every class's table has. */
+static void configure_common(whist_model *model, const whist_settings *settings)
 {
-    size_t in = model->shape.n_features;
-    model->n_layers = n_hidden + 1;
-    for (size_t l = 0; l < model->n_layers; l++) {
-        wh_layer *layer = &model->layers[l];
-        layer->in = in;
-        layer->out = l < n_hidden ? (size_t)hidden[l] : model->shape.n_outputs;
-        layer->has_bias = model->shape.target != WHIST_TARGET_SURVIVAL; /* a constant cancels in the risk set */
-        size_t weights; /* in <= 2^24 and out <= 2^20, so the product fits */
-        if (!wh_mul_size(&weights, layer->in, layer->out) || weights + layer->out > MAX_PARAMS - model->size)
-            WH_FAIL(WHIST_E_RANGE,
-                    "the model has more than 2^31 parameters at layer %zu (%zu by %zu): make it narrower", l, layer->in,
-                    layer->out);
-        layer->weight = model->size;
-        add_tensor(model, l, false, layer->in, layer->out);
-        layer->bias = model->size;
-        if (layer->has_bias) add_tensor(model, l, true, layer->out, 1);
-        in = layer->out;
-    }
-    return WHIST_OK;
-}
-
-static whist_status configure(whist_model *model, const whist_settings *settings)
-{
-    static const char *const inits[] = {"uniform", "glorot", "he", "zero"};
-    static const char *const ties[] = {"breslow", "efron"};
-    static const char *const activations[] = {"relu", "tanh", "sigmoid"};
-    const int64_t *hidden = NULL;
-    size_t n_hidden = 0;
-    model->init = (wh_init)choice(settings, "init", inits, WH_COUNT(inits));
+    static const char *const inits[] = {"uniform", "glorot", "he", "zero", "normal", "truncated", "orthogonal", "gpt2"};
+    model->init = (wh_init)wh_model_choice(settings, "init", inits, WH_COUNT(inits));
+    model->init_scale = whist_settings_real(settings, "init_scale");
     model->l2 = whist_settings_real(settings, "l2");
-    if (model->class_->options == options_mlp) {
-        model->activation = (wh_activation)choice(settings, "activation", activations, WH_COUNT(activations));
-        hidden = whist_settings_ints(settings, "hidden", &n_hidden);
-    }
-    if (model->class_->options == options_cox) model->efron = choice(settings, "ties", ties, WH_COUNT(ties)) == 1;
-    WH_ENSURE(n_hidden < WH_NN_MAX_LAYERS, WHIST_E_RANGE);
-    return lay_out(model, hidden, n_hidden);
 }
 
 WH_AUTO_FREE(whist_model, whist_model_free)
+
+static whist_status no_class(const char *name)
+{
+    char all[256] = "";
+    size_t at = 0;
+    for (const whist_model_class *c = classes; c->name && at < sizeof all - 32; c++)
+        at += (size_t)snprintf(all + at, 32, "%s%s", at ? ", " : "", c->name);
+    WH_FAIL(WHIST_E_ARG, "no model is called %.64s: there are %s", name, all);
+}
 
 whist_status whist_model_new(whist_model **out, const char *class_name, const whist_settings *settings,
                              const whist_model_shape *shape)
 {
     WH_ENSURE(out && class_name && shape, WHIST_E_ARG);
     const whist_model_class *class_ = whist_model_class_find(class_name);
-    if (!class_)
-        WH_FAIL(WHIST_E_ARG, "no model is called %.64s: there are linear, logistic, softmax, mlp and cox", class_name);
+    if (!class_) return no_class(class_name);
     WH_TRY(check_shape(class_, shape));
+    const wh_model_kind *kind = kinds[class_ - classes];
+    whist_model_shape rows = *shape;
+    WH_TRY(check_rows(class_, kind, &rows));
 
     WH_AUTO(whist_settings_ptr) defaults = NULL;
     if (!settings) WH_TRY(whist_settings_new(&defaults, class_->options));
     WH_AUTO(whist_model_ptr) model = NULL;
     WH_TRY(WH_NEW(&model, 1));
     model->class_ = class_;
-    model->shape = *shape;
+    model->kind = kind;
+    model->shape = rows;
     model->kernels = wh_num_kernels_get();
-    WH_TRY(configure(model, settings ? settings : defaults));
+    if (!settings) settings = defaults;
+    configure_common(model, settings);
+    if (model->kind->configure) WH_TRY(model->kind->configure(model, settings));
+    whist_status status = wh_net_lay_out(model);
+    if (status != WHIST_OK) return wh_fail_context(status, "model %s: ", class_name);
+    if (model->kind->dense) wh_dense_offsets(model);
     *out = model;
     model = NULL;
     return WHIST_OK;
@@ -167,6 +244,10 @@ whist_status whist_model_new(whist_model **out, const char *class_name, const wh
 
 void whist_model_free(whist_model *model)
 {
+    if (!model) return;
+    wh_free(model->tensors);
+    wh_free(model->fills);
+    wh_free(model->penalised);
     wh_free(model);
 }
 
@@ -194,56 +275,4 @@ const whist_tensor_info *whist_model_tensors(const whist_model *model, size_t *n
 const char *whist_model_kernels(void)
 {
     return wh_num_kernels_name();
-}
-
-/* ---- Start values ---------------------------------------------------------------------------
- * Parameter i is a function of (seed, i) alone: splitmix64 (Steele, Lea, Flood 2014) read at position i. */
-
-static uint64_t random_at(uint64_t seed, uint64_t i)
-{
-    uint64_t z = seed + (i + 1) * UINT64_C(0x9e3779b97f4a7c15);
-    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return z ^ (z >> 31);
-}
-
-/* The parameters [at, at + n) in `params`; those of them that lie in [from, from + len) are filled here.
- * U[-bound, bound): 24 random bits, products of float32 alone, the same on every machine. */
-static void fill_uniform(float *params, size_t at, size_t n, size_t from, size_t len, double bound, uint64_t seed)
-{
-    size_t end = from + len < at + n ? from + len : at + n;
-    for (size_t i = from > at ? from : at; i < end; i++) {
-        float unit = (float)((int32_t)(random_at(seed, i) >> 40) - (1 << 23)) * 0x1p-23f;
-        params[i - at] = unit * (float)bound;
-    }
-}
-
-static double weight_bound(const whist_model *model, const wh_layer *layer)
-{
-    switch (model->init) {
-    case WH_INIT_UNIFORM: return 1 / sqrt((double)layer->in);
-    case WH_INIT_GLOROT: return sqrt(6 / (double)(layer->in + layer->out));
-    case WH_INIT_HE: return sqrt(6 / (double)layer->in);
-    case WH_INIT_ZERO: break;
-    }
-    return 0;
-}
-
-void wh_model_init_range(const whist_model *model, float *params, size_t at, size_t n, uint64_t seed)
-{
-    uint64_t stream = random_at(seed, UINT64_C(0x77686973742e6e6e)); /* "whist.nn": apart from other uses of the seed */
-    memset(params, 0, n * sizeof *params);
-    if (model->init == WH_INIT_ZERO) return;
-    for (size_t l = 0; l < model->n_layers; l++) {
-        const wh_layer *layer = &model->layers[l];
-        double bound = weight_bound(model, layer);
-        fill_uniform(params, at, n, layer->weight, layer->in * layer->out, bound, stream);
-        if (layer->has_bias && model->init == WH_INIT_UNIFORM)
-            fill_uniform(params, at, n, layer->bias, layer->out, bound, stream);
-    }
-}
-
-void whist_model_init(const whist_model *model, float *params, uint64_t seed)
-{
-    wh_model_init_range(model, params, 0, model->size, seed);
 }

@@ -1,16 +1,43 @@
-/* nn/model.h: what a whist_model is inside. Every class here is a stack of dense layers with one kind of
- * loss at its end; linear, logistic, softmax and Cox models are stacks of one layer. */
+/* nn/model.h: what a whist_model is inside.
+ *
+ * linear, logistic, softmax, mlp and cox are stacks of dense layers with one kind of loss at the end: forward.c and
+ * step.c run them without a graph. Every class is also a function that builds its graph (net.h), and that function lays
+ * the tensors out too: there is one description of each. */
 #ifndef WH_NN_MODEL_H
 #define WH_NN_MODEL_H
 
 #include "base/mem.h"
+#include "nn/zoo.h"
 #include "num/kern.h"
 #include "whist/nn.h"
 
 enum { WH_NN_MAX_LAYERS = 17 }; /* 16 hidden ones and the last */
 
-typedef enum wh_activation { WH_ACTIVATION_RELU, WH_ACTIVATION_TANH, WH_ACTIVATION_SIGMOID } wh_activation;
-typedef enum wh_init { WH_INIT_UNIFORM, WH_INIT_GLOROT, WH_INIT_HE, WH_INIT_ZERO } wh_init;
+typedef enum wh_activation {
+    WH_ACTIVATION_RELU,
+    WH_ACTIVATION_TANH,
+    WH_ACTIVATION_SIGMOID,
+    WH_ACTIVATION_GELU,
+    WH_ACTIVATION_GELU_TANH,
+} wh_activation;
+
+typedef enum wh_init {
+    WH_INIT_UNIFORM,
+    WH_INIT_GLOROT,
+    WH_INIT_HE,
+    WH_INIT_ZERO,
+    WH_INIT_NORMAL,
+    WH_INIT_TRUNCATED,
+    WH_INIT_ORTHOGONAL,
+    WH_INIT_GPT2,
+} wh_init;
+
+/* How one tensor starts (fill.c). */
+typedef struct wh_fill {
+    enum { WH_FILL_NUMBER, WH_FILL_UNIFORM, WH_FILL_NORMAL, WH_FILL_TRUNCATED, WH_FILL_ORTHOGONAL } kind;
+    double size;  /* the number; U(-size, size); the standard deviation */
+    size_t width; /* ORTHOGONAL: (width, k width) is k orthogonal matrices side by side */
+} wh_fill;
 
 typedef struct wh_layer {
     size_t in, out;
@@ -18,20 +45,64 @@ typedef struct wh_layer {
     bool has_bias;
 } wh_layer;
 
+typedef enum wh_norm { WH_NORM_NONE, WH_NORM_GROUP, WH_NORM_INDUCTIVE, WH_NORM_TRANSDUCTIVE } wh_norm_kind;
+typedef enum wh_positions { WH_POSITIONS_LEARNED, WH_POSITIONS_NONE } wh_positions;
+
+/* The options of the classes that run as graphs; each class uses its own. */
+typedef struct wh_zoo {
+    size_t width, depth, heads, feed_forward, groups;
+    wh_norm_kind norm;
+    wh_positions positions;
+    double dropout, momentum;
+    bool max_pool, flatten, norm_first, tied;
+} wh_zoo;
+
+typedef struct wh_net wh_net;
+
+/* The half of a class that is not public. */
+typedef struct wh_model_kind {
+    whist_status (*configure)(whist_model *model, const whist_settings *settings); /* NULL: nothing of its own */
+    wh_value (*build)(wh_net *net, wh_value x); /* rows → scores (B,K) or (B,T,K) */
+    bool dense;                                 /* layers[] describes it all */
+    enum {
+        WH_ONE_TARGET,
+        WH_TARGETS_EACH,
+        WH_TARGETS_EITHER
+    } targets; /* of tokens: for the row, each token, as asked */
+} wh_model_kind;
+
 struct whist_model {
     const whist_model_class *class_;
-    whist_model_shape shape;
+    const wh_model_kind *kind;
+    whist_model_shape shape; /* n_targets is 1 at least */
     const wh_num_kernels *kernels;
     wh_layer layers[WH_NN_MAX_LAYERS];
     size_t n_layers;
     wh_activation activation;
     wh_init init;
+    double init_scale; /* standard deviation for NORMAL and TRUNCATED */
     double l2;
     bool efron; /* Cox: ties by Efron, else Breslow */
-    whist_tensor_info tensors[2 * WH_NN_MAX_LAYERS];
-    size_t n_tensors;
+    wh_zoo zoo;
+    whist_tensor_info *tensors; /* n_tensors, and how each starts … */
+    wh_fill *fills;
+    bool *penalised; /* … and whether l2 counts it */
+    size_t n_tensors, cap_tensors;
     size_t size;
+    size_t head;  /* first tensor of the last dense layer */
+    bool couples; /* batch norm looks at the batch when training */
+    bool drops;
 };
+
+extern const wh_model_kind wh_kind_dense, wh_kind_cnn, wh_kind_conv4, wh_kind_resnet9, wh_kind_lstm,
+    wh_kind_transformer, wh_kind_gpt;
+
+/* layers[]: where the tensors lie that the walk has laid out. */
+void wh_dense_offsets(whist_model *model);
+
+/* The index of a CHOICE among the names of its table row, or 0. */
+int wh_model_choice(const whist_settings *settings, const char *option, const char *const *names, size_t n);
+extern const char *const wh_activation_names[5];
 
 /* Parameters [at, at + n) of whist_model_init into params (n): a model that does not fit into memory begins
  * piece by piece. at + n <= whist_model_size. */
@@ -43,9 +114,12 @@ static inline size_t wh_nn_stride(size_t width)
     return (width + 15) / 16 * 16;
 }
 
+typedef struct wh_compiled wh_compiled;
+
 struct whist_model_work {
     const whist_model *model;
     size_t max_batch;
+    wh_compiled *compiled; /* of classes that run as programs; all below is then empty */
     wh_arena memory;
     float *x;                       /* (B, stride D) gathered rows */
     float *y, *weight, *event;      /* (B) gathered */
@@ -70,6 +144,15 @@ typedef struct wh_rows {
     const uint32_t *strata;          /* may be NULL */
 } wh_rows;
 
+/* Pointers, sizes, strides and index of a batch of a model. WHIST_E_ARG. targets: it has to have them. */
+WH_MUST_CHECK whist_status wh_nn_check_batch(const whist_model *model, size_t max_batch, const whist_batch *batch,
+                                             bool targets);
+/* Is y a target that the model can learn? */
+bool wh_nn_target_is_good(const whist_model *model, float y);
+/* The refusal of target i of the batch, and of a weight. */
+WH_MUST_CHECK whist_status wh_nn_bad_target(const whist_model *model, size_t i);
+WH_MUST_CHECK whist_status wh_nn_bad_weight(size_t i);
+
 /* Checks the batch and gathers it. WHIST_E_ARG, WHIST_E_RANGE. */
 WH_MUST_CHECK whist_status wh_nn_gather(wh_rows *out, const whist_model *model, whist_model_work *work,
                                         const whist_batch *batch);
@@ -85,5 +168,15 @@ void wh_nn_head(const whist_model *model, whist_model_work *work, const wh_rows 
 /* The same for survival models: scores and delta have stride ld. */
 void wh_cox_head(const whist_model *model, whist_model_work *work, const wh_rows *rows, const float *scores, size_t ld,
                  float *delta, double *loss);
+
+/* ---- compiled.c: the same contracts as whist_model_*, by programs ---- */
+WH_MUST_CHECK whist_status wh_compiled_new(wh_compiled **out, const whist_model *model, size_t max_batch);
+void wh_compiled_free(wh_compiled *compiled);
+WH_MUST_CHECK whist_status wh_compiled_loss_grad(wh_compiled *compiled, const float *params, const whist_batch *batch,
+                                                 float *grad, double *loss);
+WH_MUST_CHECK whist_status wh_compiled_predict(wh_compiled *compiled, const float *params, const whist_batch *batch,
+                                               float *out);
+/* (P) scratch of the step. */
+float *wh_compiled_grad(wh_compiled *compiled);
 
 #endif

@@ -364,44 +364,19 @@ static void test_mlp_learns_xor(void **state)
     WH_AUTO(whist_model_work_ptr) work = NULL;
     new_model(&model, &s);
     assert_ok(whist_model_work_new(&work, model, 4));
-    float params[64], grad[64], m[64] = {0}, v[64] = {0}, p[4];
+    float params[64], grad[64], p[4];
     whist_model_init(model, params, 1);
     whist_batch b = {.rows = x, .target = y, .n_rows = 4, .n = 4};
-    wh_adam adam = WH_ADAM_DEFAULT;
-    adam.lr = 0.02;
-    for (uint64_t t = 1; t <= 800; t++) {
+    WH_AUTO(whist_settings_ptr) settings = NULL;
+    WH_AUTO(wh_optimizer_ptr) adam = NULL;
+    assert_ok(whist_settings_new(&settings, wh_optimizer_find("adam")->options));
+    assert_ok(wh_optimizer_new(&adam, wh_optimizer_find("adam"), settings, whist_model_size(model)));
+    for (int t = 0; t < 800; t++) {
         assert_ok(whist_model_loss_grad(model, work, params, &b, grad, NULL));
-        wh_adam_step(&adam, params, m, v, grad, whist_model_size(model), t);
+        wh_optimizer_step(adam, params, grad, 0.02, NULL);
     }
     assert_ok(whist_model_predict(model, work, params, x, 4, p));
     for (int i = 0; i < 4; i++) assert_true(fabsf(p[i] - y[i]) < 0.1f);
-}
-
-static void test_optimisers_follow_their_formulas(void **state)
-{
-    (void)state;
-    float w = 1, velocity = 0, g = 0.5f;
-    wh_sgd sgd = {.lr = 0.1, .momentum = 0.9, .weight_decay = 0.2};
-    wh_sgd_step(&sgd, &w, &velocity, &g, 1); /* g 0.7, v 0.7, w 0.93 */
-    assert_true(fabsf(w - 0.93f) < 1e-6f);
-    wh_sgd_step(&sgd, &w, &velocity, &g, 1); /* g 0.686, v 1.316, w 0.7984 */
-    assert_true(fabsf(w - 0.7984f) < 1e-6f);
-    sgd.nesterov = true;
-    wh_sgd_step(&sgd, &w, &velocity, &g, 1); /* g 0.65968, v 1.84408, w - 0.1 (g + 0.9 v) = 0.5664648 */
-    assert_true(fabsf(w - 0.5664648f) < 1e-6f);
-    sgd = (wh_sgd){.lr = 2};
-    wh_sgd_step(&sgd, &w, NULL, &g, 1);
-    assert_true(fabsf(w + 0.4335352f) < 1e-6f);
-
-    /* The first Adam step is lr in the direction of the sign, whatever the size of the gradient. */
-    wh_adam adam = WH_ADAM_DEFAULT;
-    float m = 0, v = 0;
-    w = 1;
-    wh_adam_step(&adam, &w, &m, &v, &g, 1, 1);
-    assert_true(fabsf(w - 0.999f) < 1e-6f);
-    g = -0.1f; /* m 0.035, v 2.5975e-4: w -= 1e-3 * (0.035/0.19) / (sqrt(2.5975e-4/1.999e-3) + 1e-8) */
-    wh_adam_step(&adam, &w, &m, &v, &g, 1, 2);
-    assert_true(fabs((double)w - (0.999 - 1e-3 * (0.035 / 0.19) / sqrt(2.5975e-4 / 1.999e-3))) < 1e-7);
 }
 
 /* ---- Layout and refusals -------------------------------------------------------------------- */
@@ -545,7 +520,6 @@ int main(void)
         cmocka_unit_test(test_sparse_steps_have_them_too),
         cmocka_unit_test(test_lack_of_memory_is_an_error),
         cmocka_unit_test(test_mlp_learns_xor),
-        cmocka_unit_test(test_optimisers_follow_their_formulas),
         cmocka_unit_test(test_tensors_cover_the_parameters),
         cmocka_unit_test(test_start_values),
         cmocka_unit_test(test_start_in_pieces),

@@ -30,6 +30,8 @@ static void back_delta(const whist_model *model, size_t l, const float *params, 
         case WH_ACTIVATION_RELU: k->relu_back(d, v, layer->in); break;
         case WH_ACTIVATION_TANH: k->tanh_back(d, v, layer->in); break;
         case WH_ACTIVATION_SIGMOID: k->sigmoid_back(d, v, layer->in); break;
+        case WH_ACTIVATION_GELU:
+        case WH_ACTIVATION_GELU_TANH: break;
         }
     }
 }
@@ -114,7 +116,8 @@ static void gradient(const whist_model *model, whist_model_work *work, const wh_
 whist_status whist_model_loss_grad(const whist_model *model, whist_model_work *work, const float *params,
                                    const whist_batch *batch, float *grad, double *loss)
 {
-    WH_ENSURE(model && work && params && batch, WHIST_E_ARG);
+    WH_ENSURE(model && work && params && batch && work->model == model, WHIST_E_ARG);
+    if (work->compiled) return wh_compiled_loss_grad(work->compiled, params, batch, grad, loss);
     wh_rows rows;
     WH_TRY(wh_nn_gather(&rows, model, work, batch));
     gradient(model, work, &rows, params, grad, loss);
@@ -131,12 +134,34 @@ static bool can_fuse(const whist_model *model, const whist_step_terms *terms, si
     return true;
 }
 
+/* params take the step from the gradient g, which the terms change. */
+static void take_step(const whist_model *model, float *params, float *g, double lr, const whist_step_terms *terms)
+{
+    const wh_num_kernels *k = model->kernels;
+    if (terms && terms->mu != 0) k->add_difference(g, params, terms->reference, model->size, (float)terms->mu);
+    if (terms && terms->correction) k->add(g, terms->correction, model->size);
+    k->axpy(params, g, model->size, -(float)lr);
+}
+
+static whist_status compiled_step(const whist_model *model, whist_model_work *work, float *params,
+                                  const whist_batch *batch, double lr, const whist_step_terms *terms, double *loss)
+{
+    float *g = wh_compiled_grad(work->compiled);
+    if (!g) return WHIST_E_NOMEM;
+    WH_TRY(wh_compiled_loss_grad(work->compiled, params, batch, g, loss));
+    take_step(model, params, g, lr, terms);
+    wh_model_work_track(work, params);
+    return WHIST_OK;
+}
+
 whist_status whist_model_sgd_step(const whist_model *model, whist_model_work *work, float *params,
                                   const whist_batch *batch, double lr, const whist_step_terms *terms, double *loss)
 {
     WH_ENSURE(model && work && params && batch, WHIST_E_ARG);
     WH_ENSURE(isfinite(lr), WHIST_E_ARG);
     WH_ENSURE(!terms || terms->mu == 0 || terms->reference, WHIST_E_ARG);
+    WH_ENSURE(work->model == model, WHIST_E_ARG);
+    if (work->compiled) return compiled_step(model, work, params, batch, lr, terms, loss);
     wh_rows rows;
     WH_TRY(wh_nn_gather(&rows, model, work, batch));
     if (can_fuse(model, terms, rows.n)) {
@@ -145,11 +170,7 @@ whist_status whist_model_sgd_step(const whist_model *model, whist_model_work *wo
         walk_back(model, work, &rows, params, NULL, params, (float)lr);
         return WHIST_OK;
     }
-    const wh_num_kernels *k = model->kernels;
-    float *g = work->grad;
-    gradient(model, work, &rows, params, g, loss);
-    if (terms && terms->mu != 0) k->add_difference(g, params, terms->reference, model->size, (float)terms->mu);
-    if (terms && terms->correction) k->add(g, terms->correction, model->size);
-    k->axpy(params, g, model->size, -(float)lr);
+    gradient(model, work, &rows, params, work->grad, loss);
+    take_step(model, params, work->grad, lr, terms);
     return WHIST_OK;
 }

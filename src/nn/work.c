@@ -40,6 +40,12 @@ whist_status whist_model_work_new(whist_model_work **out, const whist_model *mod
     WH_TRY(WH_NEW(&work, 1));
     work->model = model;
     work->max_batch = max_batch;
+    if (!model->kind->dense) {
+        WH_TRY(wh_compiled_new(&work->compiled, model, max_batch));
+        *out = work;
+        work = NULL;
+        return WHIST_OK;
+    }
     WH_TRY(reserve(work, model, max_batch));
     /* Not zeroed, so that steps which never use them cost no memory. */
     WH_TRY(wh_alloc_raw((void **)&work->grad, model->size, sizeof(float)));
@@ -53,19 +59,18 @@ whist_status whist_model_work_new(whist_model_work **out, const whist_model *mod
 void whist_model_work_free(whist_model_work *work)
 {
     if (!work) return;
+    wh_compiled_free(work->compiled);
     wh_arena_clear(&work->memory);
     wh_free(work->grad);
     wh_free(work->x);
     wh_free(work);
 }
 
-static whist_status check_batch(const whist_model *model, const whist_model_work *work, const whist_batch *batch)
+whist_status wh_nn_check_batch(const whist_model *model, size_t max_batch, const whist_batch *batch, bool targets)
 {
-    WH_ENSURE(batch->rows && batch->target && batch->n > 0, WHIST_E_ARG);
-    WH_ENSURE(work->model == model, WHIST_E_ARG);
-    if (batch->n > work->max_batch)
-        WH_FAIL(WHIST_E_ARG, "a batch of %zu rows in work memory for %zu", batch->n, work->max_batch);
-    if (model->shape.target == WHIST_TARGET_SURVIVAL && !batch->event)
+    WH_ENSURE(batch->rows && (batch->target || !targets) && batch->n > 0, WHIST_E_ARG);
+    if (batch->n > max_batch) WH_FAIL(WHIST_E_ARG, "a batch of %zu rows in work memory for %zu", batch->n, max_batch);
+    if (model->shape.target == WHIST_TARGET_SURVIVAL && batch->target && !batch->event)
         WH_FAIL(WHIST_E_ARG, "a survival model needs the event of each row beside its time");
     if (!batch->index && batch->n > batch->n_rows)
         WH_FAIL(WHIST_E_ARG, "a batch of %zu rows from %zu", batch->n, batch->n_rows);
@@ -82,37 +87,51 @@ static const float *gather(float *out, const float *values, const whist_batch *b
     return out;
 }
 
-/* The text names the place, not the value: it is somebody's record. */
+bool wh_nn_target_is_good(const whist_model *model, float y)
+{
+    if (model->shape.target == WHIST_TARGET_BINARY) return y == 0 || y == 1;
+    if (model->shape.target == WHIST_TARGET_CLASS) return y >= 0 && y < (float)model->shape.n_outputs && y == floorf(y);
+    return isfinite(y);
+}
+
+/* The texts name the place, not the value: it is somebody's record. */
+whist_status wh_nn_bad_target(const whist_model *model, size_t i)
+{
+    WH_FAIL(
+        WHIST_E_RANGE,
+        "the target of row %zu of the batch is not what the model learns (finite; 0 or 1; a class below %zu; an event "
+        "of 0 or 1)",
+        i, model->shape.n_outputs);
+}
+
+whist_status wh_nn_bad_weight(size_t i)
+{
+    WH_FAIL(WHIST_E_RANGE, "the weight of row %zu of the batch is negative or not finite", i);
+}
+
 static whist_status check_values(const whist_model *model, const wh_rows *rows)
 {
-    const size_t n_classes = model->shape.n_outputs;
+    bool survival = model->shape.target == WHIST_TARGET_SURVIVAL;
     for (size_t i = 0; i < rows->n; i++) {
-        float y = rows->y[i];
-        bool good = isfinite(y);
-        if (model->shape.target == WHIST_TARGET_BINARY) good = y == 0 || y == 1;
-        if (model->shape.target == WHIST_TARGET_CLASS) good = y >= 0 && y < (float)n_classes && y == floorf(y);
-        if (model->shape.target == WHIST_TARGET_SURVIVAL) good = good && (rows->event[i] == 0 || rows->event[i] == 1);
-        if (!good)
-            WH_FAIL(WHIST_E_RANGE,
-                    "the target of row %zu of the batch is not what the model learns (finite; 0 or 1; a "
-                    "class below %zu; an event of 0 or 1)",
-                    i, n_classes);
-        if (rows->weight && !(rows->weight[i] >= 0 && isfinite(rows->weight[i])))
-            WH_FAIL(WHIST_E_RANGE, "the weight of row %zu of the batch is negative or not finite", i);
+        bool good = wh_nn_target_is_good(model, rows->y[i]);
+        if (!good || (survival && rows->event[i] != 0 && rows->event[i] != 1)) return wh_nn_bad_target(model, i);
+        if (rows->weight && !(rows->weight[i] >= 0 && isfinite(rows->weight[i]))) return wh_nn_bad_weight(i);
     }
     return WHIST_OK;
 }
 
 whist_status wh_nn_gather(wh_rows *out, const whist_model *model, whist_model_work *work, const whist_batch *batch)
 {
-    WH_TRY(check_batch(model, work, batch));
-    const size_t d = model->shape.n_features, n = batch->n;
-    wh_rows rows = {.n = n, .x = batch->rows, .ldx = d};
+    WH_ENSURE(work->model == model, WHIST_E_ARG);
+    WH_TRY(wh_nn_check_batch(model, work->max_batch, batch, true));
+    const size_t d = model->shape.n_features, n = batch->n, stride = batch->row_stride ? batch->row_stride : d;
+    WH_ENSURE(batch->target_stride <= 1, WHIST_E_ARG);
+    wh_rows rows = {.n = n, .x = batch->rows, .ldx = stride};
     if (batch->index) {
         rows.ldx = wh_nn_stride(d);
         rows.x = work->x;
         for (size_t i = 0; i < n; i++)
-            memcpy(work->x + i * rows.ldx, batch->rows + batch->index[i] * d, d * sizeof(float));
+            memcpy(work->x + i * rows.ldx, batch->rows + batch->index[i] * stride, d * sizeof(float));
     }
     rows.y = gather(work->y, batch->target, batch);
     rows.weight = gather(work->weight, batch->weight, batch);

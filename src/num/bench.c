@@ -3,6 +3,7 @@
 
 #include "base/bench.h"
 #include "base/mem.h"
+#include "base/pool.h"
 #include "num/kern.h"
 
 /* The products of one step of the 784-200-200-10 network at batch 10, and one large square. */
@@ -77,7 +78,72 @@ static whist_status bench_exp(const whist_bench_env *env)
     return wh_bench_measure(env, "num.exp", "1/s", true, N, exponential, x);
 }
 
+/* ---- The most there is ---- */
+
+enum { PEAK_ROUNDS = 200000 };
+
+static whist_status spin_one(void *user, size_t piece, unsigned worker)
+{
+    (void)piece, (void)worker;
+    const wh_num_kernels *kernels = user;
+    volatile float sum = kernels->peak(PEAK_ROUNDS); /* read, so that it is computed */
+    (void)sum;
+    return WHIST_OK;
+}
+
+typedef struct spinner {
+    wh_pool *pool;
+    wh_num_kernels kernels;
+} spinner;
+
+static whist_status spin(void *user)
+{
+    spinner *s = user;
+    return wh_pool_run(s->pool, wh_pool_threads(s->pool), spin_one, &s->kernels);
+}
+
+static whist_status take_peak(whist_bench_result *result, unsigned threads)
+{
+    spinner s = {.kernels = *wh_num_kernels_get()};
+    WH_TRY(wh_pool_new(&s.pool, threads));
+    double flops = (double)threads * PEAK_ROUNDS * (double)s.kernels.peak_flops;
+    whist_status status = wh_bench_take(result, threads, "num.peak", "flop/s", true, flops, 3, spin, &s);
+    wh_pool_free(s.pool);
+    return status;
+}
+
+static whist_status bench_peak(const whist_bench_env *env)
+{
+    whist_bench_result result;
+    WH_TRY(take_peak(&result, env->threads));
+    env->emit(env->user, &result);
+    return WHIST_OK;
+}
+
+static void emit_scaled(const whist_bench_env *env, const whist_bench_result *from, const char *suffix,
+                        const char *unit, double factor)
+{
+    whist_bench_result out = *from;
+    snprintf(out.name, sizeof out.name, "%s.%s", from->name, suffix);
+    out.unit = unit;
+    out.median *= factor;
+    out.min *= factor;
+    out.max *= factor;
+    env->emit(env->user, &out);
+}
+
+whist_status wh_num_bench_flops(const whist_bench_env *env, const whist_bench_result *result, double flops)
+{
+    whist_bench_result peak;
+    WH_TRY(take_peak(&peak, result->threads));
+    env->emit(env->user, result);
+    emit_scaled(env, result, "flops", "flop/s", flops);
+    emit_scaled(env, result, "share", "1", flops / peak.max);
+    return WHIST_OK;
+}
+
 const whist_bench wh_num_benches[] = {
+    {"num.peak", "products in registers alone, on --threads threads: the most there is", false, bench_peak},
     {"num.gemm.forward", "(10,784) x (784,200), own kernel", false, forward},
     {"num.gemm.weights", "(784,10) x (10,200), own kernel", false, weights},
     {"num.gemm.backward", "(10,200) x (200,200) transposed, own kernel", false, backward},

@@ -21,6 +21,10 @@ void wh_blas_settle(void);
 bool wh_blas_gemm(float *c, size_t ldc, const float *a, size_t lda, bool trans_a, const float *b, size_t ldb,
                   bool trans_b, size_t m, size_t n, size_t k, float alpha, float beta);
 
+/* The same in double, C = op(A) · op(B). */
+bool wh_blas_gemm_f64(double *c, size_t ldc, const double *a, size_t lda, bool trans_a, const double *b, size_t ldb,
+                      bool trans_b, size_t m, size_t n, size_t k);
+
 /* The kernels OpenBLAS chose ("SkylakeX"); NULL while it is not loaded or where there is none. */
 const char *wh_blas_core_name(void);
 

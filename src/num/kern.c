@@ -41,25 +41,44 @@ const char *wh_num_kernels_name(void)
     return name_.text;
 }
 
-/* Measured (docs/num.md): tiles in registers beat packing until B (K,N) leaves the second cache; dot
- * products, which cannot reuse a vector of B as often, only while C has few rows. */
+/* Measured (docs/num.md): our own reach the peak as OpenBLAS does until all three sides are long. */
 bool wh_num_is_large(const wh_num_kernels *kernels, wh_gemm_form form, size_t m, size_t n, size_t k)
 {
-    if (kernels->level == WH_CPU_GENERIC || m < 64 || n < 16) return false;
-    if (form == WH_GEMM_NT) return (double)m * (double)n * (double)k >= 0x1p18;
-    return (double)n * (double)k >= 0x1p19;
+    (void)form;
+    return kernels->level != WH_CPU_GENERIC && m >= 768 && n >= 768 && k >= 768;
+}
+
+/* Tiles in registers read A and B where they lie while B stays in the second cache and no stride throws lines of one
+ * column out of the first; dot products serve what is too narrow for a tile. Else blocks are copied together first. */
+static bool fits_as_it_is(wh_gemm_form form, size_t lda, size_t ldb, size_t m, size_t n, size_t k)
+{
+    if (form == WH_GEMM_NT) return m < 16 || n < 8;
+    if (n * k > 1 << 17 || (ldb % 512 == 0 && k > 64)) return false;
+    return form == WH_GEMM_TN ? k * lda <= 1 << 18 : lda % 512 != 0 || m < 64;
 }
 
 void wh_num_gemm(const wh_num_kernels *kernels, wh_gemm_form form, float *restrict c, size_t ldc,
                  const float *restrict a, size_t lda, const float *restrict b, size_t ldb, size_t m, size_t n, size_t k)
 {
+    const size_t row_a = form == WH_GEMM_TN ? 1 : lda, col_a = form == WH_GEMM_TN ? lda : 1;
     if (wh_num_is_large(kernels, form, m, n, k) &&
         wh_blas_gemm(c, ldc, a, lda, form == WH_GEMM_TN, b, ldb, form == WH_GEMM_NT, m, n, k, 1, 0))
         return;
-    if (form == WH_GEMM_NT)
+    if (!fits_as_it_is(form, lda, ldb, m, n, k))
+        kernels->gemm_big(c, ldc, a, row_a, col_a, b, form == WH_GEMM_NT ? 1 : ldb, form == WH_GEMM_NT ? ldb : 1, m, n,
+                          k);
+    else if (form == WH_GEMM_NT)
         kernels->gemm_nt(c, ldc, a, lda, b, ldb, m, n, k);
-    else if (form == WH_GEMM_TN)
-        kernels->gemm_bn(c, ldc, a, 1, lda, b, ldb, m, n, k, WH_GEMM_PUT, 0);
     else
-        kernels->gemm_bn(c, ldc, a, lda, 1, b, ldb, m, n, k, WH_GEMM_PUT, 0);
+        kernels->gemm_bn(c, ldc, a, row_a, col_a, b, ldb, m, n, k, WH_GEMM_PUT, 0);
+}
+
+void wh_num_gemm_f64(const wh_num_kernels *kernels, wh_gemm_form form, double *restrict c, size_t ldc,
+                     const double *restrict a, size_t lda, const double *restrict b, size_t ldb, size_t m, size_t n,
+                     size_t k)
+{
+    bool ta = form == WH_GEMM_TN, tb = form == WH_GEMM_NT;
+    bool large = kernels->level != WH_CPU_GENERIC && m >= 32 && n >= 32 && (double)m * (double)n * (double)k >= 0x1p18;
+    if (large && wh_blas_gemm_f64(c, ldc, a, lda, ta, b, ldb, tb, m, n, k)) return;
+    kernels->gemm_f64(c, ldc, a, ta ? 1 : lda, ta ? lda : 1, b, tb ? 1 : ldb, tb ? ldb : 1, m, n, k);
 }

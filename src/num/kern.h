@@ -22,7 +22,17 @@ typedef enum wh_gemm_mode {
     WH_GEMM_PUT,  /* C = P */
     WH_GEMM_ADD,  /* C = C + P */
     WH_GEMM_AXPY, /* C = C + alpha · P, two roundings on every set */
+    WH_GEMM_MORE, /* the sums go on from what is in C: P of two halves of K is P of K, to the bit */
 } wh_gemm_mode;
+
+/* The constants of a step of Adam, rounded once. */
+typedef struct wh_adam_terms {
+    float lr, beta1, rest1, beta2, rest2, eps,
+        correct2; /* rest = 1 - beta; lr and correct2 carry the bias corrections */
+    float decay;  /* times the parameter, added to the gradient */
+    float keep;   /* what a step leaves of a parameter: 1, or 1 - lr · decay */
+    float scale;  /* of the gradient: 1, or less where its norm is clipped */
+} wh_adam_terms;
 
 typedef struct wh_num_kernels {
     const char *name;
@@ -32,9 +42,17 @@ typedef struct wh_num_kernels {
      * (row_a, col_a) = (lda, 1) is A · B, (1, lda) is A^T · B. */
     void (*gemm_bn)(float *restrict c, size_t ldc, const float *restrict a, size_t row_a, size_t col_a,
                     const float *restrict b, size_t ldb, size_t m, size_t n, size_t k, wh_gemm_mode mode, float alpha);
+    /* P of a large product, with B(k,j) = b[k * row_b + j * col_b] (col_b or row_b is 1): blocks of K, strips of B
+     * copied. The bits of gemm_bn. Needs about 300 KiB of stack. */
+    void (*gemm_big)(float *restrict c, size_t ldc, const float *restrict a, size_t row_a, size_t col_a,
+                     const float *restrict b, size_t row_b, size_t col_b, size_t m, size_t n, size_t k);
     /* C[i,j] = Σ_k A[i,k] · B[j,k],  A (M,K),  B (N,K),  C (M,N). */
     void (*gemm_nt)(float *restrict c, size_t ldc, const float *restrict a, size_t lda, const float *restrict b,
                     size_t ldb, size_t m, size_t n, size_t k);
+
+    /* The product of gemm_big in double, separate multiply and add on every set: the same bits. 64 KiB of stack. */
+    void (*gemm_f64)(double *restrict c, size_t ldc, const double *restrict a, size_t row_a, size_t col_a,
+                     const double *restrict b, size_t row_b, size_t col_b, size_t m, size_t n, size_t k);
 
     /* The same products where columns of A are zero: as gemm_bn, with k, or the rows of C, running over a
      * rising list of indices. With finite B and the list of used_columns the bits are those of gemm_bn.
@@ -66,6 +84,10 @@ typedef struct wh_num_kernels {
     void (*tanh)(float *out, const float *x, size_t n);
     void (*relu)(float *out, const float *x, size_t n); /* NaN stays NaN */
 
+    /* g' = g + decay p;  m = beta1 m + rest1 g';  v = beta2 v + rest2 g'²;  p = keep p - lr m / (√v correct2 + eps) */
+    void (*adam)(float *restrict p, float *restrict m, float *restrict v, const float *restrict g, size_t n,
+                 const wh_adam_terms *terms);
+
     /* Derivatives through the activation's value y: d[i] = d[i] · f'(y[i]). */
     void (*relu_back)(float *restrict d, const float *restrict y, size_t n);
     void (*sigmoid_back)(float *restrict d, const float *restrict y, size_t n);
@@ -75,6 +97,10 @@ typedef struct wh_num_kernels {
     void (*add_rows)(float *restrict x, size_t ldx, const float *restrict bias, size_t m, size_t n);
     /* out[j] = Σ_i x[i,j], i upward,  x (M,N), out (N) */
     void (*sum_rows)(float *restrict out, const float *restrict x, size_t ldx, size_t m, size_t n);
+
+    /* rounds times peak_flops operations in registers alone, for the share of the peak that a benchmark reached. */
+    float (*peak)(size_t rounds);
+    size_t peak_flops;
 } wh_num_kernels;
 
 /* The table for a level; tests ask for each level up to wh_cpu_machine(). */
@@ -96,6 +122,10 @@ typedef enum wh_gemm_form {
 void wh_num_gemm(const wh_num_kernels *kernels, wh_gemm_form form, float *restrict c, size_t ldc,
                  const float *restrict a, size_t lda, const float *restrict b, size_t ldb, size_t m, size_t n,
                  size_t k);
+/* The same in double; large products go to OpenBLAS by shape alone where there is one. */
+void wh_num_gemm_f64(const wh_num_kernels *kernels, wh_gemm_form form, double *restrict c, size_t ldc,
+                     const double *restrict a, size_t lda, const double *restrict b, size_t ldb, size_t m, size_t n,
+                     size_t k);
 /* Would wh_num_gemm ask OpenBLAS for this shape? */
 bool wh_num_is_large(const wh_num_kernels *kernels, wh_gemm_form form, size_t m, size_t n, size_t k);
 

@@ -13,7 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { LOOP_MS = 500, LINGER_MS = 10000, DRAIN_MS = 3000, RELOAD_EVERY_MS = 2000 };
+enum { LOOP_MS = 500, LINGER_S = 10, AWAY_S = 75, DRAIN_MS = 3000, RELOAD_EVERY_MS = 2000 };
 
 typedef struct running {
     const whist_coordinator_run *run;
@@ -226,12 +226,23 @@ static whist_status work(running *r)
     return WHIST_OK;
 }
 
-/* The study is over; sites that are still asking shall hear it. */
-static void linger(running *r)
+/* The study is over; sites that are still asking shall hear it. Those that a restart sent away come back when their
+ * pause ends, at the latest (base of the backoff: net/transport.h). */
+static whist_status linger(running *r, bool finished)
 {
-    int64_t until = wh_clock_unix_ms() + LINGER_MS;
-    while (!stopped(r) && wh_clock_unix_ms() < until && !wh_coordinator_all_told(r->coordinator))
+    double begin = wh_clock_seconds();
+    wh_audience who = wh_coordinator_audience(r->coordinator), said = WH_AUDIENCE_TOLD;
+    for (; who != WH_AUDIENCE_TOLD; who = wh_coordinator_audience(r->coordinator)) {
+        double patience = who == WH_AUDIENCE_AWAY ? AWAY_S : LINGER_S;
+        if (stopped(r)) return WHIST_OK; /* a later start may tell them */
+        if (wh_clock_seconds() - begin > patience) break;
+        if (who == WH_AUDIENCE_AWAY && who != said)
+            wh_log(WHIST_LOG_INFO, "coordinator.lingers",
+                   "the study is over; up to %d s for sites that asked before the restart to hear it", AWAY_S);
+        said = who;
         wh_coordinator_wait(r->coordinator, 20);
+    }
+    return finished ? wh_coordinator_end_audience(r->coordinator) : WHIST_OK; /* a failed run may go on */
 }
 
 whist_status whist_run_coordinator(whist_fed_result *out, const whist_coordinator_run *run)
@@ -243,7 +254,7 @@ whist_status whist_run_coordinator(whist_fed_result *out, const whist_coordinato
     whist_status status = work(&r);
     if (status != WHIST_E_CANCELLED) {
         whist_detail why = *whist_detail_get();
-        linger(&r);
+        WH_TRY(linger(&r, status == WHIST_OK));
         wh_detail_put(&why);
     }
     WH_TRY(status);

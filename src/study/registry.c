@@ -4,6 +4,8 @@
  * first study is read, as whist/study.h says, and are only ever added, so readers need no lock. */
 #include "study/registry.h"
 
+#include "nn/optim.h"
+
 #include <whist/study.h>
 
 #include <stdatomic.h>
@@ -70,10 +72,21 @@ static bool get_model(wh_part_info *out, size_t i)
     return false;
 }
 
+static bool get_optimizer(wh_part_info *out, size_t i)
+{
+    for (const wh_optimizer_class *c = wh_optimizer_classes(); c->name; c++)
+        if (i-- == 0) {
+            *out = (wh_part_info){c, c->name, c->doc, c->options};
+            return true;
+        }
+    return false;
+}
+
 const wh_part_kind wh_model_parts = {"model", "models", get_model};
 const wh_part_kind wh_learner_parts = {"learner", "learners", get_learner};
 const wh_part_kind wh_strategy_parts = {"strategy", "strategies", get_strategy};
 const wh_part_kind wh_protection_parts = {"protection", "protections", get_protection};
+const wh_part_kind wh_optimizer_parts = {"optimizer", "optimizers", get_optimizer};
 
 whist_status whist_learner_register(const whist_learner_class *class_)
 {

@@ -4,6 +4,6 @@
 
 #include "study/table.h"
 
-extern const wh_part_kind wh_model_parts, wh_learner_parts, wh_strategy_parts, wh_protection_parts;
+extern const wh_part_kind wh_model_parts, wh_learner_parts, wh_strategy_parts, wh_protection_parts, wh_optimizer_parts;
 
 #endif

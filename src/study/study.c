@@ -3,6 +3,7 @@
 
 #include "base/file.h"
 #include "crypt/hash.h"
+#include "data/block.h"
 #include "fed/private.h"
 #include "study/study_object.h"
 
@@ -17,6 +18,7 @@ void whist_study_free(whist_study *study)
     wh_part_clear(&study->file.learner);
     wh_part_clear(&study->file.strategy);
     wh_part_clear(&study->file.protection);
+    wh_part_clear(&study->file.training.optimizer);
     wh_arena_clear(&study->arena);
     wh_buf_clear(&study->text);
     wh_free(study->path);
@@ -28,12 +30,22 @@ void whist_study_free(whist_study *study)
 static whist_status make_model(whist_study *study)
 {
     const wh_study_file *file = &study->file;
-    whist_model_shape shape = {.target = (whist_target)file->data.schema.task};
-    whist_status status = whist_schema_features(&file->data.schema, &shape.n_features, &shape.n_outputs);
+    whist_row_shape row;
+    whist_status status = whist_schema_shape(&file->data.schema, &row);
     if (status != WHIST_OK) {
         const wh_yaml *data = wh_yaml_nearest(study->root, "data.columns");
         return wh_fail_context(status, "%s:%u:%u: ", study->path, data->line, data->column);
     }
+    const whist_model_shape shape = {
+        .n_features = row.n_features,
+        .n_outputs = row.n_outputs,
+        .target = (whist_target)file->data.schema.task,
+        .channels = row.channels,
+        .height = row.height,
+        .width = row.width,
+        .vocabulary = row.vocabulary,
+        .n_targets = row.n_targets,
+    };
     status = whist_model_new(&study->model, file->model.name, file->model.settings, &shape);
     if (status != WHIST_OK) {
         const wh_yaml *model = wh_yaml_nearest(study->root, "model");
@@ -133,6 +145,17 @@ static whist_status make_plan(whist_study *study)
     return wh_fail_context(status, "%s:%u:%u: ", study->path, learner->line, learner->column);
 }
 
+/* A study that is trained in one place has its rows at one site. */
+static whist_status one_site(whist_study *study)
+{
+    wh_site_list *sites = &study->file.sites;
+    WH_TRY(WH_ARENA_NEW(&sites->sites, &study->arena, 1));
+    WH_TRY(wh_arena_alloc((void **)(uintptr_t)&sites->files, &study->arena, 1, sizeof *sites->files));
+    memcpy(sites->sites[0].name, "all", sizeof "all");
+    sites->n = 1;
+    return WHIST_OK;
+}
+
 static whist_status read_text(whist_study *study)
 {
     const wh_reader reader = {.name = study->path, .arena = &study->arena};
@@ -144,6 +167,8 @@ static whist_status read_text(whist_study *study)
     uint32_t number;
     if (version) WH_TRY(wh_read_version(&number, wh_study_table, version, &reader));
     WH_TRY(wh_table_read(&study->file, wh_study_table, root, &reader));
+    study->file.training.given = wh_yaml_get(root, "training") != NULL;
+    if (study->file.training.given && study->file.sites.n == 0) WH_TRY(one_site(study));
     WH_TRY(wh_study_check_file(&study->file, root, &reader));
     WH_TRY(wh_study_schema_finish(&study->file.data, &study->arena));
     WH_TRY(make_model(study));
@@ -266,4 +291,72 @@ whist_status whist_study_open_data(const whist_study *study, const char *folder,
     bool own = study->file.data.schema.partition == WHIST_PARTITION_FILE && plan->n_sites && files[0];
     const whist_data_source source = {.folder = folder, .n_sites = plan->n_sites, .seed = plan->seed};
     return whist_dataset_open_all(out, &study->file.data.schema, &source, own ? files : NULL, names);
+}
+
+/* ---- Training in one place ---- */
+
+bool whist_study_training(const whist_study *study, whist_training *out)
+{
+    const wh_study_file *file = &study->file;
+    if (!file->training.given) return false;
+    *out = (whist_training){
+        .optimizer = file->training.optimizer.name,
+        .settings = file->training.optimizer.settings,
+        .epochs = file->training.epochs,
+        .steps = file->training.steps,
+        .batch = file->training.batch,
+        .evaluate_every = file->training.evaluate_every,
+    };
+    return true;
+}
+
+/* Mean and sample sd of all training rows, as the sites' sums would give them. */
+static whist_status pooled_moments(float *moments, whist_dataset *data)
+{
+    const size_t d = whist_dataset_features(data);
+    WH_AUTO(wh_owned) memory = NULL;
+    WH_TRY(wh_alloc(&memory, 4 * d + 1, sizeof(double)));
+    double *sums = memory, *mean = sums + 2 * d + 1, *sd = mean + d;
+    whist_dataset_moments(data, sums);
+    for (size_t j = 0; j < d; j++) {
+        double n = sums[0], off = sums[1 + d + j] - sums[1 + j] * sums[1 + j] / n;
+        moments[j] = (float)(sums[1 + j] / n);
+        moments[d + j] = n > 1 && off > 0 ? (float)sqrt(off / (n - 1)) : 0;
+        mean[j] = (double)moments[j], sd[j] = (double)moments[d + j]; /* what a model file holds */
+    }
+    return whist_dataset_standardize(data, mean, sd);
+}
+
+static whist_status join(whist_dataset **out, float **moments, const whist_study *study, whist_dataset *const *parts)
+{
+    WH_AUTO(whist_dataset_ptr) data = NULL;
+    WH_AUTO(wh_owned) numbers = NULL;
+    WH_TRY(whist_dataset_concat(&data, parts, study->plan.n_sites));
+    if (study->plan.pooled_moments) {
+        WH_TRY(wh_alloc(&numbers, 2 * whist_dataset_features(data), sizeof(float)));
+        WH_TRY(pooled_moments(numbers, data));
+    }
+    *out = data;
+    *moments = numbers;
+    data = NULL;
+    numbers = NULL;
+    return WHIST_OK;
+}
+
+whist_status whist_study_open_joined(const whist_study *study, const char *folder, whist_dataset **out, float **moments)
+{
+    WH_ENSURE(study && folder && out && moments, WHIST_E_ARG);
+    const size_t n = study->plan.n_sites;
+    WH_AUTO(wh_owned) owned = NULL;
+    WH_TRY(wh_alloc(&owned, n, sizeof(whist_dataset *)));
+    whist_dataset **parts = owned;
+    WH_TRY(whist_study_open_data(study, folder, parts));
+    whist_status status = join(out, moments, study, parts);
+    for (size_t i = 0; i < n; i++) whist_dataset_free(parts[i]);
+    return status;
+}
+
+void whist_moments_free(float *moments)
+{
+    wh_free(moments);
 }

@@ -33,15 +33,34 @@ static const char *task_names(char out[64], unsigned tasks)
     return out;
 }
 
+/* Does a model take the rows that the data make? */
+static bool takes_rows(const whist_model_class *model, const whist_schema *schema, bool images)
+{
+    if (schema->format == WHIST_DATA_TEXT) return model->rows == WHIST_ROWS_TOKENS;
+    return model->rows == WHIST_ROWS_NUMBERS || (images && model->rows == WHIST_ROWS_IMAGES);
+}
+
 static whist_status check_model(const wh_study_file *file, const place *p)
 {
     const whist_model_class *model = file->model.class_;
-    whist_task task = file->data.schema.task;
-    if (model->targets & (1u << task)) return WHIST_OK;
+    const whist_schema *schema = &file->data.schema;
+    const bool images = file->data.columns.n == 0;
+    whist_task task = schema->task;
+    if ((model->targets & (1u << task)) && takes_rows(model, schema, images)) return WHIST_OK;
     char fits[256] = "", tasks[64];
     size_t at = 0;
     for (const whist_model_class *m = whist_model_classes(); m->name && at < sizeof fits - 40; m++)
-        if (m->targets & (1u << task)) at += (size_t)snprintf(fits + at, 40, "%s%s", at ? ", " : "", m->name);
+        if ((m->targets & (1u << task)) && takes_rows(m, schema, images))
+            at += (size_t)snprintf(fits + at, 40, "%s%s", at ? ", " : "", m->name);
+    if (model->targets & (1u << task)) {
+        static const char *const rows[] = {"rows of numbers", "images", "tokens of a text"};
+        REFUSE(p, "model.name", "model %s takes %s, and the data are %s; for them take one of: %s", model->name,
+               rows[model->rows],
+               schema->format == WHIST_DATA_TEXT ? rows[2]
+               : images                          ? rows[1]
+                                                 : "a table",
+               fits);
+    }
     REFUSE(p, "model.name", "model %s cannot learn the task %s (it learns: %s); for this task take one of: %s",
            model->name, task_name(task), task_names(tasks, model->targets), fits);
 }
@@ -108,6 +127,8 @@ static whist_status check_data(const wh_study_file *file, const place *p)
     if (schema->standardize == WHIST_STANDARDIZE_POOLED && !can_standardize(&file->data))
         REFUSE(p, "data.standardize",
                "pooled standardisation needs a column of type real: take none, or a real column");
+    if (schema->format == WHIST_DATA_TEXT && schema->partition != WHIST_PARTITION_FILE && !*schema->file)
+        REFUSE(p, "data", "which text? name it in data.file");
     if (schema->format == WHIST_DATA_CSV && file->data.columns.n == 0)
         REFUSE(p, "data", "a CSV table needs columns: name and type of each");
     if (*schema->split_file && schema->test_fraction > 0)
@@ -133,7 +154,8 @@ static whist_status check_site_files(const wh_study_file *file, const place *p)
                    "site %s names a file, but data.partition says how one shared file is dealt out: leave "
                    "out file, or take partition kind file",
                    file->sites.sites[i].name);
-        bool needs = schema->partition == WHIST_PARTITION_FILE && schema->format == WHIST_DATA_CSV && !*schema->file;
+        bool one_file = schema->format == WHIST_DATA_CSV || schema->format == WHIST_DATA_TEXT;
+        bool needs = schema->partition == WHIST_PARTITION_FILE && one_file && !*schema->file;
         if (needs && !file->sites.files[i])
             REFUSE(p, path, "site %s has no file: name it here, or one name for all sites in data.file",
                    file->sites.sites[i].name);
@@ -206,9 +228,23 @@ static whist_status check_privacy(const wh_study_file *file, const place *p)
     return WHIST_OK;
 }
 
+/* What a federation cannot do without. */
+static whist_status check_complete(const wh_study_file *file, const place *p)
+{
+    static const char *const needed[] = {"learner", "strategy", "rounds", "sites"};
+    for (size_t i = 0; i < WH_COUNT(needed); i++) {
+        if (file->training.given || wh_yaml_get(p->root, needed[i])) continue;
+        const wh_key *key = wh_study_table;
+        while (strcmp(key->name, needed[i]) != 0) key++;
+        WH_READER_FAIL(WHIST_E_FORMAT, p->reader, p->root, "the key '%s' is missing: %s", needed[i], key->doc);
+    }
+    return WHIST_OK;
+}
+
 whist_status wh_study_check_file(const wh_study_file *file, const wh_yaml *root, const wh_reader *reader)
 {
     const place p = {root, reader};
+    WH_TRY(check_complete(file, &p));
     WH_TRY(check_data(file, &p));
     WH_TRY(check_model(file, &p));
     WH_TRY(check_metrics(file, &p));

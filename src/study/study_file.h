@@ -22,7 +22,7 @@ typedef struct wh_column_file {
 typedef struct wh_data_file {
     whist_schema schema; /* what needs no conversion */
     char delimiter[8];
-    uint32_t skip_lines, shards, height, width, classes;
+    uint32_t skip_lines, shards, height, width, classes, window, step;
     wh_texts missing;
     wh_items columns; /* wh_column_file */
 } wh_data_file;
@@ -66,6 +66,11 @@ typedef struct wh_study_file {
     uint64_t seed;
     wh_data_file data;
     wh_part model, learner, strategy, protection;
+    struct {
+        bool given; /* the study has the section */
+        wh_part optimizer;
+        uint64_t epochs, steps, batch, evaluate_every;
+    } training;
     uint32_t bits, fraction;
     uint32_t rounds;
     struct {
@@ -90,8 +95,8 @@ extern const wh_key wh_study_site_table[];  /* one entry of `sites` */
 extern const wh_key wh_study_count_table[]; /* sites: {count, prefix} */
 
 /* Readers of OTHER rows. */
-wh_key_read_fn wh_read_version, wh_read_optional_real, wh_read_class_weights, wh_read_sites, wh_read_parties,
-    wh_read_pin;
+wh_key_read_fn wh_read_version, wh_read_optional_real, wh_read_class_weights, wh_read_alphabet, wh_read_sites,
+    wh_read_parties, wh_read_pin;
 
 /* WHIST_E_UNSUPPORTED or WHIST_E_FORMAT with place, reason and the change to make, where keys that are good
  * alone do not fit together. */

@@ -44,6 +44,14 @@ whist_status wh_read_class_weights(void *field, const wh_key *key, const wh_yaml
     return WHIST_OK;
 }
 
+whist_status wh_read_alphabet(void *field, const wh_key *key, const wh_yaml *node, const wh_reader *reader)
+{
+    if (node->kind != WH_YAML_SCALAR || !*node->text)
+        WH_READER_FAIL(WHIST_E_FORMAT, reader, node, "%s: the characters in one text, like \"ab\\n\", are wanted",
+                       key->name);
+    return wh_arena_strdup((char **)field, reader->arena, node->text);
+}
+
 whist_status wh_read_pin(void *field, const wh_key *key, const wh_yaml *node, const wh_reader *reader)
 {
     struct {
@@ -155,6 +163,8 @@ whist_status wh_study_schema_finish(wh_data_file *data, wh_arena *arena)
     schema->shards = data->shards;
     schema->image_height = data->height;
     schema->image_width = data->width;
+    schema->text_window = data->window;
+    schema->text_step = data->step;
     schema->missing = data->missing.items;
     schema->n_missing = data->missing.n;
     WH_TRY(WH_ARENA_NEW(&schema->columns, arena, data->columns.n));

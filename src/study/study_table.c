@@ -36,6 +36,9 @@ static const wh_key split_table[] = {
      .doc = "Its column with the site's name; leave it out where each site has its own split file."},
     {"row", WH_KEY_TEXT, SCHEMA(split_row), "row",
      .doc = "Its column with the row's line number (from 1) or, where the data have a column of type `row`, its id."},
+    {"classes", WH_KEY_BOOL, SCHEMA(split_classes), "false",
+     .doc = "The `row` column names classes instead of rows, and all rows of a class share its fold: episodes are then "
+            "tested on classes that training never saw."},
     {"fold", WH_KEY_TEXT, SCHEMA(split_fold), "fold", .doc = "Its column with the name of the fold."},
     {"train", WH_KEY_TEXT, SCHEMA(fold_train), "train",
      .doc = "Name of the training fold; `{site}` and `{index}` stand for the site's name and number (from 0)."},
@@ -68,6 +71,17 @@ static const wh_key images_table[] = {
     {0},
 };
 
+static const wh_key text_table[] = {
+    {"alphabet", WH_KEY_OTHER, SCHEMA(text_alphabet), "", .read = wh_read_alphabet, .type = "text in quotes",
+     .doc =
+         "The characters that may stand in the text, each once; a token is a character's place here. Left out: a token "
+         "is a byte. It is fixed here because finding it in the data would leak."},
+    {"window", WH_KEY_INT, DATA(window), "64", 1, 65536, .doc = "Tokens that the model sees at once: a row."},
+    {"step", WH_KEY_INT, DATA(step), "1", 1, 65536,
+     .doc = "Tokens from the start of one training row to the next; validation and test rows do not overlap."},
+    {0},
+};
+
 static const wh_key synthetic_table[] = {
     {"rows", WH_KEY_INT, SCHEMA(synthetic_rows), "200", 1, 1e9, .doc = "Rows a site."},
     {0},
@@ -76,8 +90,8 @@ static const wh_key synthetic_table[] = {
 static const wh_key data_table[] = {
     {"set", WH_KEY_TEXT, SCHEMA(set), "", .rule = wh_rule_set,
      .doc = "Name of the data set, for `whist data get` and for people."},
-    {"format", WH_KEY_CHOICE, SCHEMA(format), "csv", .choices = "csv|idx|synthetic",
-     .doc = "CSV tables, IDX images, or a seeded made-up cohort with the same columns."},
+    {"format", WH_KEY_CHOICE, SCHEMA(format), "csv", .choices = "csv|idx|text|synthetic",
+     .doc = "CSV tables, IDX images, one text, or a seeded made-up cohort with the same columns."},
     {"task", WH_KEY_CHOICE, SCHEMA(task), NULL, .choices = "regression|binary|classes|survival",
      .doc = "What the model is to predict: a number, 0 or 1, one of several classes, or the time to an event."},
     {"file", WH_KEY_TEXT, SCHEMA(file), "", .rule = wh_rule_file,
@@ -103,6 +117,10 @@ static const wh_key data_table[] = {
     {"split", WH_KEY_MAP, .fallback = "", .sub = split_table, .doc = "Training, validation and test rows."},
     {"partition", WH_KEY_MAP, .fallback = "", .sub = partition_table, .doc = "Which rows belong to which site."},
     {"images", WH_KEY_MAP, .fallback = "", .sub = images_table, .doc = "Files and size of IDX images."},
+    {"text", WH_KEY_MAP, .fallback = "", .sub = text_table,
+     .doc = "How a text becomes rows. The task is classes: after each token, the next one. The last part of a site's "
+            "text, "
+            "by `split.test_fraction`, is for testing."},
     {"class_weights", WH_KEY_OTHER, .offset = offsetof(wh_data_file, schema), .fallback = "", 1e-6, 1e6,
      .read = wh_read_class_weights, .type = "`balanced` or list of numbers",
      .doc = "Weights of examples by class; `balanced` is n / (classes * count) from the site's own training rows."},
@@ -221,6 +239,20 @@ const wh_key wh_study_count_table[] = {
     {0},
 };
 
+static const wh_key training_table[] = {
+    {"optimizer", WH_KEY_PART, .offset = offsetof(wh_study_file, training.optimizer), .fallback = "adam",
+     .parts = &wh_optimizer_parts, .doc = "How a gradient becomes a step."},
+    {"epochs", WH_KEY_INT, STUDY(training.epochs), "1", 1, 1e9,
+     .doc = "Passes over the training rows, unless steps is set."},
+    {"steps", WH_KEY_INT, STUDY(training.steps), "0", 0, 1e12, .doc = "Steps in all; 0: as many as epochs says."},
+    {"batch", WH_KEY_INT, STUDY(training.batch), "64", 0, 1e6, .doc = "Rows in a batch; 0 takes all of them at once."},
+    {"evaluate_every", WH_KEY_INT, STUDY(training.evaluate_every), "0", 0, 1e12,
+     .doc =
+         "Steps from one evaluation (on the validation rows where there are some, else on the test rows) to the next; "
+         "0: once an epoch. The end is always evaluated."},
+    {0},
+};
+
 const wh_key wh_study_table[] = {
     {"whist", WH_KEY_OTHER, STUDY(version), NULL, .read = wh_read_version, .type = "1",
      .doc = "Version of this format."},
@@ -232,9 +264,13 @@ const wh_key wh_study_table[] = {
      .doc = "The schema of the data, as all sites have agreed."},
     {"model", WH_KEY_PART, .offset = offsetof(wh_study_file, model), .fallback = NULL, .parts = &wh_model_parts,
      .doc = "What is trained."},
-    {"learner", WH_KEY_PART, .offset = offsetof(wh_study_file, learner), .fallback = NULL, .parts = &wh_learner_parts,
+    {"training", WH_KEY_MAP, .fallback = "", .sub = training_table,
+     .doc =
+         "Training in one place, on the rows of all sites together (`whist train`). A study that has it may leave out "
+         "learner, strategy, rounds and sites, which are for a federation and are required otherwise."},
+    {"learner", WH_KEY_PART, .offset = offsetof(wh_study_file, learner), .fallback = "sgd", .parts = &wh_learner_parts,
      .doc = "How a site makes an update from the model and its rows."},
-    {"strategy", WH_KEY_PART, .offset = offsetof(wh_study_file, strategy), .fallback = NULL,
+    {"strategy", WH_KEY_PART, .offset = offsetof(wh_study_file, strategy), .fallback = "fedavg",
      .parts = &wh_strategy_parts, .doc = "How the sum of updates becomes the next model."},
     {"protection", WH_KEY_PART, .offset = offsetof(wh_study_file, protection), .fallback = "none",
      .parts = &wh_protection_parts, .sub = fixed_table,
@@ -242,7 +278,7 @@ const wh_key wh_study_table[] = {
     {"privacy", WH_KEY_MAP, .fallback = "", .sub = privacy_table,
      .doc =
          "What the study promises about single units, and so how updates are bounded and noised. Left out: nothing."},
-    {"rounds", WH_KEY_INT, STUDY(rounds), NULL, 1, 1e6, .doc = "Number of rounds."},
+    {"rounds", WH_KEY_INT, STUDY(rounds), "1", 1, 1e6, .doc = "Number of rounds."},
     {"sampling", WH_KEY_MAP, .fallback = "", .sub = sampling_table, .doc = "Which sites take part in a round."},
     {"timeouts", WH_KEY_MAP, .fallback = "", .sub = timeouts_table, .doc = "How long to wait."},
     {"metrics", WH_KEY_TEXTS, .offset = offsetof(wh_study_file, metrics), .size = WHIST_NAME_SIZE, "", 0,
@@ -254,9 +290,9 @@ const wh_key wh_study_table[] = {
     {"early_stopping", WH_KEY_MAP, .fallback = "", .sub = stopping_table, .doc = "End before the last round."},
     {"coordinator", WH_KEY_MAP, .offset = offsetof(wh_study_file, coordinator), .fallback = "",
      .sub = coordinator_table, .doc = "Whom the sites connect to."},
-    {"sites", WH_KEY_OTHER, .offset = offsetof(wh_study_file, sites), .fallback = NULL, 1, 100000,
+    {"sites", WH_KEY_OTHER, .offset = offsetof(wh_study_file, sites), .fallback = "", 1, 100000,
      .sub = wh_study_site_table, .read = wh_read_sites, .type = "list of sites, or {count, prefix}",
-     .doc = "Who takes part."},
+     .doc = "Who takes part. Left out where `training` stands: one site, `all`."},
     {"parties", WH_KEY_OTHER, .offset = offsetof(wh_study_file, parties), .fallback = "", 0, 64,
      .sub = wh_study_site_table, .read = wh_read_parties, .type = "list of {name, key}",
      .doc = "Third parties that hold no data, for a protection that needs them."},

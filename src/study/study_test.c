@@ -114,14 +114,16 @@ static void test_key_refusals(void **state)
     refused(
         "learner:", "lerner:", WHIST_E_FORMAT,
         "s.yaml:10:1: unknown key 'lerner'; did you mean 'learner'? Allowed: whist, name, title, seed, data, model, "
-        "learner, strategy, protection, privacy, rounds, sampling, timeouts, metrics, min_metric_count, evaluate_every, "
+        "training, learner, strategy, protection, privacy, rounds, sampling, timeouts, metrics, min_metric_count, "
+        "evaluate_every, "
         "early_stopping, coordinator, sites, parties");
     refused("  lr: 0.5", "  lrr: 0.5", WHIST_E_FORMAT,
             "s.yaml:12:3: unknown key 'lrr'; did you mean 'lr'? Allowed: name, lr, batch, updates, epochs, momentum, "
-            "weight_decay");
+            "weight_decay, clip, schedule, warmup, decay_steps, decay, decay_floor");
     refused("  task: binary", "  task: binary\n  zzzzzzzzz: 1", WHIST_E_FORMAT,
             "s.yaml:5:3: unknown key 'zzzzzzzzz'. Allowed: set, format, task, file, delimiter, skip_lines, header, "
             "missing, rows_with_missing, standardize, standardize_one_hot, columns, classes, split, partition, images, "
+            "text, "
             "class_weights, synthetic");
     refused("name: tiny\n", "", WHIST_E_FORMAT, "s.yaml:1:1: the key 'name' is missing: Short name of the study.");
     refused("  name: sgd\n", "", WHIST_E_FORMAT, "s.yaml:11:3: the key 'name' is missing: which learner is it?");
@@ -169,7 +171,8 @@ static void test_value_refusals(void **state)
     refused("one.csv", "../one.csv", WHIST_E_FORMAT,
             "s.yaml:18:23: file: '../one.csv' leaves the data folder or names a folder; write the bare name of a file");
     refused("learner:\n  name: sgd", "learner:\n  name: sdg", WHIST_E_FORMAT,
-            "s.yaml:11:9: unknown learner 'sdg'; did you mean 'sgd'? Allowed: sgd, fedprox, adam, scaffold");
+            "s.yaml:11:9: unknown learner 'sdg'; did you mean 'sgd'? Allowed: sgd, fedprox, adam, scaffold, "
+            "nesterov, adamw, adagrad, yogi");
 }
 
 static void test_unsafe(void **state)
@@ -184,6 +187,11 @@ static void test_unsafe(void **state)
     refused("model: logistic", "model: cox", WHIST_E_UNSUPPORTED,
             "s.yaml:9:8: model cox cannot learn the task binary (it learns: survival); for this task take one of: "
             "logistic, mlp");
+    refused("model: logistic", "model: cnn", WHIST_E_UNSUPPORTED,
+            "s.yaml:9:8: model cnn takes images, and the data are a table; for them take one of: logistic, mlp");
+    refused("model: logistic", "model: lstm", WHIST_E_UNSUPPORTED,
+            "s.yaml:9:8: model lstm takes tokens of a text, and the data are a table; for them take one of: logistic, "
+            "mlp");
     refused("  name: sgd", "  name: scaffold", WHIST_E_UNSUPPORTED,
             "s.yaml:11:3: learner scaffold and strategy fedavg do not fit together: the strategy needs another update "
             "than the learner makes (scaffold goes with scaffold; every other strategy with sgd, adam or fedprox)");

@@ -1,6 +1,7 @@
 # What the tests of the program share: `whist` and the examples from the arguments, a folder that goes away, and
 # checks that name what went wrong. Usage: . common.sh SOURCE WHIST
 set -u
+. "$1/tests/waiting.sh"
 source=$1 whist=$(realpath "$2")
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

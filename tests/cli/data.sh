@@ -7,22 +7,20 @@ if [ ! -f "${WHIST_DATA:-}/heart/processed.va.data" ] || ! command -v openssl >/
     exit 77
 fi
 server=
-trap 'kill $server 2>/dev/null; wait; rm -rf "$work"' EXIT
+trap 'kill $server 2>/dev/null; wait; give_ports_back; rm -rf "$work"' EXIT
 openssl req -x509 -newkey rsa:2048 -nodes -keyout key.pem -out cert.pem -days 2 -subj /CN=localhost \
     -addext subjectAltName=DNS:localhost,IP:127.0.0.1 >/dev/null 2>&1 || exit 77
 mkdir files
 cp "$WHIST_DATA"/heart/processed.*.data files
 
-port=
-for try in 1 2 3 4 5; do
-    port=$((20000 + ($$ * 7 + try * 997) % 20000))
-    (cd files && exec openssl s_server -WWW -quiet -accept 127.0.0.1:$port -cert ../cert.pem -key ../key.pem) \
-        >/dev/null 2>&1 </dev/null &
-    server=$!
-    sleep 0.5
-    kill -0 $server 2>/dev/null && break
-done
-get="$whist data get heart --quiet --url-base https://localhost:$port"
+take_port
+(cd files && exec openssl s_server -WWW -quiet -accept 127.0.0.1:$port -cert ../cert.pem -key ../key.pem) \
+    >/dev/null 2>&1 </dev/null &
+server=$!
+listens() { ! kill -0 $server || openssl s_client -connect 127.0.0.1:$port </dev/null >/dev/null; }
+wait_for listens || bad=1
+# By number: a bare machine may not even know the name localhost.
+get="$whist data get heart --quiet --url-base https://127.0.0.1:$port"
 want="$get --cacert cert.pem"
 
 # left: nothing but whole files is in the folder.

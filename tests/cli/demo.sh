@@ -31,7 +31,8 @@ fi
 # Stopped in the middle: nothing runs on, nothing is left behind.
 "$whist" demo --offline --quiet >out 2>err </dev/null &
 demo=$!
-sleep 0.4
+has_folder() { ls "$work" | grep -q whist-demo; }
+wait_for has_folder && wait_for catches $demo || bad=1
 kill -TERM $demo
 wait $demo
 code=$?

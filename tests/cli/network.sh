@@ -2,7 +2,7 @@
 # network.sh SOURCE WHIST: processes over mutual TLS: stopped and gone on with, strangers, operators, bad ports.
 . "$(dirname "$0")/common.sh"
 synthetic tiny north south >tiny.yaml
-sed -i 's/rounds: 3/rounds: 40/' tiny.yaml
+sed -i 's/rounds: 3/rounds: 300/' tiny.yaml
 pids=
 trap 'kill $pids 2>/dev/null; wait; rm -rf "$work"' EXIT
 
@@ -17,7 +17,8 @@ coordinator() {
         --quiet "$@" >coordinator.out 2>coordinator.err </dev/null &
     hub=$!
     pids="$pids $hub"
-    for i in $(seq 200); do [ -s port ] && break; sleep 0.05; done
+    listens() { [ -s port ] || ! kill -0 $hub; }
+    wait_for listens || bad=1
     port=$(cat port)
     url="--coordinator https://127.0.0.1:$port"
 }
@@ -67,15 +68,19 @@ ended coordinator $hub 4
 says coordinator.err 'cancelled'
 [ ! -s coordinator.out ] || bad=1
 coordinator
+wait_for catches $hub || bad=1
 kill -TERM $hub
 ended coordinator $hub 4
 coordinator --model net.safetensors --json --wait
 ends 0 "$whist" start w/operator/operator.yaml $url && says out 'the rounds begin'
+wait_for catches $north || bad=1
 kill -TERM $north
 ended north $north 4
 site north
 site south
-sleep 0.3
+# In the middle: some rounds are done, most are not.
+begun() { "$whist" status w/operator/operator.yaml $url --json | grep -q '"round":[1-9]'; }
+wait_for begun || bad=1
 kill -KILL $north
 wait $north 2>/dev/null
 site north
@@ -89,14 +94,14 @@ cmp net.safetensors sim.safetensors || bad=1
 # Nothing to connect to: it asks again until it is stopped.
 url="--coordinator https://127.0.0.1:1"
 site north
-sleep 0.5
+wait_for grep -q site.retry north.err || bad=1
 kill -TERM $north
 ended north $north 4
 says north.err 'site.retry'
 "$whist" site run w/sites/north/site.yaml $study $url --log json >out 2>err </dev/null &
 north=$!
 pids="$pids $north"
-sleep 0.5
+wait_for grep -q site.retry err || bad=1
 kill -TERM $north
 wait $north
 grep '^{' err >log && json log && says log '"event":"site.retry"'

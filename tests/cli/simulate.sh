@@ -74,7 +74,7 @@ ends 2 "$whist" data describe tiny.yaml --site nrth && says err 'north'
 # Stopped: no half results, and an exit code that says so.
 "$whist" simulate tiny.yaml --seeds 1000000 --json -q >out 2>err &
 pid=$!
-sleep 0.5
+wait_for catches $pid || bad=1
 kill -TERM $pid
 wait $pid
 [ $? -eq 4 ] && says err cancelled && silent || bad=1

@@ -16,7 +16,9 @@ fail() {
 sniff=$1
 "$sniff" "$work/wire" "$port" >"$work/sniff.out" 2>&1 &
 sniffer=$!
-sleep 0.2
+# It says that it is ready, or that it may not and ends.
+listens_or_ended() { grep -q ready "$work/sniff.out" || ! kill -0 "$sniffer"; }
+wait_for listens_or_ended || fail 'the capture does not begin'
 captured=no
 grep -q ready "$work/sniff.out" && captured=yes
 
@@ -52,14 +54,16 @@ for name in $sites; do
         fail "the log of $name: $(cat "$work/verify")"
 done
 
-# No row travelled. First that the capture would have shown one: send one in the clear, once, to nobody.
+# No row travelled. First that the capture would have shown one: send one in the clear, to nobody.
 if [ $captured = yes ]; then
     probe='probe-63.0,1.0,1.0,145.0,233.0'
-    bash -c "printf '%s' '$probe' >/dev/udp/127.0.0.1/$port"
-    sleep 0.3
+    probe_seen() {
+        bash -c "printf '%s' '$probe' >/dev/udp/127.0.0.1/$port"
+        grep -qaF "$probe" "$work/wire"
+    }
+    wait_for probe_seen || fail "the capture does not see what travels"
     kill "$sniffer"
     wait "$sniffer" 2>/dev/null
-    grep -qaF "$probe" "$work/wire" || fail "the capture does not see what travels"
     bytes=$(wc -c <"$work/wire")
     [ "$bytes" -gt 100000 ] || fail "only $bytes bytes were captured"
     cat "$WHIST_DATA"/heart/processed.*.data >"$work/rows"

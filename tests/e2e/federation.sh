@@ -3,29 +3,27 @@
 #
 #   world [STUDY]        makes $work/fed with keys and configurations for $port, a free one
 #   start NAME           starts "coordinator" or a site; its process id is in $work/NAME.pid
-#   await SECONDS        waits until the coordinator has ended; its status is returned
+#   await                waits until the coordinator has ended; its status is returned
 #   model FILE           the data part of a safetensors model, for comparing bits
 # WHIST names the program.
 : "${WHIST:?}"
+here=$(cd "$(dirname "$0")/../.." && pwd)
+. "$here/tests/waiting.sh"
 work=$(mktemp -d "${TMPDIR:-/tmp}/whist-e2e.XXXXXX")
 sites="cleveland hungarian switzerland va"
-here=$(cd "$(dirname "$0")/../.." && pwd)
 
 end_all() {
     for name in coordinator $sites; do
         [ -f "$work/$name.pid" ] && kill -9 "$(cat "$work/$name.pid")" 2>/dev/null
     done
     wait 2>/dev/null
+    give_ports_back
     [ -n "${KEEP:-}" ] || rm -rf "$work"
 }
 trap end_all EXIT
 trap 'exit 130' INT TERM
 
-# A port that nobody listens on just now.
-port=$((20000 + $$ % 20000))
-while grep -qi ":$(printf '%04X' "$port") 0*:0000 0A" /proc/net/tcp /proc/net/tcp6 2>/dev/null; do
-    port=$((port + 1))
-done
+take_port
 
 need_data() {
     if [ ! -f "${WHIST_DATA:-}/heart/flamby_split.csv" ]; then
@@ -63,6 +61,9 @@ alive() { kill -0 "$(cat "$work/$1.pid")" 2>/dev/null; }
 await() {
     wait "$(cat "$work/coordinator.pid")"
 }
+
+# logged NAME TEXT: the log of the process has the text.
+logged() { grep -q -- "$2" "$work/$1.log"; }
 
 # Header size (8 bytes, little-endian), header, data.
 model() {

@@ -13,7 +13,9 @@ fail() {
 world
 fed=$work/fed
 study=$fed/study.yaml
-operations=$((port + 1))
+hub=$port
+take_port
+operations=$port port=$hub
 printf 'operations: 127.0.0.1:%d\n' "$operations" >>"$fed/coordinator/coordinator.yaml"
 
 # A second operator, who may only read.
@@ -27,8 +29,8 @@ cp "$fed/operator/operator.yaml" "$fed/reader/"
     >"$work/coordinator.out" 2>"$work/coordinator.log" &
 echo $! >"$work/coordinator.pid"
 for name in $sites; do start "$name"; done
-sleep 1
-"$WHIST" status "$fed/reader/operator.yaml" --json >"$work/status" || fail "no status"
+status() { "$WHIST" status "$fed/reader/operator.yaml" --json >"$work/status"; }
+wait_for status || fail "no status"
 grep -q '"state":"waiting"' "$work/status" || fail "it does not wait: $(cat "$work/status")"
 [ -f "$work/model.safetensors" ] && fail "it did not wait"
 

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 static volatile sig_atomic_t stop;
@@ -62,6 +63,9 @@ int main(int argc, char **argv)
     }
     FILE *out = fopen(argv[1], "wb");
     if (!out) return 1;
+    setvbuf(out, NULL, _IONBF, 0); /* whoever waits for a frame sees it at once */
+    /* A signal that comes just before recv is seen a moment later. */
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &(struct timeval){.tv_usec = 100000}, sizeof(struct timeval));
     puts("ready");
     fflush(stdout);
     static unsigned char frame[1 << 18];

@@ -50,7 +50,7 @@ static wh_dims list_dims(const wh_json *list)
     return dims;
 }
 
-static whist_status read_tensor(kat_tensor *t, kat_model *m, const char *name, const wh_json *spec)
+whist_status kat_tensor_read(kat_tensor *t, wh_arena *memory, const char *name, const wh_json *spec)
 {
     t->name = name;
     if (json_is_array(spec))
@@ -59,7 +59,7 @@ static whist_status read_tensor(kat_tensor *t, kat_model *m, const char *name, c
         WH_TRY(read_dims(&t->dims, json_object_get(spec, "shape")));
     t->n = wh_dims_size(&t->dims);
     if (t->n > 1 << 26) WH_FAIL(WHIST_E_RANGE, "the tensor %s is too large", name);
-    WH_TRY(WH_ARENA_NEW(&t->data, &m->memory, t->n));
+    WH_TRY(WH_ARENA_NEW(&t->data, memory, t->n));
     if (json_is_array(spec)) {
         if (kat_flatten(t->data, t->n, spec) != t->n) WH_FAIL(WHIST_E_FORMAT, "the tensor %s is ragged", name);
         return WHIST_OK;
@@ -80,25 +80,35 @@ static whist_status read_params(kat_model *m, const wh_json *params)
             if (m->n_params == KAT_MAX_PARAMS) WH_FAIL(WHIST_E_RANGE, "more than %d tensors", KAT_MAX_PARAMS);
             t = &m->param[m->n_params++];
         }
-        WH_TRY(read_tensor(t, m, key, spec));
+        WH_TRY(kat_tensor_read(t, &m->memory, key, spec));
         t->value = wh_graph_input(m->graph, key, WH_PARAM, t->dims);
     }
     return WHIST_OK;
 }
 
-static whist_status read_index(kat_index *out, kat_model *m, const char *name, const wh_json *list, size_t limit)
+whist_status kat_index_read(kat_index *out, wh_arena *memory, const char *name, const wh_json *list, uint64_t limit)
 {
-    wh_dims dims = list_dims(list);
-    size_t n = wh_dims_size(&dims);
-    double *values;
-    WH_TRY(WH_ARENA_NEW(&values, &m->memory, n));
-    WH_TRY(WH_ARENA_NEW(&out->data, &m->memory, n));
-    if (kat_flatten(values, n, list) != n) WH_FAIL(WHIST_E_FORMAT, "the list %s is ragged", name);
+    out->dims = list_dims(list);
+    size_t n = wh_dims_size(&out->dims);
+    double *values, top = 0;
+    WH_TRY(WH_ARENA_NEW(&values, memory, n));
+    WH_TRY(WH_ARENA_NEW(&out->data, memory, n));
+    if (!json_is_array(list) || kat_flatten(values, n, list) != n)
+        WH_FAIL(WHIST_E_FORMAT, "the list %s is ragged", name);
     for (size_t i = 0; i < n; i++) {
-        if (!(values[i] >= 0 && values[i] < (double)limit)) WH_FAIL(WHIST_E_RANGE, "%s: not below %zu", name, limit);
+        if (!(values[i] >= 0 && values[i] < (limit ? (double)limit : 0x1p32)))
+            WH_FAIL(WHIST_E_RANGE, "%s: not below %llu", name, (unsigned long long)limit);
         out->data[i] = (uint32_t)values[i];
+        top = fmax(top, values[i]);
     }
-    out->value = wh_graph_index(m->graph, name, WH_EXAMPLES, dims, limit);
+    out->limit = limit ? limit : (uint64_t)top + 1;
+    return WHIST_OK;
+}
+
+static whist_status index_input(kat_index *out, kat_model *m, const char *name, const wh_json *list, size_t limit)
+{
+    WH_TRY(kat_index_read(out, &m->memory, name, list, limit));
+    out->value = wh_graph_index(m->graph, name, WH_EXAMPLES, out->dims, limit);
     return WHIST_OK;
 }
 
@@ -250,11 +260,19 @@ static wh_value block(kat_model *m, wh_value x, const wh_json *layer, const wh_j
     return wh_graph_add(g, x, dense(m, h, layer, "fcproj"));
 }
 
+/* A weight that is given flat is (out,in) by the layer's word. */
+static wh_value linear(kat_model *m, wh_value x, const wh_json *layer)
+{
+    wh_value w = param(m, layer, "weight");
+    wh_dims flat = wh_graph_dims(m->graph, w), dims = WH_DIMS(kat_size(layer, "out", 0), kat_size(layer, "in", 0));
+    if (flat.rank == 1 && wh_dims_size(&flat) == wh_dims_size(&dims)) w = wh_graph_reshape(m->graph, w, dims);
+    return wh_graph_linear(m->graph, x, w, param(m, layer, "bias"), WH_MATMUL_NT);
+}
+
 static wh_value one_layer(kat_model *m, wh_value x, const wh_json *layer, const kat_case *c)
 {
     const char *op = kat_text(layer, "op");
-    if (strcmp(op, "linear") == 0)
-        return wh_graph_linear(m->graph, x, param(m, layer, "weight"), param(m, layer, "bias"), WH_MATMUL_NT);
+    if (strcmp(op, "linear") == 0) return linear(m, x, layer);
     if (strcmp(op, "activation") == 0) return activation(m, x, kat_text(layer, "fn"));
     if (strcmp(op, "conv2d") == 0) return conv(m, x, layer);
     if (strcmp(op, "norm") == 0) return norm(m, x, layer);
@@ -274,11 +292,11 @@ static whist_status read_input(kat_model *m, const kat_case *c, const wh_json *l
 {
     const wh_json *x = kat_field(c, "x"), *ids = kat_field(c, "ids");
     if (x) {
-        WH_TRY(read_tensor(&m->x, m, "x", x));
+        WH_TRY(kat_tensor_read(&m->x, &m->memory, "x", x));
         m->x.value = wh_graph_input(m->graph, "x", WH_EXAMPLES, m->x.dims);
         m->examples = m->x.dims.rank ? m->x.dims.dim[0] : 0;
     } else if (ids) {
-        WH_TRY(read_index(&m->ids, m, "ids", ids, kat_size(json_array_get(layers, 0), "vocab", 0)));
+        WH_TRY(index_input(&m->ids, m, "ids", ids, kat_size(json_array_get(layers, 0), "vocab", 0)));
         m->examples = json_array_size(ids);
     }
     if (m->examples == 0) m->unknown = true;
@@ -300,7 +318,7 @@ static whist_status cross_entropy(kat_model *m, const kat_case *c)
         m->unknown = true;
         return WHIST_OK;
     }
-    WH_TRY(read_index(&m->target, m, "target", target, dims.dim[dims.rank - 1]));
+    WH_TRY(index_input(&m->target, m, "target", target, dims.dim[dims.rank - 1]));
     m->losses = token_mean(m->graph, wh_graph_cross_entropy(m->graph, m->output, m->target.value));
     m->loss = wh_graph_mean_all(m->graph, m->losses);
     return WHIST_OK;
@@ -313,7 +331,7 @@ static whist_status weighted_sum(kat_model *m, const kat_case *c, const wh_json 
         m->unknown = true;
         return WHIST_OK;
     }
-    WH_TRY(read_tensor(&m->weights, m, "weights", spec));
+    WH_TRY(kat_tensor_read(&m->weights, &m->memory, "weights", spec));
     m->weights.value = wh_graph_input(m->graph, "weights", WH_EXAMPLES, m->weights.dims);
     wh_value each = wh_graph_mul(m->graph, m->output, m->weights.value);
     unsigned rank = wh_graph_dims(m->graph, each).rank;
@@ -322,18 +340,86 @@ static whist_status weighted_sum(kat_model *m, const kat_case *c, const wh_json 
     return WHIST_OK;
 }
 
-whist_status kat_model_build(kat_model *m, const kat_case *c)
+/* The object's field `key`, or that of its object `data`. */
+static const wh_json *own_data(const wh_json *object, const char *key)
 {
-    const wh_json *arch = kat_field(c, "arch"), *task = kat_field(c, "task");
-    const wh_json *layers = json_object_get(arch, "layers");
+    const wh_json *found = json_object_get(object, key);
+    return found ? found : json_object_get(json_object_get(object, "data"), key);
+}
+
+const wh_json *kat_data(const kat_case *c, const char *key)
+{
+    const wh_json *found = own_data(c->inner, key);
+    return found || !c->outer ? found : own_data(c->outer, key);
+}
+
+/* Tensors that layers name and that stand among the data instead of the parameters. */
+static whist_status read_named(kat_model *m, const kat_case *c)
+{
+    static const char *const keys[] = {"weight", "bias"};
+    const wh_json *layers = json_object_get(kat_field(c, "arch"), "layers");
+    for (size_t i = 0; i < json_array_size(layers); i++)
+        for (size_t k = 0; k < WH_COUNT(keys); k++) {
+            const char *name = json_string_value(json_object_get(json_array_get(layers, i), keys[k]));
+            const wh_json *spec = name ? kat_data(c, name) : NULL;
+            if (!spec || kat_model_param(m, name)) continue;
+            wh_json *one = json_pack("{s:O}", name, (wh_json *)(uintptr_t)spec);
+            whist_status status = one ? read_params(m, one) : WHIST_E_NOMEM;
+            if (m->n_params > 0) m->param[m->n_params - 1].name = name;
+            json_decref(one);
+            WH_TRY(status);
+        }
+    return WHIST_OK;
+}
+
+whist_status kat_model_read(kat_model *m, const kat_case *c)
+{
     WH_TRY(wh_graph_new(&m->graph, WH_F64));
     if (c->outer) WH_TRY(read_params(m, json_object_get(c->outer, "params")));
     WH_TRY(read_params(m, json_object_get(c->inner, "params")));
-    WH_TRY(read_input(m, c, layers));
-    wh_value x = m->x.value;
+    WH_TRY(read_named(m, c));
+    return wh_graph_status(m->graph);
+}
+
+static wh_value all_layers(kat_model *m, wh_value x, const kat_case *c)
+{
+    const wh_json *layers = json_object_get(kat_field(c, "arch"), "layers");
+    if (json_array_size(layers) == 0) m->unknown = true;
     for (size_t i = 0; i < json_array_size(layers) && !m->unknown; i++)
         x = one_layer(m, x, json_array_get(layers, i), c);
-    m->output = x;
+    return x;
+}
+
+wh_value kat_model_layers(kat_model *m, wh_graph *graph, const wh_value params[], wh_value x, const kat_case *c)
+{
+    wh_graph *own = m->graph;
+    m->graph = graph;
+    for (size_t i = 0; i < m->n_params; i++) m->param[i].value = params[i];
+    wh_value out = all_layers(m, x, c);
+    m->graph = own;
+    return out;
+}
+
+bool kat_tensors_close(kat_case *c, kat_model *m, const double *const got[], const wh_json *expected)
+{
+    const char *name;
+    wh_json *list;
+    bool good = json_is_object(expected);
+    json_object_foreach((wh_json *)(uintptr_t)expected, name, list)
+    {
+        const kat_tensor *t = kat_model_param(m, name);
+        const double *tensor = t ? got[t - m->param] : NULL;
+        good = kat_close(c, name, tensor, tensor ? t->n : 0, list) && good;
+    }
+    return good;
+}
+
+whist_status kat_model_build(kat_model *m, const kat_case *c)
+{
+    const wh_json *arch = kat_field(c, "arch"), *task = kat_field(c, "task");
+    WH_TRY(kat_model_read(m, c));
+    WH_TRY(read_input(m, c, json_object_get(arch, "layers")));
+    if (!m->unknown) m->output = all_layers(m, m->x.value, c);
     if (m->unknown) return WHIST_OK;
     WH_TRY(wh_graph_status(m->graph));
     if (strcmp(kat_text(task, "loss"), "cross_entropy") == 0) return cross_entropy(m, c);

@@ -16,6 +16,8 @@ typedef struct kat_tensor {
 } kat_tensor;
 
 typedef struct kat_index {
+    wh_dims dims;
+    uint64_t limit;
     uint32_t *data;
     wh_value value;
 } kat_index;
@@ -35,6 +37,24 @@ typedef struct kat_model {
 
 void kat_model_clear(kat_model *model);
 WH_AUTO_CLEAR(kat_model, kat_model_clear)
+
+/* The tensors of `params` alone, as inputs of a graph of the model's. */
+WH_MUST_CHECK whist_status kat_model_read(kat_model *model, const kat_case *c);
+/* The layers of the arch on x, in any graph of float64, over params[i] in place of the model's own tensors. Sets
+ * unknown for a layer that is not known. */
+wh_value kat_model_layers(kat_model *model, wh_graph *graph, const wh_value params[], wh_value x, const kat_case *c);
+
+/* A tensor of numbers, generated or a list; no input is made. */
+WH_MUST_CHECK whist_status kat_tensor_read(kat_tensor *out, wh_arena *memory, const char *name, const wh_json *spec);
+/* Whole numbers below limit (0: below one more than the largest), nested lists of any depth. */
+WH_MUST_CHECK whist_status kat_index_read(kat_index *out, wh_arena *memory, const char *name, const wh_json *list,
+                                          uint64_t limit);
+
+/* The field of the case or of its element, there or in an object `data`. */
+const wh_json *kat_data(const kat_case *c, const char *key);
+
+/* Tensors by name, each a list, against got[i] for tensor i (NULL: none). */
+bool kat_tensors_close(kat_case *c, kat_model *model, const double *const got[], const wh_json *expected);
 
 /* Fails for memory and for shapes that do not fit; sets unknown for a form that is not known. */
 WH_MUST_CHECK whist_status kat_model_build(kat_model *model, const kat_case *c);

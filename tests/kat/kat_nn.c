@@ -1,10 +1,11 @@
-/* kat/kat_nn.c: the cases of meta_gradients.json that are plain engine work.
+/* kat/kat_nn.c: the cases of meta_gradients.json: here those that are plain engine work.
  *
  * One program computes everything a case of these kinds may ask for; then each expected field is compared. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "kat/kat_meta.h"
 #include "kat/kat_model.h"
 #include "nn/graph/program.h"
 
@@ -291,17 +292,16 @@ static void choose_params(answers *a, const kat_case *c)
         a->is_chosen[i] = !own || json_object_get(own, a->model->param[i].name);
 }
 
-static kat_verdict failed(kat_case *c)
+kat_verdict kat_failed(kat_case *c)
 {
     if (c->why.len == 0 && wh_buf_text(&c->why, "%s", whist_detail_get()->text) != WHIST_OK) return KAT_FAILED;
     return KAT_FAILED;
 }
 
-static kat_verdict judge(kat_case *c)
+static kat_verdict judge_engine(kat_case *c)
 {
-    if (!is_kind(c) || json_object_get(c->inner, "needs")) return KAT_SKIPPED;
     WH_AUTO(wh_owned) memory = NULL; /* too large for the stack */
-    if (wh_alloc(&memory, 1, sizeof(kat_model)) != WHIST_OK) return failed(c);
+    if (wh_alloc(&memory, 1, sizeof(kat_model)) != WHIST_OK) return kat_failed(c);
     kat_model *model = memory;
     WH_AUTO(answers) a = {.model = model};
     kat_verdict verdict = KAT_SKIPPED;
@@ -317,11 +317,20 @@ static kat_verdict judge(kat_case *c)
             if (status == WHIST_E_UNSUPPORTED) status = WHIST_OK; /* a form without a norm rule: skipped */
         }
     }
-    if (status != WHIST_OK || verdict == KAT_FAILED) verdict = failed(c);
+    if (status != WHIST_OK || verdict == KAT_FAILED) verdict = kat_failed(c);
     answers_clear(&a);
     a = (answers){.model = NULL};
     kat_model_clear(model);
     return verdict;
+}
+
+static kat_verdict judge(kat_case *c)
+{
+    kat_verdict verdict;
+    if (json_object_get(c->inner, "needs") || (c->outer && json_object_get(c->outer, "needs"))) return KAT_SKIPPED;
+    if (is_kind(c)) return judge_engine(c);
+    if (kat_judge_chain(&verdict, c) || kat_judge_heads(&verdict, c) || kat_judge_others(&verdict, c)) return verdict;
+    return KAT_SKIPPED;
 }
 
 int main(int argc, char **argv)

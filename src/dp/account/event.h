@@ -23,6 +23,13 @@ static inline uint32_t wh_dp_dimension(const whist_dp_event *e)
     return e->dimension ? e->dimension : 1;
 }
 
+/* Mechanisms whose epsilon, delta or rho is stated for the event's own relation; the others give their noise. */
+static inline bool wh_dp_states_epsilon(whist_dp_mechanism m)
+{
+    return m == WHIST_DP_EXPONENTIAL || m == WHIST_DP_PERMUTE_AND_FLIP || m == WHIST_DP_NOISY_MAX ||
+           m == WHIST_DP_PURE || m == WHIST_DP_APPROXIMATE || m == WHIST_DP_CONCENTRATED;
+}
+
 /* The names of the fields that a mechanism, a sampling uses; NULL ends the list. Both must be in their enums. */
 const char *const *wh_dp_mechanism_fields(whist_dp_mechanism mechanism);
 const char *const *wh_dp_sampling_fields(whist_dp_sampling sampling);

@@ -70,13 +70,20 @@ bool wh_dp_event_same(const whist_dp_event *a, const whist_dp_event *b)
 
 whist_status wh_dp_event_design(whist_dp_event *event, const wh_draw_design *design)
 {
+    whist_dp_sampling sampling;
     switch (design->kind) {
-    case WH_DRAW_FULL: event->sampling = WHIST_DP_ALL; return WHIST_OK;
-    case WH_DRAW_SHUFFLED_PASS:
-        event->sampling = WHIST_DP_SHUFFLED_PASS;
-        event->n = design->n;
-        event->batch = design->batch < design->n ? design->batch : design->n;
-        return WHIST_OK;
+    case WH_DRAW_FULL: sampling = WHIST_DP_ALL; break;
+    case WH_DRAW_SHUFFLED_PASS: sampling = WHIST_DP_SHUFFLED_PASS; break;
+    case WH_DRAW_POISSON: sampling = WHIST_DP_POISSON; break;
+    case WH_DRAW_TRUNCATED_POISSON: sampling = WHIST_DP_TRUNCATED_POISSON; break;
+    case WH_DRAW_WITHOUT_REPLACEMENT: sampling = WHIST_DP_WITHOUT_REPLACEMENT; break;
+    case WH_DRAW_BALLS_IN_BINS: sampling = WHIST_DP_BALLS_IN_BINS; break;
     default: WH_FAIL(WHIST_E_UNSUPPORTED, "no accountant knows design %d of batches", (int)design->kind);
     }
+    event->sampling = sampling;
+    event->n = design->n;
+    event->batch = design->batch < design->n ? design->batch : design->n;
+    event->rate = design->rate;
+    event->bins = design->bins;
+    return WHIST_OK;
 }

@@ -44,6 +44,12 @@ wh_value wh_graph_group_norm(wh_graph *g, wh_value x, size_t groups, wh_value ga
     if (groups == 0 || dx.dim[1] % groups != 0)
         return wh_graph_fail(g, WHIST_E_ARG, "group_norm of %s: %zu groups do not divide the channels",
                              wh_dims_show(&dx).text, groups);
+    size_t places = wh_dims_size(&dx) / (dx.dim[0] * dx.dim[1]);
+    if (dx.rank == 4) {
+        wh_dims grid = WH_DIMS(dx.dim[0], places, groups, dx.dim[1] / groups);
+        wh_value hat = wh_graph_normalize_grid(g, wh_graph_channels_last(g, x), grid, eps);
+        return affine(g, wh_graph_channels_first(g, hat), gamma, beta, channels(&dx));
+    }
     size_t rows = dx.dim[0] * groups;
     wh_value flat = wh_graph_reshape(g, x, WH_DIMS(rows, wh_dims_size(&dx) / rows));
     return affine(g, wh_graph_reshape(g, wh_graph_normalize(g, flat, eps), dx), gamma, beta, channels(&dx));
@@ -52,14 +58,15 @@ wh_value wh_graph_group_norm(wh_graph *g, wh_value x, size_t groups, wh_value ga
 wh_value wh_graph_batch_norm(wh_graph *g, wh_value x, wh_value gamma, wh_value beta, double eps)
 {
     if (!has_channels(g, "batch_norm", x)) return WH_NO_VALUE;
-    wh_dims dx = wh_graph_dims(g, x), turned = dx;
-    static const unsigned order[WH_GRAPH_RANK] = {1, 0, 2, 3, 4};
-    turned.dim[0] = dx.dim[1];
-    turned.dim[1] = dx.dim[0];
-    wh_value flat = wh_graph_transpose(g, x, order);
-    flat = wh_graph_reshape(g, flat, WH_DIMS(dx.dim[1], wh_dims_size(&dx) / dx.dim[1]));
-    wh_value hat = wh_graph_reshape(g, wh_graph_normalize(g, flat, eps), turned);
-    return affine(g, wh_graph_transpose(g, hat, order), gamma, beta, channels(&dx));
+    wh_dims dx = wh_graph_dims(g, x);
+    size_t n = dx.dim[0], c = dx.dim[1], places = wh_dims_size(&dx) / (n * c);
+    if (dx.rank == 4) {
+        wh_value hat = wh_graph_normalize_grid(g, wh_graph_channels_last(g, x), WH_DIMS(1, n * places, c, 1), eps);
+        return affine(g, wh_graph_channels_first(g, hat), gamma, beta, channels(&dx));
+    }
+    /* One example of n · c · places numbers: the batch is one a of the grid. */
+    wh_value hat = wh_graph_normalize_grid(g, x, WH_DIMS(1, n, c, places), eps);
+    return affine(g, hat, gamma, beta, channels(&dx));
 }
 
 wh_value wh_graph_batch_norm_given(wh_graph *g, wh_value x, wh_value mean, wh_value var, wh_value gamma, wh_value beta,
@@ -124,7 +131,7 @@ static bool mask_splits(const wh_graph *g, const wh_node *node, const bool split
 const wh_op wh_op_keep_mask = {.name = "keep_mask",
                                .flags = WH_OP_CONSTANT,
                                .splits = mask_splits,
-                               .kernel = WH_KERNEL_PAIR(keep_mask),
+                               .wide = WH_KERNEL_WIDE(keep_mask),
                                .cut = mask_cut};
 
 wh_value wh_graph_keep_mask(wh_graph *g, wh_value seed, uint32_t site, double rate, wh_dims dims)

@@ -323,7 +323,7 @@ bool wh_splits_first(const wh_graph *graph, const wh_node *node, const bool spli
     return split[0] && wh_node_at(graph, node->arg[0])->dims.dim[0] % examples == 0;
 }
 
-const wh_op wh_op_fill = {.name = "fill", .flags = WH_OP_LEAF, .kernel = WH_KERNEL_PAIR(fill)};
+const wh_op wh_op_fill = {.name = "fill", .flags = WH_OP_LEAF, .wide = WH_KERNEL_WIDE(fill)};
 
 wh_value wh_graph_fill(wh_graph *graph, wh_dims dims, double number)
 {

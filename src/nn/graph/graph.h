@@ -131,6 +131,10 @@ wh_value wh_graph_matmul(wh_graph *graph, wh_value a, wh_value b, wh_matmul form
 /* x (…,K) · w + bias: w (K,N), or (N,K) with NT; bias (N) or WH_NO_VALUE. */
 wh_value wh_graph_linear(wh_graph *graph, wh_value x, wh_value w, wh_value bias, wh_matmul form);
 
+/* The x of a x = b: a (…,N,N) symmetric positive definite, of which the lower triangle is read, b (…,N,M), equal axes
+ * before. Not a number where a is not positive definite. Worked out in double. */
+wh_value wh_graph_solve(wh_graph *graph, wh_value a, wh_value b);
+
 /* ---- Rows by index ------------------------------------------------------------------------------- */
 /* table (V,D), index (…) → (…,D): an embedding. */
 wh_value wh_graph_gather(wh_graph *graph, wh_value table, wh_value index);

@@ -103,13 +103,25 @@ typedef struct wh_sum_plan {
 } wh_sum_plan;
 wh_sum_plan wh_graph_sum_plan(const wh_dims *dims, size_t axes);
 
+/* ---- Products: how one of a stack is cut into blocks, from m, n, k and the height of the stack alone ---- */
+typedef struct wh_product_plan {
+    size_t m, n, k, stack;
+    size_t rows, columns;     /* of a block */
+    size_t n_rows, n_columns; /* blocks of one product */
+} wh_product_plan;
+wh_product_plan wh_graph_product_plan(const wh_call *call);
+
+enum { WH_SUM_COLUMNS = 64 }; /* summed together where the last axis is kept */
+
+/* Kernels compiled for every instruction set (kern_body.h), and those that are there once. */
 /* clang-format off */
-#define WH_KERNELS(X) \
+#define WH_WIDE_KERNELS(X) \
     X(chain) X(fill) X(sum) X(cumsum) X(transpose) X(broadcast) X(slice) X(pad) X(concat) X(matmul) \
-    X(gather) X(scatter) X(take) X(put) X(argmax_window) X(avg_pool) X(avg_pool_back) X(conv) X(conv_data) \
-    X(conv_weight) X(normalize) X(normalize_back) X(softmax) X(softmax_back) X(log_softmax) \
-    X(cross_entropy) X(cross_entropy_back) X(max_last) X(outer_squared) X(conv_squared) X(gather_squared) \
-    X(tied_cross) X(keep_mask)
+    X(gather) X(scatter) X(take) X(put) X(normalize) X(normalize_back) X(softmax) X(softmax_back) X(log_softmax) \
+    X(cross_entropy) X(cross_entropy_back) X(max_last) X(outer_squared) X(gather_squared) X(tied_cross) X(keep_mask)
+#define WH_KERNELS(X) \
+    WH_WIDE_KERNELS(X) X(max_window) X(window_take) X(window_put) X(avg_pool) X(avg_pool_back) X(conv) X(conv_data) \
+    X(conv_weight) X(conv_squared) X(normalize_grid) X(normalize_grid_back) X(normalize_grid_second)
 /* clang-format on */
 #define WH_KERNEL_DECLARE(name)                                                                                        \
     void wh_kern_f32_##name(const wh_call *call, size_t from, size_t to);                                              \
@@ -120,5 +132,23 @@ WH_KERNELS(WH_KERNEL_DECLARE)
     {                                                                                                                  \
         wh_kern_f32_##name, wh_kern_f64_##name                                                                         \
     }
+#if defined(__x86_64__)
+#define WH_KERNEL_DECLARE(name)                                                                                        \
+    void wh_kern_f32_avx2_##name(const wh_call *call, size_t from, size_t to);                                         \
+    void wh_kern_f64_avx2_##name(const wh_call *call, size_t from, size_t to);                                         \
+    void wh_kern_f32_avx512_##name(const wh_call *call, size_t from, size_t to);                                       \
+    void wh_kern_f64_avx512_##name(const wh_call *call, size_t from, size_t to);
+WH_WIDE_KERNELS(WH_KERNEL_DECLARE)
+#undef WH_KERNEL_DECLARE
+#define WH_KERNEL_WIDE(name)                                                                                           \
+    {                                                                                                                  \
+        WH_KERNEL_PAIR(name), WH_KERNEL_PAIR(avx2_##name), WH_KERNEL_PAIR(avx512_##name)                               \
+    }
+#else
+#define WH_KERNEL_WIDE(name)                                                                                           \
+    {                                                                                                                  \
+        WH_KERNEL_PAIR(name), WH_KERNEL_PAIR(name), WH_KERNEL_PAIR(name)                                               \
+    }
+#endif
 
 #endif

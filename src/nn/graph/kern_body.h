@@ -1,23 +1,35 @@
-/* nn/graph/kern_body.h: the kernels, written once for a type REAL and compiled for float and for double.
+/* nn/graph/kern_body.h: the kernels, written once for a type REAL and compiled for float and for double, and of each
+ * once for every instruction set (WH_KERN_SET).
  *
- * Sums run in double, upward in the order of the elements, whatever REAL is. The functions are the specification;
- * faster ones for an instruction set have to agree with them. */
+ * A set changes no bit: nothing is contracted or reordered, and what runs along a row (sums, products, the largest)
+ * runs in LANES interleaved parts that a fixed tree joins. Those sums are in double whatever REAL is. Products of
+ * matrices and exponentials are those of num/kern.h. */
 #include <math.h>
 #include <string.h>
 
 #include "nn/graph/kern.h"
 
+#define JOIN_(a, b) a##b
+#define JOIN(a, b) JOIN_(a, b)
 #if WH_KERN_F32
 #define REAL float
-#define NAME(name) wh_kern_f32_##name
 #define FN(name) name##f
+#define KIND wh_kern_f32_
 #else
 #define REAL double
-#define NAME(name) wh_kern_f64_##name
 #define FN(name) name
+#define KIND wh_kern_f64_
+#endif
+#ifdef WH_KERN_SET
+#define NAME(name) JOIN(JOIN(KIND, WH_KERN_SET), _##name)
+#else
+#define NAME(name) JOIN(KIND, name)
 #endif
 
-enum { BLOCK = WH_CHAIN_BLOCK };
+enum { BLOCK = WH_CHAIN_BLOCK, LANES = 16 };
+
+/* The loop may run in any width: its iterations meet at most in their own element. */
+#define EVERY(i, n) _Pragma("GCC ivdep") for (size_t i = 0; i < (n); i++)
 
 static inline size_t least(size_t a, size_t b)
 {
@@ -69,18 +81,32 @@ static void sigmoid_n(const wh_num_kernels *num, REAL *out, const REAL *x, size_
 #endif
 }
 
+/* Lane j takes j + 8, then j + 4, j + 2, j + 1. */
+static inline double tree(double part[LANES])
+{
+    for (int width = LANES / 2; width > 0; width /= 2)
+        for (int j = 0; j < width; j++) part[j] += part[j + width];
+    return part[0];
+}
+
 static double sum_n(const REAL *x, size_t n)
 {
-    double sum = 0;
-    for (size_t i = 0; i < n; i++) sum += (double)x[i];
-    return sum;
+    double part[LANES] = {0};
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (size_t j = 0; j < LANES; j++) part[j] += (double)x[i + j];
+    for (size_t j = 0; i + j < n; j++) part[j] += (double)x[i + j];
+    return tree(part);
 }
 
 static double dot_n(const REAL *x, const REAL *y, size_t n)
 {
-    double sum = 0;
-    for (size_t i = 0; i < n; i++) sum += (double)x[i] * (double)y[i];
-    return sum;
+    double part[LANES] = {0};
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (size_t j = 0; j < LANES; j++) part[j] += (double)x[i + j] * (double)y[i + j];
+    for (size_t j = 0; i + j < n; j++) part[j] += (double)x[i + j] * (double)y[i + j];
+    return tree(part);
 }
 
 /* C (M,N) = op(A) · op(B), as wh_num_gemm. */
@@ -90,19 +116,7 @@ static void gemm(const wh_num_kernels *num, wh_gemm_form form, REAL *restrict c,
 #if WH_KERN_F32
     wh_num_gemm(num, form, c, ldc, a, lda, b, ldb, m, n, k);
 #else
-    (void)num;
-    for (size_t i = 0; i < m; i++) {
-        REAL *restrict row = c + i * ldc;
-        if (form == WH_GEMM_NT) {
-            for (size_t j = 0; j < n; j++) row[j] = dot_n(a + i * lda, b + j * ldb, k);
-            continue;
-        }
-        memset(row, 0, n * sizeof *row);
-        for (size_t l = 0; l < k; l++) {
-            REAL factor = form == WH_GEMM_TN ? a[l * lda + i] : a[i * lda + l];
-            for (size_t j = 0; j < n; j++) row[j] += factor * b[l * ldb + j];
-        }
-    }
+    wh_num_gemm_f64(num, form, c, ldc, a, lda, b, ldb, m, n, k);
 #endif
 }
 
@@ -116,13 +130,13 @@ static REAL half_normal(REAL x)
 static void gelu_tanh_n(const wh_num_kernels *num, REAL *out, const REAL *x, size_t n)
 {
     REAL t[BLOCK];
-    for (size_t i = 0; i < n; i++) t[i] = (REAL)(M_2_SQRTPI * M_SQRT1_2) * (x[i] + (REAL)0.044715 * x[i] * x[i] * x[i]);
+    EVERY(i, n) t[i] = (REAL)(M_2_SQRTPI * M_SQRT1_2) * (x[i] + (REAL)0.044715 * x[i] * x[i] * x[i]);
     tanh_n(num, t, t, n);
-    for (size_t i = 0; i < n; i++) out[i] = (REAL).5 * x[i] * (1 + t[i]);
+    EVERY(i, n) out[i] = (REAL).5 * x[i] * (1 + t[i]);
 }
 
 #define EACH(expression)                                                                                               \
-    for (size_t i = 0; i < n; i++) out[i] = (expression);                                                              \
+    EVERY(i, n) out[i] = (expression);                                                                                 \
     break
 
 /* One operation on up to BLOCK elements. out may be one of the sources. */
@@ -172,7 +186,12 @@ static void load_strided(REAL *out, const REAL *data, const wh_operand *operand,
     }
     while (n > 0) {
         size_t run = least(n, operand->size[last] - at[last]), step = operand->stride[last];
-        for (size_t i = 0; i < run; i++) out[i] = data[offset + i * step];
+        if (step == 0)
+            fill_n(out, data[offset], run);
+        else if (step == 1)
+            memcpy(out, data + offset, run * sizeof *out);
+        else
+            for (size_t i = 0; i < run; i++) out[i] = data[offset + i * step];
         out += run;
         n -= run;
         at[last] += run;
@@ -237,16 +256,24 @@ static void copy_strided(const wh_call *call, const size_t stride[], size_t base
 {
     const wh_dims *dims = call->out_dims;
     const REAL *data = call->arg[0];
-    size_t last = wh_dims_last(dims), step = dims->rank ? stride[dims->rank - 1] : 1;
+    const unsigned outer = dims->rank > 0 ? dims->rank - 1 : 0;
+    size_t last = wh_dims_last(dims), step = dims->rank ? stride[outer] : 1, at[WH_GRAPH_RANK], offset = base;
+    for (size_t k = outer, left = from; k-- > 0; left /= dims->dim[k]) {
+        at[k] = left % dims->dim[k];
+        offset += at[k] * stride[k];
+    }
     for (size_t row = from; row < to; row++) {
-        size_t left = row, offset = base;
-        for (unsigned k = dims->rank > 0 ? dims->rank - 1 : 0; k-- > 0; left /= dims->dim[k])
-            offset += left % dims->dim[k] * stride[k];
         REAL *out = (REAL *)call->out + row * last;
         if (step == 1)
             memcpy(out, data + offset, last * sizeof *out);
         else
             for (size_t i = 0; i < last; i++) out[i] = data[offset + i * step];
+        for (size_t k = outer; k-- > 0;) {
+            offset += stride[k];
+            if (++at[k] < dims->dim[k]) break;
+            offset -= dims->dim[k] * stride[k];
+            at[k] = 0;
+        }
     }
 }
 
@@ -342,18 +369,40 @@ static size_t outer_offset(const wh_sum_plan *plan, size_t index, unsigned n_axe
     return offset;
 }
 
+typedef double sums __attribute__((vector_size(64)));
+typedef REAL reals __attribute__((vector_size(8 * sizeof(REAL))));
+enum { SUM_VECTORS = WH_SUM_COLUMNS / 8 };
+
+/* sum[j] += x[i stride + j] for all i < rows, i upward */
+static void add_rows_of(double sum[WH_SUM_COLUMNS], const REAL *x, size_t rows, size_t stride, size_t n)
+{
+    if (n < WH_SUM_COLUMNS) {
+        for (size_t i = 0; i < rows; i++) EVERY(j, n) sum[j] += (double)x[i * stride + j];
+        return;
+    }
+    sums part[SUM_VECTORS];
+    memcpy(part, sum, sizeof part);
+    for (size_t i = 0; i < rows; i++)
+#pragma GCC unroll 8
+        for (size_t v = 0; v < SUM_VECTORS; v++) {
+            reals row;
+            memcpy(&row, x + i * stride + 8 * v, sizeof row);
+            part[v] += __builtin_convertvector(row, sums);
+        }
+    memcpy(sum, part, sizeof part);
+}
+
 static void sum_columns(const wh_call *call, const wh_sum_plan *plan, size_t unit)
 {
-    enum { COLUMNS = 256 };
     unsigned last = plan->rank - 1;
-    size_t width = plan->size[last], chunks = (width + COLUMNS - 1) / COLUMNS;
-    size_t outer = unit / chunks, column = unit % chunks * COLUMNS, n = least(COLUMNS, width - column);
+    size_t width = plan->size[last], chunks = (width + WH_SUM_COLUMNS - 1) / WH_SUM_COLUMNS;
+    size_t outer = unit / chunks, column = unit % chunks * WH_SUM_COLUMNS, n = least(WH_SUM_COLUMNS, width - column);
     size_t at[WH_GRAPH_RANK] = {0}, offset = outer_offset(plan, outer, last) + column;
-    double sum[COLUMNS] = {0};
+    double sum[WH_SUM_COLUMNS] = {0};
+    /* Neighbouring axes are of different kinds: the one before the kept last is summed. */
     do {
-        const REAL *x = (const REAL *)call->arg[0] + offset;
-        for (size_t j = 0; j < n; j++) sum[j] += (double)x[j];
-    } while (next(at, &offset, plan, last));
+        add_rows_of(sum, (const REAL *)call->arg[0] + offset, plan->size[last - 1], plan->stride[last - 1], n);
+    } while (next(at, &offset, plan, last - 1));
     REAL *out = (REAL *)call->out + outer * width + column;
     for (size_t j = 0; j < n; j++) out[j] = (REAL)sum[j];
 }
@@ -400,9 +449,15 @@ void NAME(cumsum)(const wh_call *call, size_t from, size_t to)
 
 static REAL largest(const REAL *x, size_t n)
 {
-    REAL max = x[0];
-    for (size_t i = 1; i < n; i++) max = x[i] > max ? x[i] : max;
-    return max;
+    REAL part[LANES];
+    for (size_t j = 0; j < LANES; j++) part[j] = x[j < n ? j : 0];
+    size_t i = LANES;
+    for (; i + LANES <= n; i += LANES)
+        for (size_t j = 0; j < LANES; j++) part[j] = x[i + j] > part[j] ? x[i + j] : part[j];
+    for (size_t j = 0; i + j < n; j++) part[j] = x[i + j] > part[j] ? x[i + j] : part[j];
+    for (size_t width = LANES / 2; width > 0; width /= 2)
+        for (size_t j = 0; j < width; j++) part[j] = part[j + width] > part[j] ? part[j + width] : part[j];
+    return part[0];
 }
 
 void NAME(max_last)(const wh_call *call, size_t from, size_t to)
@@ -416,21 +471,17 @@ void NAME(max_last)(const wh_call *call, size_t from, size_t to)
 
 void NAME(matmul)(const wh_call *call, size_t from, size_t to)
 {
-    const wh_dims *da = &call->arg_dims[0], *db = &call->arg_dims[1], *dc = call->out_dims;
+    const wh_product_plan p = wh_graph_product_plan(call);
     wh_gemm_form form = (wh_gemm_form)call->attr->whole[0];
-    size_t m = dc->dim[dc->rank - 2], n = dc->dim[dc->rank - 1];
-    size_t lda = da->dim[da->rank - 1], ldb = db->dim[db->rank - 1];
-    size_t k = form == WH_GEMM_TN ? da->dim[da->rank - 2] : lda;
-    size_t blocks = (m + 127) / 128, height = (m + blocks - 1) / blocks;
-    for (size_t unit = from; unit < to;) {
-        /* Neighbouring units of one product go together: the pieces are cut by shape, so this is no matter of threads.
-         */
-        size_t which = unit / blocks, first = unit % blocks, last = least(blocks, first + (to - unit));
-        size_t row = first * height, rows = least(m, last * height) > row ? least(m, last * height) - row : 0;
-        const REAL *a = (const REAL *)call->arg[0] + which * m * k + (form == WH_GEMM_TN ? row : row * lda);
-        const REAL *b = (const REAL *)call->arg[1] + which * n * k;
-        if (rows > 0) gemm(call->num, form, (REAL *)call->out + (which * m + row) * n, n, a, lda, b, ldb, rows, n, k);
-        unit += last - first;
+    size_t lda = form == WH_GEMM_TN ? p.m : p.k, ldb = form == WH_GEMM_NT ? p.k : p.n;
+    for (size_t unit = from; unit < to; unit++) {
+        size_t which = unit / (p.n_rows * p.n_columns), block = unit % (p.n_rows * p.n_columns);
+        size_t i = block / p.n_columns * p.rows, j = block % p.n_columns * p.columns;
+        const REAL *a = (const REAL *)call->arg[0] + which * p.m * p.k + (form == WH_GEMM_TN ? i : i * lda);
+        const REAL *b = (const REAL *)call->arg[1] + which * p.n * p.k + (form == WH_GEMM_NT ? j * ldb : j);
+        REAL *c = (REAL *)call->out + (which * p.m + i) * p.n + j;
+        if (i < p.m)
+            gemm(call->num, form, c, p.n, a, lda, b, ldb, least(p.rows, p.m - i), least(p.columns, p.n - j), p.k);
     }
 }
 
@@ -507,7 +558,7 @@ void NAME(scatter)(const wh_call *call, size_t from, size_t to)
     for (size_t row = 0; row < n; row++) {
         const REAL *x = (const REAL *)call->arg[0] + row * d + first;
         REAL *out = (REAL *)call->out + index[row] * d + first;
-        for (size_t j = 0; j < width; j++) out[j] += x[j];
+        EVERY(j, width) out[j] += x[j];
     }
 }
 
@@ -554,10 +605,13 @@ void NAME(keep_mask)(const wh_call *call, size_t from, size_t to)
 
 static double moments(double *mean, const REAL *x, size_t n, double eps)
 {
-    double m = sum_n(x, n) / (double)n, var = 0;
-    for (size_t i = 0; i < n; i++) var += ((double)x[i] - m) * ((double)x[i] - m);
+    double m = sum_n(x, n) / (double)n, part[LANES] = {0};
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (size_t j = 0; j < LANES; j++) part[j] += ((double)x[i + j] - m) * ((double)x[i + j] - m);
+    for (size_t j = 0; i + j < n; j++) part[j] += ((double)x[i + j] - m) * ((double)x[i + j] - m);
     *mean = m;
-    return 1 / sqrt(var / (double)n + eps);
+    return 1 / sqrt(tree(part) / (double)n + eps);
 }
 
 void NAME(normalize)(const wh_call *call, size_t from, size_t to)
@@ -567,7 +621,7 @@ void NAME(normalize)(const wh_call *call, size_t from, size_t to)
         const REAL *x = (const REAL *)call->arg[0] + row * n;
         REAL *out = (REAL *)call->out + row * n;
         double mean, scale = moments(&mean, x, n, call->attr->real[0]);
-        for (size_t i = 0; i < n; i++) out[i] = (REAL)(((double)x[i] - mean) * scale);
+        EVERY(i, n) out[i] = (REAL)(((double)x[i] - mean) * scale);
     }
 }
 
@@ -577,11 +631,16 @@ void NAME(normalize_back)(const wh_call *call, size_t from, size_t to)
     for (size_t row = from; row < to; row++) {
         const REAL *x = (const REAL *)call->arg[0] + row * n, *c = (const REAL *)call->arg[1] + row * n;
         REAL *out = (REAL *)call->out + row * n;
-        double mean, scale = moments(&mean, x, n, call->attr->real[0]), along = 0, level = sum_n(c, n) / (double)n;
-        for (size_t i = 0; i < n; i++) along += (double)c[i] * (((double)x[i] - mean) * scale);
-        along /= (double)n;
-        for (size_t i = 0; i < n; i++)
-            out[i] = (REAL)(scale * ((double)c[i] - level - ((double)x[i] - mean) * scale * along));
+        double mean, scale = moments(&mean, x, n, call->attr->real[0]), level = sum_n(c, n) / (double)n;
+        /* Σ c (x - mean) = Σ c x - mean Σ c would cancel: mean is taken off first. */
+        double part[LANES] = {0};
+        size_t at = 0;
+        for (; at + LANES <= n; at += LANES)
+            for (size_t j = 0; j < LANES; j++) part[j] += (double)c[at + j] * (((double)x[at + j] - mean) * scale);
+        for (size_t j = 0; at + j < n; j++) part[j] += (double)c[at + j] * (((double)x[at + j] - mean) * scale);
+        double along = tree(part) / (double)n;
+        EVERY(i, n)
+        out[i] = (REAL)(scale * ((double)c[i] - level - ((double)x[i] - mean) * scale * along));
     }
 }
 
@@ -598,10 +657,10 @@ static size_t visible(const wh_call *call, size_t row)
 static void softmax_row(const wh_num_kernels *num, REAL *out, const REAL *x, size_t n)
 {
     REAL max = largest(x, n);
-    for (size_t i = 0; i < n; i++) out[i] = x[i] - max;
+    EVERY(i, n) out[i] = x[i] - max;
     exp_n(num, out, out, n);
     REAL scale = (REAL)(1 / sum_n(out, n));
-    for (size_t i = 0; i < n; i++) out[i] *= scale;
+    EVERY(i, n) out[i] *= scale;
 }
 
 void NAME(softmax)(const wh_call *call, size_t from, size_t to)
@@ -621,7 +680,7 @@ void NAME(softmax_back)(const wh_call *call, size_t from, size_t to)
     for (size_t row = from; row < to; row++) {
         const REAL *y = (const REAL *)call->arg[0] + row * n, *c = (const REAL *)call->arg[1] + row * n;
         REAL *out = (REAL *)call->out + row * n, along = (REAL)dot_n(y, c, n);
-        for (size_t i = 0; i < n; i++) out[i] = y[i] * (c[i] - along);
+        EVERY(i, n) out[i] = y[i] * (c[i] - along);
     }
 }
 
@@ -633,7 +692,7 @@ static double log_sum(const wh_num_kernels *num, REAL *max, const REAL *x, size_
     *max = largest(x, n);
     for (size_t from = 0; from < n; from += BLOCK) {
         size_t len = least(BLOCK, n - from);
-        for (size_t i = 0; i < len; i++) t[i] = x[from + i] - *max;
+        EVERY(i, len) t[i] = x[from + i] - *max;
         exp_n(num, t, t, len);
         sum += sum_n(t, len);
     }
@@ -647,7 +706,7 @@ void NAME(log_softmax)(const wh_call *call, size_t from, size_t to)
         const REAL *x = (const REAL *)call->arg[0] + row * n;
         REAL max, *out = (REAL *)call->out + row * n;
         REAL log_total = (REAL)log_sum(call->num, &max, x, n);
-        for (size_t i = 0; i < n; i++) out[i] = x[i] - max - log_total;
+        EVERY(i, n) out[i] = x[i] - max - log_total;
     }
 }
 
@@ -671,214 +730,6 @@ void NAME(cross_entropy_back)(const wh_call *call, size_t from, size_t to)
         REAL *out = (REAL *)call->out + row * n, c = ((const REAL *)call->arg[2])[row];
         softmax_row(call->num, out, (const REAL *)call->arg[0] + row * n, n);
         out[index[row]] -= 1;
-        for (size_t i = 0; i < n; i++) out[i] *= c;
-    }
-}
-
-/* ---- Images ---------------------------------------------------------------------------------------------------------
- */
-
-typedef struct geometry {
-    size_t channels, h, w; /* of one group of the image */
-    size_t kh, kw, oh, ow;
-    size_t stride, pad, groups, outs; /* outs: of one group */
-    size_t depth, places;             /* channels · kh · kw, oh · ow */
-} geometry;
-
-static geometry geometry_of(const wh_dims *x, size_t kh, size_t kw, const wh_dims *c, const wh_attr *attr)
-{
-    geometry g = {.h = x->dim[2], .w = x->dim[3], .kh = kh, .kw = kw, .oh = c->dim[2], .ow = c->dim[3]};
-    g.stride = attr->whole[0];
-    g.pad = attr->whole[1];
-    g.groups = attr->whole[2];
-    g.channels = x->dim[1] / g.groups;
-    g.outs = c->dim[1] / g.groups;
-    g.depth = g.channels * kh * kw;
-    g.places = g.oh * g.ow;
-    return g;
-}
-
-/* Where the row of the image under output row y and kernel row i lies; false outside. */
-static inline bool inside(size_t *at, size_t out, size_t tap, size_t stride, size_t pad, size_t size)
-{
-    size_t padded = out * stride + tap;
-    *at = padded - pad;
-    return padded >= pad && padded - pad < size;
-}
-
-/* columns (depth, places) of one group of one image (channels,h,w) */
-static void unfold(REAL *columns, const REAL *x, const geometry *g)
-{
-    for (size_t c = 0; c < g->channels; c++)
-        for (size_t i = 0; i < g->kh; i++)
-            for (size_t j = 0; j < g->kw; j++)
-                for (size_t y = 0; y < g->oh; y++) {
-                    size_t row, column;
-                    bool has_row = inside(&row, y, i, g->stride, g->pad, g->h);
-                    for (size_t z = 0; z < g->ow; z++)
-                        *columns++ = has_row && inside(&column, z, j, g->stride, g->pad, g->w)
-                                         ? x[(c * g->h + row) * g->w + column]
-                                         : 0;
-                }
-}
-
-/* The transpose: adds columns to the image. */
-static void fold(REAL *x, const REAL *columns, const geometry *g)
-{
-    for (size_t c = 0; c < g->channels; c++)
-        for (size_t i = 0; i < g->kh; i++)
-            for (size_t j = 0; j < g->kw; j++)
-                for (size_t y = 0; y < g->oh; y++) {
-                    size_t row, column;
-                    bool has_row = inside(&row, y, i, g->stride, g->pad, g->h);
-                    for (size_t z = 0; z < g->ow; z++, columns++)
-                        if (has_row && inside(&column, z, j, g->stride, g->pad, g->w))
-                            x[(c * g->h + row) * g->w + column] += *columns;
-                }
-}
-
-static const REAL *group_of(const void *images, size_t image, size_t group, size_t groups, size_t size)
-{
-    return (const REAL *)images + (image * groups + group) * size;
-}
-
-void NAME(conv)(const wh_call *call, size_t from, size_t to)
-{
-    const wh_dims *w = &call->arg_dims[1];
-    geometry g = geometry_of(&call->arg_dims[0], w->dim[2], w->dim[3], call->out_dims, call->attr);
-    REAL *columns = call->scratch;
-    for (size_t n = from; n < to; n++)
-        for (size_t k = 0; k < g.groups; k++) {
-            unfold(columns, group_of(call->arg[0], n, k, g.groups, g.channels * g.h * g.w), &g);
-            REAL *out = (REAL *)call->out + (n * g.groups + k) * g.outs * g.places;
-            gemm(call->num, WH_GEMM_NN, out, g.places, (const REAL *)call->arg[1] + k * g.outs * g.depth, g.depth,
-                 columns, g.places, g.outs, g.places, g.depth);
-        }
-}
-
-void NAME(conv_data)(const wh_call *call, size_t from, size_t to)
-{
-    const wh_dims *w = &call->arg_dims[1];
-    geometry g = geometry_of(call->out_dims, w->dim[2], w->dim[3], &call->arg_dims[0], call->attr);
-    size_t image = g.channels * g.h * g.w;
-    REAL *columns = call->scratch;
-    for (size_t n = from; n < to; n++)
-        for (size_t k = 0; k < g.groups; k++) {
-            REAL *out = (REAL *)call->out + (n * g.groups + k) * image;
-            gemm(call->num, WH_GEMM_TN, columns, g.places, (const REAL *)call->arg[1] + k * g.outs * g.depth, g.depth,
-                 group_of(call->arg[0], n, k, g.groups, g.outs * g.places), g.places, g.depth, g.places, g.outs);
-            memset(out, 0, image * sizeof *out);
-            fold(out, columns, &g);
-        }
-}
-
-void NAME(conv_weight)(const wh_call *call, size_t from, size_t to)
-{
-    const wh_dims *w = call->out_dims, *x = &call->arg_dims[0];
-    geometry g = geometry_of(x, w->dim[2], w->dim[3], &call->arg_dims[1], call->attr);
-    size_t size = g.outs * g.depth;
-    REAL *columns = call->scratch, *one = columns + g.depth * g.places;
-    for (size_t k = from; k < to; k++) {
-        REAL *out = (REAL *)call->out + k * size;
-        memset(out, 0, size * sizeof *out);
-        for (size_t n = 0; n < x->dim[0]; n++) {
-            unfold(columns, group_of(call->arg[0], n, k, g.groups, g.channels * g.h * g.w), &g);
-            gemm(call->num, WH_GEMM_NT, one, g.depth, group_of(call->arg[1], n, k, g.groups, g.outs * g.places),
-                 g.places, columns, g.places, g.outs, g.depth, g.places);
-            for (size_t i = 0; i < size; i++) out[i] += one[i];
-        }
-    }
-}
-
-/* |c · columnsᵀ|² of one group: by the gradient itself, or by the products of places where that is less work. */
-static double group_squared(const wh_num_kernels *num, const REAL *c, const REAL *columns, REAL *scratch,
-                            const geometry *g)
-{
-    size_t l = g->places;
-    if (l * (g->depth + g->outs) >= g->depth * g->outs) {
-        gemm(num, WH_GEMM_NT, scratch, g->depth, c, l, columns, l, g->outs, g->depth, l);
-        return dot_n(scratch, scratch, g->outs * g->depth);
-    }
-    gemm(num, WH_GEMM_TN, scratch, l, c, l, c, l, l, l, g->outs);
-    gemm(num, WH_GEMM_TN, scratch + l * l, l, columns, l, columns, l, l, l, g->depth);
-    return dot_n(scratch, scratch + l * l, l * l);
-}
-
-void NAME(conv_squared)(const wh_call *call, size_t from, size_t to)
-{
-    const size_t *a = call->attr->whole;
-    geometry g = geometry_of(&call->arg_dims[0], a[3], a[4], &call->arg_dims[1], call->attr);
-    REAL *columns = call->scratch;
-    for (size_t n = from; n < to; n++) {
-        double sum = 0;
-        for (size_t k = 0; k < g.groups; k++) {
-            unfold(columns, group_of(call->arg[0], n, k, g.groups, g.channels * g.h * g.w), &g);
-            sum += group_squared(call->num, group_of(call->arg[1], n, k, g.groups, g.outs * g.places), columns,
-                                 columns + g.depth * g.places, &g);
-        }
-        ((REAL *)call->out)[n] = (REAL)sum;
-    }
-}
-
-/* The part of a window inside the image: [*from, *to) */
-static void clip_window(size_t *from, size_t *to, size_t at, size_t kernel, size_t stride, size_t pad, size_t size)
-{
-    size_t start = at * stride, end = start + kernel;
-    *from = start > pad ? start - pad : 0;
-    *to = least(size, end > pad ? end - pad : 0);
-}
-
-void NAME(argmax_window)(const wh_call *call, size_t from, size_t to)
-{
-    const size_t *a = call->attr->whole;
-    size_t h = call->arg_dims->dim[2], w = call->arg_dims->dim[3], oh = a[4], ow = a[5];
-    for (size_t plane = from; plane < to; plane++) {
-        const REAL *x = (const REAL *)call->arg[0] + plane * h * w;
-        uint32_t *out = (uint32_t *)call->out + plane * oh * ow;
-        for (size_t y = 0; y < oh; y++)
-            for (size_t z = 0; z < ow; z++) {
-                size_t top, bottom, left, right;
-                clip_window(&top, &bottom, y, a[1], a[2], a[3], h);
-                clip_window(&left, &right, z, a[1], a[2], a[3], w);
-                size_t best = top * w + left;
-                for (size_t i = top; i < bottom; i++)
-                    for (size_t j = left; j < right; j++)
-                        if (x[i * w + j] > x[best]) best = i * w + j;
-                out[y * ow + z] = (uint32_t)best;
-            }
-    }
-}
-
-void NAME(avg_pool)(const wh_call *call, size_t from, size_t to)
-{
-    const size_t *a = call->attr->whole;
-    const wh_dims *in = call->arg_dims, *dims = call->out_dims;
-    size_t h = in->dim[2], w = in->dim[3], oh = dims->dim[2], ow = dims->dim[3];
-    for (size_t unit = from * oh * ow; unit < to * oh * ow; unit++) {
-        const REAL *x = (const REAL *)call->arg[0] + unit / (oh * ow) * h * w;
-        size_t top, bottom, left, right;
-        clip_window(&top, &bottom, unit / ow % oh, a[0], a[1], a[2], h);
-        clip_window(&left, &right, unit % ow, a[0], a[1], a[2], w);
-        double sum = 0;
-        for (size_t i = top; i < bottom; i++)
-            for (size_t j = left; j < right; j++) sum += (double)x[i * w + j];
-        ((REAL *)call->out)[unit] = (REAL)(sum / (double)(a[0] * a[0]));
-    }
-}
-
-void NAME(avg_pool_back)(const wh_call *call, size_t from, size_t to)
-{
-    const size_t *a = call->attr->whole;
-    const wh_dims *in = call->out_dims, *dims = call->arg_dims;
-    size_t h = in->dim[2], w = in->dim[3], oh = dims->dim[2], ow = dims->dim[3];
-    REAL share = (REAL)(1 / (double)(a[0] * a[0]));
-    memset((REAL *)call->out + from * h * w, 0, (to - from) * h * w * sizeof(REAL));
-    for (size_t unit = from * oh * ow; unit < to * oh * ow; unit++) {
-        REAL *out = (REAL *)call->out + unit / (oh * ow) * h * w, c = ((const REAL *)call->arg[0])[unit] * share;
-        size_t top, bottom, left, right;
-        clip_window(&top, &bottom, unit / ow % oh, a[0], a[1], a[2], h);
-        clip_window(&left, &right, unit % ow, a[0], a[1], a[2], w);
-        for (size_t i = top; i < bottom; i++)
-            for (size_t j = left; j < right; j++) out[i * w + j] += c;
+        EVERY(i, n) out[i] *= c;
     }
 }

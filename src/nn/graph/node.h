@@ -38,6 +38,7 @@ struct wh_op {
      * are the same for all. Is the value split likewise? NULL: no, it mixes examples. */
     bool (*splits)(const wh_graph *graph, const wh_node *node, const bool split[], size_t examples);
     wh_kernel *kernel[2];                   /* by wh_real; NULL for leaves, views and elementwise ones */
+    wh_kernel *wide[3][2];                  /* the same by wh_cpu_level, where each set has its own */
     wh_cut (*cut)(const wh_call *call);     /* units of work; NULL: one unit */
     size_t (*scratch)(const wh_call *call); /* real numbers a worker needs; NULL: none */
 };
@@ -93,6 +94,16 @@ wh_dims wh_dims_drop_last(const wh_dims *dims);
 /* a (…) to (…,n), the same number along the new axis. */
 wh_value wh_graph_repeat_last(wh_graph *graph, wh_value a, size_t n);
 
+/* Images: (N,C,H,W) as users see them, (N,H,W,C) as the graph works on them (layout.c). */
+wh_value wh_graph_channels_last(wh_graph *graph, wh_value x);
+wh_value wh_graph_channels_first(wh_graph *graph, wh_value x);
+/* If the elementwise operation on these arguments (of one shape) can be done channels last: its value, seen channels
+ * first; else WH_NO_VALUE. */
+wh_value wh_graph_below_layout(wh_graph *graph, const wh_op *op, const wh_value args[], unsigned n,
+                               const wh_attr *attr);
+/* (…) normalised as a grid (A,B,C,D): over B and D. */
+wh_value wh_graph_normalize_grid(wh_graph *graph, wh_value a, wh_dims grid, double eps);
+
 /* The simple rules for `splits`. */
 bool wh_splits_always(const wh_graph *graph, const wh_node *node, const bool split[], size_t examples);
 /* Rows of the last axis by themselves. */
@@ -105,8 +116,9 @@ bool wh_splits_first(const wh_graph *graph, const wh_node *node, const bool spli
     X(input) X(index) X(fill) X(detach) X(add) X(sub) X(mul) X(div) X(max) X(min) X(not_less) X(where) \
     X(neg) X(exp) X(log) X(sqrt) X(rsqrt) X(tanh) X(sigmoid) X(softplus) X(erf) X(relu) X(positive) X(abs) \
     X(pow) X(gelu) X(gelu_tanh) X(reshape) X(transpose) X(broadcast) X(slice) X(pad) X(concat) X(sum) \
-    X(cumsum) X(max_last) X(matmul) X(gather) X(scatter) X(take) X(put) X(conv) X(conv_data) X(conv_weight) \
-    X(argmax_window) X(avg_pool) X(avg_pool_back) X(normalize) X(normalize_back) X(softmax) X(softmax_back) \
+    X(cumsum) X(max_last) X(matmul) X(solve) X(gather) X(scatter) X(take) X(put) X(conv) X(conv_data) X(conv_weight) \
+    X(max_window) X(window_take) X(window_put) X(avg_pool) X(avg_pool_back) X(normalize) X(normalize_back) \
+    X(normalize_grid) X(normalize_grid_back) X(normalize_grid_second) X(softmax) X(softmax_back) \
     X(log_softmax) X(cross_entropy) X(cross_entropy_back) X(keep_mask) X(outer_squared) X(conv_squared) \
     X(gather_squared) X(tied_cross)
 /* clang-format on */
@@ -126,7 +138,7 @@ wh_value wh_graph_pull(wh_graph *graph, wh_value n, unsigned i, wh_value cotange
 
 /* For the per-example transformation. rows (B,T,p), cols (B,T,q) → (B): |rowsᵀ cols|² of each example. */
 wh_value wh_graph_outer_squared(wh_graph *graph, wh_value rows, wh_value cols);
-/* x (N,C,H,W), cotangent of the convolution → (N): the squared norm of each example's weight gradient. */
+/* x (N,H,W,C), cotangent of the convolution → (N): the squared norm of each example's weight gradient. */
 wh_value wh_graph_conv_squared(wh_graph *graph, wh_value x, wh_value cotangent, wh_value conv);
 /* index (B,T), c (B,T,D) → (B): the squared norm of each example's table gradient. */
 wh_value wh_graph_gather_squared(wh_graph *graph, wh_value index, wh_value c);

@@ -111,9 +111,11 @@ static wh_value slope_erf(wh_graph *g, wh_value n, unsigned i)
     return wh_graph_scale(g, e, M_2_SQRTPI);
 }
 
+/* Of the value: then the argument need not be kept for the way back. */
 static wh_value slope_relu(wh_graph *g, wh_value n, unsigned i)
 {
-    return wh_graph_positive(g, arg(g, n, i));
+    (void)i;
+    return wh_graph_positive(g, n);
 }
 
 static wh_value slope_abs(wh_graph *g, wh_value n, unsigned i)
@@ -213,15 +215,24 @@ static bool meet(wh_graph *g, const wh_op *op, wh_value args[], unsigned n)
     return g->failed == WHIST_OK;
 }
 
+/* The node, of arguments of one shape. */
+static wh_value element(wh_graph *g, const wh_op *op, const wh_value args[], unsigned n, const wh_attr *attr)
+{
+    wh_value below = wh_graph_below_layout(g, op, args, n, attr);
+    if (below != WH_NO_VALUE || g->failed != WHIST_OK) return below;
+    return wh_graph_node(g, op, args, n, wh_graph_dims(g, args[0]), attr, WH_KIND_REAL);
+}
+
 static wh_value binary(wh_graph *g, const wh_op *op, wh_value a, wh_value b)
 {
-    return wh_graph_node2(g, op, a, b, wh_graph_dims(g, a), NULL);
+    const wh_value args[] = {a, b};
+    return element(g, op, args, 2, NULL);
 }
 
 static wh_value unary(wh_graph *g, const wh_op *op, wh_value a)
 {
     if (!wh_graph_args(g, op, &a, 1, 0)) return WH_NO_VALUE;
-    return wh_graph_node1(g, op, a, wh_graph_dims(g, a), NULL);
+    return element(g, op, &a, 1, NULL);
 }
 
 wh_value wh_graph_add(wh_graph *g, wh_value a, wh_value b)
@@ -286,7 +297,7 @@ wh_value wh_graph_where(wh_graph *g, wh_value c, wh_value a, wh_value b)
 {
     wh_value args[] = {c, a, b};
     if (!meet(g, &wh_op_where, args, 3)) return WH_NO_VALUE;
-    return wh_graph_node(g, &wh_op_where, args, 3, wh_graph_dims(g, args[0]), NULL, WH_KIND_REAL);
+    return element(g, &wh_op_where, args, 3, NULL);
 }
 
 wh_value wh_graph_neg(wh_graph *g, wh_value a)
@@ -325,7 +336,7 @@ wh_value wh_graph_pow(wh_graph *g, wh_value a, double exponent)
     if (exponent == 1) return a;
     if (exponent == 2) return wh_graph_square(g, a);
     wh_attr attr = {.real = {exponent}};
-    return wh_graph_node1(g, &wh_op_pow, a, wh_graph_dims(g, a), &attr);
+    return element(g, &wh_op_pow, &a, 1, &attr);
 }
 
 wh_value wh_graph_scale(wh_graph *g, wh_value a, double factor)

@@ -1,8 +1,10 @@
-/* nn/graph/op_image.c: convolution and pools.
+/* nn/graph/op_image.c: convolution and pools, channels last (layout.c).
  *
- * With x the image, w the weight and c the cotangent of the output, the three bilinear maps
- *     conv(x, w) → c-shaped,   conv_data(c, w) → x-shaped,   conv_weight(x, c) → w-shaped
- * are each other's derivatives. Maxima are found once, as indices; the rest of max-pooling is taking them. */
+ * With x (N,H,W,C) the image, w (kh,kw,C/groups,O) the weight and c (N,OH,OW,O) the cotangent of the output, the three
+ * bilinear maps
+ *     conv(x, w) → c-shaped,   conv_data(c, wᵀ) → x-shaped,   conv_weight(x, c) → w-shaped
+ * are each other's derivatives; wᵀ is (kh,kw,O,C/groups). */
+#include "nn/graph/image.h"
 #include "nn/graph/node.h"
 
 static wh_value same_conv(wh_graph *g, const wh_op *op, wh_value a, wh_value b, wh_dims dims, const wh_node *like)
@@ -10,66 +12,87 @@ static wh_value same_conv(wh_graph *g, const wh_op *op, wh_value a, wh_value b, 
     return wh_graph_node2(g, op, a, b, dims, &like->attr);
 }
 
+/* (kh,kw,I,O) ↔ (kh,kw,O,I): conv_data reads the weight by rows of the image's channels. */
+static wh_value swapped(wh_graph *g, wh_value w)
+{
+    static const unsigned order[] = {0, 1, 3, 2};
+    return wh_graph_transpose(g, w, order);
+}
+
+static wh_dims swapped_dims(const wh_graph *g, wh_value w)
+{
+    wh_dims d = wh_graph_dims(g, w);
+    return WH_DIMS(d.dim[0], d.dim[1], d.dim[3], d.dim[2]);
+}
+
 static wh_value conv_vjp(wh_graph *g, wh_value n, unsigned i, wh_value ct)
 {
     wh_node node = *wh_node_at(g, n);
     wh_value x = node.arg[0], w = node.arg[1];
-    return i == 0 ? same_conv(g, &wh_op_conv_data, ct, w, wh_graph_dims(g, x), &node)
-                  : same_conv(g, &wh_op_conv_weight, x, ct, wh_graph_dims(g, w), &node);
+    if (i == 0) return same_conv(g, &wh_op_conv_data, ct, swapped(g, w), wh_graph_dims(g, x), &node);
+    return same_conv(g, &wh_op_conv_weight, x, ct, wh_graph_dims(g, w), &node);
 }
 
 static wh_value conv_data_vjp(wh_graph *g, wh_value n, unsigned i, wh_value ct)
 {
     wh_node node = *wh_node_at(g, n);
     wh_value c = node.arg[0], w = node.arg[1];
-    return i == 0 ? same_conv(g, &wh_op_conv, ct, w, wh_graph_dims(g, c), &node)
-                  : same_conv(g, &wh_op_conv_weight, ct, c, wh_graph_dims(g, w), &node);
+    if (i == 0) return same_conv(g, &wh_op_conv, ct, swapped(g, w), wh_graph_dims(g, c), &node);
+    return swapped(g, same_conv(g, &wh_op_conv_weight, ct, c, swapped_dims(g, w), &node));
 }
 
 static wh_value conv_weight_vjp(wh_graph *g, wh_value n, unsigned i, wh_value ct)
 {
     wh_node node = *wh_node_at(g, n);
     wh_value x = node.arg[0], c = node.arg[1];
-    return i == 0 ? same_conv(g, &wh_op_conv_data, c, ct, wh_graph_dims(g, x), &node)
-                  : same_conv(g, &wh_op_conv, x, ct, wh_graph_dims(g, c), &node);
-}
-
-/* The columns of one image and group: (C/groups · kernel²) × (OH · OW). */
-static size_t columns(const wh_dims *w, const wh_dims *c)
-{
-    return w->dim[1] * w->dim[2] * w->dim[3] * c->dim[2] * c->dim[3];
+    if (i == 0) return same_conv(g, &wh_op_conv_data, c, swapped(g, ct), wh_graph_dims(g, x), &node);
+    return same_conv(g, &wh_op_conv, x, ct, wh_graph_dims(g, c), &node);
 }
 
 static size_t conv_scratch(const wh_call *call)
 {
-    return columns(&call->arg_dims[1], call->out_dims);
+    wh_geometry g = wh_geometry_conv(call);
+    wh_frame f = wh_frame_image(&g);
+    return wh_frame_reals(&f);
 }
 
 static size_t conv_data_scratch(const wh_call *call)
 {
-    return columns(&call->arg_dims[1], &call->arg_dims[0]);
+    wh_geometry g = wh_geometry_data(call);
+    wh_frame f = wh_frame_cotangent(&g);
+    return wh_frame_reals(&f);
 }
 
 static size_t conv_weight_scratch(const wh_call *call)
 {
-    return columns(call->out_dims, &call->arg_dims[1]) + wh_dims_size(call->out_dims);
+    wh_geometry g = wh_geometry_weight(call);
+    wh_frame f = wh_frame_image(&g);
+    return wh_frame_reals(&f);
+}
+
+static size_t products(const wh_geometry *g)
+{
+    return g->oh * g->ow * g->kh * g->kw * g->cg * g->o;
 }
 
 /* A unit is one image. */
 static wh_cut conv_cut(const wh_call *call)
 {
-    return (wh_cut){call->out_dims->dim[0], conv_scratch(call) * call->arg_dims[1].dim[0]};
+    wh_geometry g = wh_geometry_conv(call);
+    return (wh_cut){g.n, products(&g)};
 }
 
 static wh_cut conv_data_cut(const wh_call *call)
 {
-    return (wh_cut){call->out_dims->dim[0], conv_data_scratch(call) * call->arg_dims[1].dim[0]};
+    wh_geometry g = wh_geometry_data(call);
+    return (wh_cut){g.n, products(&g)};
 }
 
-/* A unit is one group, summed over the images in their order. */
+/* A unit is one row of taps, summed over the images in their order. */
 static wh_cut conv_weight_cut(const wh_call *call)
 {
-    return (wh_cut){call->attr->whole[2], wh_dims_size(call->out_dims) * call->arg_dims[0].dim[0]};
+    wh_geometry g = wh_geometry_weight(call);
+    return (wh_cut){g.kh, products(&g) / g.kh * g.n};
 }
 
 const wh_op wh_op_conv = {.name = "conv",
@@ -113,8 +136,11 @@ wh_value wh_graph_conv(wh_graph *g, wh_value x, wh_value w, wh_value bias, wh_co
     size_t ow = positions(dx.dim[3], dw.dim[3], conv.stride, conv.pad);
     if (oh == 0 || ow == 0)
         return wh_graph_fail_dims(g, "conv", &dx, &dw, "the kernel is larger than the padded image");
+    static const unsigned taps_first[] = {2, 3, 1, 0};
     wh_attr attr = {.whole = {conv.stride, conv.pad, conv.groups}};
-    wh_value y = wh_graph_node2(g, &wh_op_conv, x, w, WH_DIMS(dx.dim[0], dw.dim[0], oh, ow), &attr);
+    wh_value y = wh_graph_node2(g, &wh_op_conv, wh_graph_channels_last(g, x), wh_graph_transpose(g, w, taps_first),
+                                WH_DIMS(dx.dim[0], oh, ow, dw.dim[0]), &attr);
+    y = wh_graph_channels_first(g, y);
     if (bias == WH_NO_VALUE) return y;
     return wh_graph_add(g, y, wh_graph_reshape(g, bias, WH_DIMS(dw.dim[0], 1, 1)));
 }
@@ -123,15 +149,18 @@ wh_value wh_graph_conv(wh_graph *g, wh_value x, wh_value w, wh_value bias, wh_co
 
 static size_t conv_squared_scratch(const wh_call *call)
 {
-    const size_t *a = call->attr->whole;
-    const wh_dims *x = &call->arg_dims[0], *c = &call->arg_dims[1];
-    size_t depth = x->dim[1] / a[2] * a[3] * a[4], places = c->dim[2] * c->dim[3], outs = c->dim[1] / a[2];
-    return depth * places + outs * depth + 2 * places * places;
+    wh_geometry g = wh_geometry_squared(call);
+    size_t places = g.oh * g.ow, depth = g.kh * g.kw * g.cg;
+    if (wh_geometry_by_places(&g)) return places * (depth + 2 * places);
+    wh_frame f = wh_frame_image(&g);
+    return f.h * f.w * f.c + g.kw * g.cg * g.o;
 }
 
 static wh_cut conv_squared_cut(const wh_call *call)
 {
-    return (wh_cut){call->out_dims->dim[0], conv_squared_scratch(call) * call->arg_dims[1].dim[1]};
+    wh_geometry g = wh_geometry_squared(call);
+    size_t places = g.oh * g.ow;
+    return (wh_cut){g.n, wh_geometry_by_places(&g) ? places * places * (g.kh * g.kw * g.c + g.o) : products(&g)};
 }
 
 const wh_op wh_op_conv_squared = {.name = "conv_squared",
@@ -147,32 +176,81 @@ wh_value wh_graph_conv_squared(wh_graph *g, wh_value x, wh_value cotangent, wh_v
     wh_node node = *wh_node_at(g, conv);
     wh_dims w = wh_graph_dims(g, node.arg[1]);
     wh_attr attr = node.attr;
-    attr.whole[3] = w.dim[2];
-    attr.whole[4] = w.dim[3];
+    attr.whole[3] = w.dim[0];
+    attr.whole[4] = w.dim[1];
     return wh_graph_node2(g, &wh_op_conv_squared, x, cotangent, WH_DIMS(node.dims.dim[0]), &attr);
 }
 
 /* ---- Pools ------------------------------------------------------------------------------------------------ */
 
-/* A unit is one plane (image and channel). */
-static wh_cut plane_cut(const wh_call *call)
+/* A unit is one image. */
+static wh_cut image_cut(const wh_call *call)
 {
-    const wh_dims *x = call->arg_dims;
-    return (wh_cut){x->dim[0] * x->dim[1], wh_dims_size(call->out_dims) / (x->dim[0] * x->dim[1]) * 9};
+    size_t n = call->out_dims->dim[0];
+    return (wh_cut){n, wh_dims_size(call->arg_dims) / n * 4};
 }
 
-static bool plane_splits(const wh_graph *g, const wh_node *node, const bool split[], size_t examples)
+static bool image_splits(const wh_graph *g, const wh_node *node, const bool split[], size_t examples)
 {
-    (void)split;
-    return wh_node_at(g, node->arg[0])->dims.dim[0] % examples == 0;
+    for (unsigned i = 0; i < node->n_args; i++)
+        if (!split[i] || wh_node_at(g, node->arg[i])->dims.dim[0] % examples != 0) return false;
+    return true;
 }
 
-/* x (N,C,H,W) → indices (N·C,OH·OW) into the plane (H·W). */
-const wh_op wh_op_argmax_window = {.name = "argmax_window",
-                                   .flags = WH_OP_CONSTANT,
-                                   .splits = plane_splits,
-                                   .kernel = WH_KERNEL_PAIR(argmax_window),
-                                   .cut = plane_cut};
+/* x picks where, and no derivative goes through that; window_take and window_put are each other's transposes. */
+static wh_value max_window_vjp(wh_graph *g, wh_value n, unsigned i, wh_value ct)
+{
+    (void)i;
+    wh_node node = *wh_node_at(g, n);
+    wh_value x = node.arg[0];
+    return wh_graph_node2(g, &wh_op_window_put, x, ct, wh_graph_dims(g, x), &node.attr);
+}
+
+static wh_value max_window_jvp(wh_graph *g, wh_value n, const wh_value tangents[])
+{
+    wh_node node = *wh_node_at(g, n);
+    return wh_graph_node2(g, &wh_op_window_take, node.arg[0], tangents[0], node.dims, &node.attr);
+}
+
+static wh_value window_take_vjp(wh_graph *g, wh_value n, unsigned i, wh_value ct)
+{
+    wh_node node = *wh_node_at(g, n);
+    if (i == 0) return WH_NO_VALUE;
+    return wh_graph_node2(g, &wh_op_window_put, node.arg[0], ct, wh_graph_dims(g, node.arg[0]), &node.attr);
+}
+
+static wh_value window_put_vjp(wh_graph *g, wh_value n, unsigned i, wh_value ct)
+{
+    wh_node node = *wh_node_at(g, n);
+    if (i == 0) return WH_NO_VALUE;
+    return wh_graph_node2(g, &wh_op_window_take, node.arg[0], ct, wh_graph_dims(g, node.arg[1]), &node.attr);
+}
+
+static wh_value window_jvp(wh_graph *g, wh_value n, const wh_value tangents[])
+{
+    if (tangents[1] == WH_NO_VALUE) return WH_NO_VALUE;
+    const wh_value args[] = {wh_node_at(g, n)->arg[0], tangents[1]};
+    return wh_graph_again(g, n, args);
+}
+
+const wh_op wh_op_max_window = {.name = "max_window",
+                                .vjp = max_window_vjp,
+                                .jvp = max_window_jvp,
+                                .splits = image_splits,
+                                .kernel = WH_KERNEL_PAIR(max_window),
+                                .cut = image_cut};
+const wh_op wh_op_window_take = {.name = "window_take",
+                                 .vjp = window_take_vjp,
+                                 .jvp = window_jvp,
+                                 .splits = image_splits,
+                                 .kernel = WH_KERNEL_PAIR(window_take),
+                                 .cut = image_cut};
+const wh_op wh_op_window_put = {.name = "window_put",
+                                .vjp = window_put_vjp,
+                                .jvp = window_jvp,
+                                .splits = image_splits,
+                                .kernel = WH_KERNEL_PAIR(window_put),
+                                .cut = image_cut};
 
 static wh_value avg_pool_vjp(wh_graph *g, wh_value n, unsigned i, wh_value ct)
 {
@@ -186,15 +264,15 @@ static wh_value avg_pool_back_vjp(wh_graph *g, wh_value n, unsigned i, wh_value 
 const wh_op wh_op_avg_pool = {.name = "avg_pool",
                               .flags = WH_OP_LINEAR,
                               .vjp = avg_pool_vjp,
-                              .splits = plane_splits,
+                              .splits = image_splits,
                               .kernel = WH_KERNEL_PAIR(avg_pool),
-                              .cut = plane_cut};
+                              .cut = image_cut};
 const wh_op wh_op_avg_pool_back = {.name = "avg_pool_back",
                                    .flags = WH_OP_LINEAR,
                                    .vjp = avg_pool_back_vjp,
-                                   .splits = plane_splits,
+                                   .splits = image_splits,
                                    .kernel = WH_KERNEL_PAIR(avg_pool_back),
-                                   .cut = plane_cut};
+                                   .cut = image_cut};
 
 static wh_value avg_pool_back_vjp(wh_graph *g, wh_value n, unsigned i, wh_value ct)
 {
@@ -203,6 +281,7 @@ static wh_value avg_pool_back_vjp(wh_graph *g, wh_value n, unsigned i, wh_value 
     return wh_graph_node1(g, &wh_op_avg_pool, ct, wh_graph_dims(g, node.arg[0]), &node.attr);
 }
 
+/* The shape of the pooled image, channels last. */
 static bool pooled(wh_dims *out, wh_graph *g, const wh_op *op, wh_value x, wh_window window)
 {
     if (!wh_graph_args(g, op, &x, 1, 0)) return false;
@@ -210,7 +289,7 @@ static bool pooled(wh_dims *out, wh_graph *g, const wh_op *op, wh_value x, wh_wi
     bool good = dx.rank == 4 && window.kernel > 0 && window.stride > 0 && 2 * window.pad <= window.kernel;
     size_t oh = good ? positions(dx.dim[2], window.kernel, window.stride, window.pad) : 0;
     size_t ow = good ? positions(dx.dim[3], window.kernel, window.stride, window.pad) : 0;
-    *out = WH_DIMS(dx.dim[0], dx.dim[1], oh, ow);
+    *out = WH_DIMS(dx.dim[0], oh, ow, dx.dim[1]);
     if (oh > 0 && ow > 0) return true;
     wh_graph_fail_dims(g, op->name, &dx, &dk, "(N,C,H,W) and a window inside it, padded by half of it at most");
     return false;
@@ -219,13 +298,9 @@ static bool pooled(wh_dims *out, wh_graph *g, const wh_op *op, wh_value x, wh_wi
 wh_value wh_graph_max_pool(wh_graph *g, wh_value x, wh_window window)
 {
     wh_dims out;
-    if (!pooled(&out, g, &wh_op_argmax_window, x, window)) return WH_NO_VALUE;
-    wh_dims dx = wh_graph_dims(g, x);
-    size_t planes = dx.dim[0] * dx.dim[1], area = dx.dim[2] * dx.dim[3];
-    wh_attr attr = {.whole = {area, window.kernel, window.stride, window.pad, out.dim[2], out.dim[3]}};
-    wh_value at =
-        wh_graph_node(g, &wh_op_argmax_window, &x, 1, WH_DIMS(planes, out.dim[2] * out.dim[3]), &attr, WH_KIND_INDEX);
-    return wh_graph_reshape(g, wh_graph_take(g, wh_graph_reshape(g, x, WH_DIMS(planes, area)), at), out);
+    if (!pooled(&out, g, &wh_op_max_window, x, window)) return WH_NO_VALUE;
+    wh_attr attr = {.whole = {window.kernel, window.stride, window.pad}};
+    return wh_graph_channels_first(g, wh_graph_node1(g, &wh_op_max_window, wh_graph_channels_last(g, x), out, &attr));
 }
 
 wh_value wh_graph_avg_pool(wh_graph *g, wh_value x, wh_window window)
@@ -233,5 +308,5 @@ wh_value wh_graph_avg_pool(wh_graph *g, wh_value x, wh_window window)
     wh_dims out;
     if (!pooled(&out, g, &wh_op_avg_pool, x, window)) return WH_NO_VALUE;
     wh_attr attr = {.whole = {window.kernel, window.stride, window.pad}};
-    return wh_graph_node1(g, &wh_op_avg_pool, x, out, &attr);
+    return wh_graph_channels_first(g, wh_graph_node1(g, &wh_op_avg_pool, wh_graph_channels_last(g, x), out, &attr));
 }

@@ -55,13 +55,10 @@ const wh_op wh_op_gather = {.name = "gather",
                             .flags = WH_OP_LINEAR,
                             .vjp = gather_vjp,
                             .splits = gather_splits,
-                            .kernel = WH_KERNEL_PAIR(gather),
+                            .wide = WH_KERNEL_WIDE(gather),
                             .cut = gather_cut};
-const wh_op wh_op_scatter = {.name = "scatter",
-                             .flags = WH_OP_LINEAR,
-                             .vjp = scatter_vjp,
-                             .kernel = WH_KERNEL_PAIR(scatter),
-                             .cut = scatter_cut};
+const wh_op wh_op_scatter = {
+    .name = "scatter", .flags = WH_OP_LINEAR, .vjp = scatter_vjp, .wide = WH_KERNEL_WIDE(scatter), .cut = scatter_cut};
 
 wh_value wh_graph_gather(wh_graph *g, wh_value table, wh_value index)
 {
@@ -111,13 +108,13 @@ const wh_op wh_op_take = {.name = "take",
                           .flags = WH_OP_LINEAR,
                           .vjp = take_vjp,
                           .splits = wh_splits_rows,
-                          .kernel = WH_KERNEL_PAIR(take),
+                          .wide = WH_KERNEL_WIDE(take),
                           .cut = row_cut};
 const wh_op wh_op_put = {.name = "put",
                          .flags = WH_OP_LINEAR,
                          .vjp = put_vjp,
                          .splits = wh_splits_rows,
-                         .kernel = WH_KERNEL_PAIR(put),
+                         .wide = WH_KERNEL_WIDE(put),
                          .cut = row_cut};
 
 static bool rows_agree(wh_graph *g, const wh_op *op, const wh_dims *a, const wh_dims *index)
@@ -159,7 +156,7 @@ static wh_cut pairs_cut(const wh_call *call)
 }
 
 const wh_op wh_op_gather_squared = {
-    .name = "gather_squared", .splits = wh_splits_always, .kernel = WH_KERNEL_PAIR(gather_squared), .cut = pairs_cut};
+    .name = "gather_squared", .splits = wh_splits_always, .wide = WH_KERNEL_WIDE(gather_squared), .cut = pairs_cut};
 
 wh_value wh_graph_gather_squared(wh_graph *g, wh_value index, wh_value c)
 {

@@ -2,6 +2,7 @@
  *
  * First derivatives are fused: one pass over the row. Their Jacobians are symmetric, so the same operation serves
  * both directions. Second derivatives come from decompose. */
+#include "nn/graph/image.h"
 #include "nn/graph/node.h"
 
 static wh_cut rows_cut(const wh_call *call)
@@ -71,12 +72,12 @@ const wh_op wh_op_normalize = {.name = "normalize",
                                .vjp = normalize_vjp,
                                .jvp = normalize_jvp,
                                .splits = wh_splits_rows,
-                               .kernel = WH_KERNEL_PAIR(normalize),
+                               .wide = WH_KERNEL_WIDE(normalize),
                                .cut = rows_cut};
 const wh_op wh_op_normalize_back = {.name = "normalize_back",
                                     .decompose = normalize_back_decompose,
                                     .splits = wh_splits_rows,
-                                    .kernel = WH_KERNEL_PAIR(normalize_back),
+                                    .wide = WH_KERNEL_WIDE(normalize_back),
                                     .cut = rows_cut};
 
 wh_value wh_graph_normalize(wh_graph *g, wh_value a, double eps)
@@ -84,6 +85,109 @@ wh_value wh_graph_normalize(wh_graph *g, wh_value a, double eps)
     if (!has_last(g, &wh_op_normalize, a)) return WH_NO_VALUE;
     wh_attr attr = {.real = {eps}};
     return wh_graph_node1(g, &wh_op_normalize, a, wh_graph_dims(g, a), &attr);
+}
+
+/* ---- Normalize a grid: (A,B,C,D), over B and D -------------------------------------------------------
+ *
+ * x̂ is the gradient of the numbers' count times √(var + eps), so its Jacobian is symmetric, and so is the derivative of
+ * that: back serves both directions, and second all three. */
+
+static wh_value grid_back(wh_graph *g, const wh_node *node, wh_value x, wh_value c)
+{
+    return wh_graph_node2(g, &wh_op_normalize_grid_back, x, c, node->dims, &node->attr);
+}
+
+static wh_value grid_second(wh_graph *g, const wh_node *node, wh_value x, wh_value c, wh_value t)
+{
+    const wh_value args[] = {x, c < t ? c : t, c < t ? t : c};
+    return wh_graph_node(g, &wh_op_normalize_grid_second, args, 3, node->dims, &node->attr, WH_KIND_REAL);
+}
+
+static wh_value grid_vjp(wh_graph *g, wh_value n, unsigned i, wh_value ct)
+{
+    (void)i;
+    wh_node node = *wh_node_at(g, n);
+    return grid_back(g, &node, node.arg[0], ct);
+}
+
+static wh_value grid_jvp(wh_graph *g, wh_value n, const wh_value tangents[])
+{
+    return grid_vjp(g, n, 0, tangents[0]);
+}
+
+static wh_value grid_back_vjp(wh_graph *g, wh_value n, unsigned i, wh_value ct)
+{
+    wh_node node = *wh_node_at(g, n);
+    return i == 0 ? grid_second(g, &node, node.arg[0], node.arg[1], ct) : grid_back(g, &node, node.arg[0], ct);
+}
+
+static wh_value grid_back_jvp(wh_graph *g, wh_value n, const wh_value tangents[])
+{
+    wh_value by_x = tangents[0] ? grid_back_vjp(g, n, 0, tangents[0]) : WH_NO_VALUE;
+    wh_value by_c = tangents[1] ? grid_back_vjp(g, n, 1, tangents[1]) : WH_NO_VALUE;
+    return by_x && by_c ? wh_graph_add(g, by_x, by_c) : by_x ? by_x : by_c;
+}
+
+static wh_value grid_mean(wh_graph *g, wh_value a)
+{
+    return wh_graph_broadcast(g, wh_graph_mean(g, a, 1u << 1 | 1u << 3, true), wh_graph_dims(g, a));
+}
+
+/* -s² (τ ĉ + γ t̂ + x̂ (m(ĉ t̂) - 3 γ τ)), as in the kernel */
+static wh_value grid_second_decompose(wh_graph *g, wh_value n)
+{
+    wh_node node = *wh_node_at(g, n);
+    wh_value x = wh_graph_sub(g, node.arg[0], grid_mean(g, node.arg[0]));
+    wh_value c = wh_graph_sub(g, node.arg[1], grid_mean(g, node.arg[1]));
+    wh_value t = wh_graph_sub(g, node.arg[2], grid_mean(g, node.arg[2]));
+    wh_value s = wh_graph_rsqrt(g, wh_graph_shift(g, grid_mean(g, wh_graph_square(g, x)), node.attr.real[0]));
+    wh_value hat = wh_graph_mul(g, s, x);
+    wh_value gamma = grid_mean(g, wh_graph_mul(g, c, hat)), tau = grid_mean(g, wh_graph_mul(g, t, hat));
+    wh_value along = grid_mean(g, wh_graph_mul(g, c, t));
+    along = wh_graph_sub(g, along, wh_graph_scale(g, wh_graph_mul(g, gamma, tau), 3));
+    wh_value sum = wh_graph_add(g, wh_graph_mul(g, tau, c), wh_graph_mul(g, gamma, t));
+    sum = wh_graph_add(g, sum, wh_graph_mul(g, hat, along));
+    return wh_graph_neg(g, wh_graph_mul(g, wh_graph_square(g, s), sum));
+}
+
+static wh_cut grid_cut(const wh_call *call)
+{
+    wh_grid grid = wh_grid_of(call->out_dims);
+    return (wh_cut){grid.a * wh_grid_strips(&grid), 4 * call->n_args * grid.b * wh_grid_groups(&grid) * grid.d};
+}
+
+static bool grid_splits(const wh_graph *g, const wh_node *node, const bool split[], size_t examples)
+{
+    (void)g;
+    for (unsigned i = 0; i < node->n_args; i++)
+        if (!split[i]) return false;
+    return node->dims.dim[0] % examples == 0;
+}
+
+const wh_op wh_op_normalize_grid = {.name = "normalize_grid",
+                                    .vjp = grid_vjp,
+                                    .jvp = grid_jvp,
+                                    .splits = grid_splits,
+                                    .kernel = WH_KERNEL_PAIR(normalize_grid),
+                                    .cut = grid_cut};
+const wh_op wh_op_normalize_grid_back = {.name = "normalize_grid_back",
+                                         .vjp = grid_back_vjp,
+                                         .jvp = grid_back_jvp,
+                                         .splits = grid_splits,
+                                         .kernel = WH_KERNEL_PAIR(normalize_grid_back),
+                                         .cut = grid_cut};
+const wh_op wh_op_normalize_grid_second = {.name = "normalize_grid_second",
+                                           .decompose = grid_second_decompose,
+                                           .splits = grid_splits,
+                                           .kernel = WH_KERNEL_PAIR(normalize_grid_second),
+                                           .cut = grid_cut};
+
+wh_value wh_graph_normalize_grid(wh_graph *g, wh_value a, wh_dims grid, double eps)
+{
+    if (!wh_graph_args(g, &wh_op_normalize_grid, &a, 1, 0)) return WH_NO_VALUE;
+    wh_attr attr = {.real = {eps}};
+    wh_value hat = wh_graph_node1(g, &wh_op_normalize_grid, wh_graph_reshape(g, a, grid), grid, &attr);
+    return hat == WH_NO_VALUE ? hat : wh_graph_reshape(g, hat, wh_graph_dims(g, a));
 }
 
 /* ---- Softmax ------------------------------------------------------------------------------------------ */
@@ -116,12 +220,12 @@ const wh_op wh_op_softmax = {.name = "softmax",
                              .vjp = softmax_vjp,
                              .jvp = softmax_jvp,
                              .splits = wh_splits_rows,
-                             .kernel = WH_KERNEL_PAIR(softmax),
+                             .wide = WH_KERNEL_WIDE(softmax),
                              .cut = rows_cut};
 const wh_op wh_op_softmax_back = {.name = "softmax_back",
                                   .decompose = softmax_back_decompose,
                                   .splits = wh_splits_rows,
-                                  .kernel = WH_KERNEL_PAIR(softmax_back),
+                                  .wide = WH_KERNEL_WIDE(softmax_back),
                                   .cut = rows_cut};
 
 wh_value wh_graph_softmax(wh_graph *g, wh_value a, bool causal)
@@ -150,7 +254,7 @@ const wh_op wh_op_log_softmax = {.name = "log_softmax",
                                  .vjp = log_softmax_vjp,
                                  .jvp = log_softmax_jvp,
                                  .splits = wh_splits_rows,
-                                 .kernel = WH_KERNEL_PAIR(log_softmax),
+                                 .wide = WH_KERNEL_WIDE(log_softmax),
                                  .cut = rows_cut};
 
 wh_value wh_graph_log_softmax(wh_graph *g, wh_value a)
@@ -196,12 +300,12 @@ const wh_op wh_op_cross_entropy = {.name = "cross_entropy",
                                    .vjp = cross_entropy_vjp,
                                    .jvp = cross_entropy_jvp,
                                    .splits = wh_splits_rows,
-                                   .kernel = WH_KERNEL_PAIR(cross_entropy),
+                                   .wide = WH_KERNEL_WIDE(cross_entropy),
                                    .cut = rows_cut};
 const wh_op wh_op_cross_entropy_back = {.name = "cross_entropy_back",
                                         .decompose = cross_entropy_back_decompose,
                                         .splits = wh_splits_rows,
-                                        .kernel = WH_KERNEL_PAIR(cross_entropy_back),
+                                        .wide = WH_KERNEL_WIDE(cross_entropy_back),
                                         .cut = rows_cut};
 
 wh_value wh_graph_cross_entropy(wh_graph *g, wh_value logits, wh_value index)

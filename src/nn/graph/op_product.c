@@ -2,16 +2,29 @@
  * NN, TN and NT; TT is (b a)ᵀ. */
 #include "nn/graph/node.h"
 
+/* aᵀ b of many rows, the gradient of a weight. In eight parts, summed afterwards: each walks its own rows once, and
+ * threads have parts to share even where the product itself is small. */
+static wh_value row_products(wh_graph *g, wh_value a, wh_value b)
+{
+    enum { PARTS = 8, LEAST = 4096, MOST = 1 << 18 };
+    wh_dims da = wh_graph_dims(g, a), db = wh_graph_dims(g, b);
+    size_t k = da.dim[0], m = da.dim[1], n = db.dim[1];
+    if (da.rank != 2 || k < LEAST || k % PARTS != 0 || m * n > MOST || m * n < 1024)
+        return wh_graph_matmul(g, a, b, WH_MATMUL_TN);
+    a = wh_graph_reshape(g, a, WH_DIMS(PARTS, k / PARTS, m));
+    b = wh_graph_reshape(g, b, WH_DIMS(PARTS, k / PARTS, n));
+    return wh_graph_sum(g, wh_graph_matmul(g, a, b, WH_MATMUL_TN), 1, false);
+}
+
 static wh_value matmul_vjp(wh_graph *g, wh_value n, unsigned i, wh_value ct)
 {
     wh_node node = *wh_node_at(g, n);
     wh_value a = node.arg[0], b = node.arg[1];
     switch ((wh_matmul)node.attr.whole[0]) {
-    case WH_MATMUL_NN:
-        return i == 0 ? wh_graph_matmul(g, ct, b, WH_MATMUL_NT) : wh_graph_matmul(g, a, ct, WH_MATMUL_TN);
+    case WH_MATMUL_NN: return i == 0 ? wh_graph_matmul(g, ct, b, WH_MATMUL_NT) : row_products(g, a, ct);
     case WH_MATMUL_TN:
         return i == 0 ? wh_graph_matmul(g, b, ct, WH_MATMUL_NT) : wh_graph_matmul(g, a, ct, WH_MATMUL_NN);
-    default: return i == 0 ? wh_graph_matmul(g, ct, b, WH_MATMUL_NN) : wh_graph_matmul(g, ct, a, WH_MATMUL_TN);
+    default: return i == 0 ? wh_graph_matmul(g, ct, b, WH_MATMUL_NN) : row_products(g, ct, a);
     }
 }
 
@@ -23,26 +36,45 @@ static bool matmul_splits(const wh_graph *g, const wh_node *node, const bool spl
     return node->attr.whole[0] != WH_MATMUL_TN && wh_splits_first(g, node, split, examples);
 }
 
-static size_t inner(const wh_call *call)
+static size_t halves_of(size_t size, size_t parts)
 {
-    const wh_dims *a = &call->arg_dims[0];
-    return call->attr->whole[0] == WH_MATMUL_TN ? a->dim[a->rank - 2] : a->dim[a->rank - 1];
+    return ((size + parts - 1) / parts + 31) / 32 * 32;
 }
 
-/* A unit is 128 rows of one product of the stack. */
+/* Blocks of up to 256 rows (512 where A is transposed and read in passing) and 4096 columns, halved on their longer
+ * side until there are eight: a block of A stays in the second cache, what is copied of B serves many rows, and threads
+ * find something to do. */
+wh_product_plan wh_graph_product_plan(const wh_call *call)
+{
+    enum { COLUMNS = 4096, LEAST = 64, ENOUGH = 8 };
+    const size_t most = call->attr->whole[0] == WH_MATMUL_TN ? 512 : 256;
+    const wh_dims *a = &call->arg_dims[0], *c = call->out_dims;
+    wh_product_plan p = {.m = c->dim[c->rank - 2], .n = c->dim[c->rank - 1]};
+    p.k = call->attr->whole[0] == WH_MATMUL_TN ? a->dim[a->rank - 2] : a->dim[a->rank - 1];
+    p.stack = wh_dims_size(c) / (p.m * p.n);
+    p.rows = p.m <= most ? p.m : halves_of(p.m, (p.m + most - 1) / most);
+    p.columns = p.n <= COLUMNS ? p.n : halves_of(p.n, (p.n + COLUMNS - 1) / COLUMNS);
+    for (;;) {
+        p.n_rows = (p.m + p.rows - 1) / p.rows;
+        p.n_columns = (p.n + p.columns - 1) / p.columns;
+        size_t *longer = p.rows > p.columns ? &p.rows : &p.columns;
+        if (p.stack * p.n_rows * p.n_columns >= ENOUGH || *longer < 2 * LEAST) return p;
+        *longer = halves_of(*longer, 2);
+    }
+}
+
+/* A unit is one block of one product of the stack. */
 static wh_cut matmul_cut(const wh_call *call)
 {
-    const wh_dims *c = call->out_dims;
-    size_t m = c->dim[c->rank - 2], n = c->dim[c->rank - 1];
-    size_t blocks = (m + 127) / 128;
-    return (wh_cut){wh_dims_size(c) / (m * n) * blocks, (m + blocks - 1) / blocks * n * inner(call)};
+    wh_product_plan p = wh_graph_product_plan(call);
+    return (wh_cut){p.stack * p.n_rows * p.n_columns, p.rows * p.columns * p.k};
 }
 
 const wh_op wh_op_matmul = {.name = "matmul",
                             .flags = WH_OP_MULTILINEAR,
                             .vjp = matmul_vjp,
                             .splits = matmul_splits,
-                            .kernel = WH_KERNEL_PAIR(matmul),
+                            .wide = WH_KERNEL_WIDE(matmul),
                             .cut = matmul_cut};
 
 static wh_value swap_last(wh_graph *g, wh_value a)
@@ -133,7 +165,7 @@ static wh_cut outer_cut(const wh_call *call)
 
 const wh_op wh_op_outer_squared = {.name = "outer_squared",
                                    .splits = wh_splits_always,
-                                   .kernel = WH_KERNEL_PAIR(outer_squared),
+                                   .wide = WH_KERNEL_WIDE(outer_squared),
                                    .cut = outer_cut,
                                    .scratch = outer_scratch};
 
@@ -160,7 +192,7 @@ static wh_cut tied_cut(const wh_call *call)
 
 const wh_op wh_op_tied_cross = {.name = "tied_cross",
                                 .splits = wh_splits_always,
-                                .kernel = WH_KERNEL_PAIR(tied_cross),
+                                .wide = WH_KERNEL_WIDE(tied_cross),
                                 .cut = tied_cut,
                                 .scratch = tied_scratch};
 

@@ -61,7 +61,7 @@ const wh_op wh_op_transpose = {.name = "transpose",
                                .flags = WH_OP_LINEAR,
                                .vjp = transpose_vjp,
                                .splits = transpose_splits,
-                               .kernel = WH_KERNEL_PAIR(transpose),
+                               .wide = WH_KERNEL_WIDE(transpose),
                                .cut = rows_cut};
 
 wh_value wh_graph_transpose(wh_graph *g, wh_value a, const unsigned order[])
@@ -121,7 +121,7 @@ const wh_op wh_op_broadcast = {.name = "broadcast",
                                .flags = WH_OP_LINEAR,
                                .vjp = broadcast_vjp,
                                .splits = broadcast_splits,
-                               .kernel = WH_KERNEL_PAIR(broadcast),
+                               .wide = WH_KERNEL_WIDE(broadcast),
                                .cut = rows_cut};
 
 wh_value wh_graph_broadcast(wh_graph *g, wh_value a, wh_dims dims)
@@ -177,13 +177,13 @@ const wh_op wh_op_slice = {.name = "slice",
                            .flags = WH_OP_LINEAR,
                            .vjp = slice_vjp,
                            .splits = frame_splits,
-                           .kernel = WH_KERNEL_PAIR(slice),
+                           .wide = WH_KERNEL_WIDE(slice),
                            .cut = rows_cut};
 const wh_op wh_op_pad = {.name = "pad",
                          .flags = WH_OP_LINEAR,
                          .vjp = pad_vjp,
                          .splits = frame_splits,
-                         .kernel = WH_KERNEL_PAIR(pad),
+                         .wide = WH_KERNEL_WIDE(pad),
                          .cut = rows_cut};
 
 /* small at `at` inside large. */
@@ -232,7 +232,7 @@ const wh_op wh_op_concat = {.name = "concat",
                             .flags = WH_OP_LINEAR,
                             .vjp = concat_vjp,
                             .splits = concat_splits,
-                            .kernel = WH_KERNEL_PAIR(concat)};
+                            .wide = WH_KERNEL_WIDE(concat)};
 
 wh_value wh_graph_concat(wh_graph *g, unsigned axis, const wh_value parts[], size_t n)
 {

@@ -38,22 +38,43 @@ wh_sum_plan wh_graph_sum_plan(const wh_dims *dims, size_t axes)
     return plan;
 }
 
-/* A unit is one element where the last axis is summed, else 256 columns of one group of rows. */
+/* A unit is one element where the last axis is summed, else WH_SUM_COLUMNS of one group of rows. */
 static wh_cut sum_cut(const wh_call *call)
 {
     wh_sum_plan plan = wh_graph_sum_plan(call->arg_dims, call->attr->whole[0]);
     size_t out = wh_dims_size(call->out_dims), depth = wh_dims_size(call->arg_dims) / out;
     if (plan.summed[plan.rank - 1]) return (wh_cut){out, depth};
     size_t columns = plan.size[plan.rank - 1];
-    return (wh_cut){out / columns * ((columns + 255) / 256), 256 * depth};
+    return (wh_cut){out / columns * ((columns + WH_SUM_COLUMNS - 1) / WH_SUM_COLUMNS), WH_SUM_COLUMNS * depth};
 }
 
 const wh_op wh_op_sum = {.name = "sum",
                          .flags = WH_OP_LINEAR,
                          .vjp = sum_vjp,
                          .splits = sum_splits,
-                         .kernel = WH_KERNEL_PAIR(sum),
+                         .wide = WH_KERNEL_WIDE(sum),
                          .cut = sum_cut};
+
+/* If a is a transpose whose axes, the summed ones left out, stand in their order: what it transposes, with the axes
+ * called as there. */
+static wh_value below_transpose(const wh_graph *g, wh_value a, unsigned *axes)
+{
+    const wh_node *node = wh_node_at(g, a);
+    if (node->op != &wh_op_transpose) return WH_NO_VALUE;
+    size_t before = 0;
+    unsigned turned = 0;
+    for (unsigned k = 0; k < node->dims.rank; k++) {
+        size_t axis = node->attr.whole[k];
+        if (*axes >> k & 1) {
+            turned |= 1u << axis;
+        } else {
+            if (axis < before) return WH_NO_VALUE;
+            before = axis;
+        }
+    }
+    *axes = turned;
+    return node->arg[0];
+}
 
 wh_value wh_graph_sum(wh_graph *g, wh_value a, unsigned axes, bool keep)
 {
@@ -78,8 +99,9 @@ wh_value wh_graph_sum(wh_graph *g, wh_value a, unsigned axes, bool keep)
     } else if (count == 1) {
         out = wh_graph_reshape(g, a, dims);
     } else {
+        wh_value below = below_transpose(g, a, &axes);
         wh_attr attr = {.whole = {axes}};
-        out = wh_graph_node1(g, &wh_op_sum, a, dims, &attr);
+        out = wh_graph_node1(g, &wh_op_sum, below != WH_NO_VALUE ? below : a, dims, &attr);
     }
     return keep ? wh_graph_reshape(g, out, kept) : out;
 }
@@ -131,7 +153,7 @@ const wh_op wh_op_cumsum = {.name = "cumsum",
                             .flags = WH_OP_LINEAR,
                             .vjp = cumsum_vjp,
                             .splits = wh_splits_rows,
-                            .kernel = WH_KERNEL_PAIR(cumsum),
+                            .wide = WH_KERNEL_WIDE(cumsum),
                             .cut = rows_cut};
 
 wh_value wh_graph_cumsum(wh_graph *g, wh_value a, wh_value segment, bool reverse)
@@ -150,7 +172,7 @@ wh_value wh_graph_cumsum(wh_graph *g, wh_value a, wh_value segment, bool reverse
 const wh_op wh_op_max_last = {.name = "max_last",
                               .flags = WH_OP_CONSTANT,
                               .splits = wh_splits_rows,
-                              .kernel = WH_KERNEL_PAIR(max_last),
+                              .wide = WH_KERNEL_WIDE(max_last),
                               .cut = rows_cut};
 
 wh_value wh_graph_max_last(wh_graph *g, wh_value a)

@@ -108,7 +108,8 @@ static whist_status find_param(use *u, const wh_graph *g, const wh_per_example *
                 return WHIST_OK;
             }
         const wh_node *node = wh_node_at(g, v);
-        bool passes = node->op == &wh_op_reshape || (u->kind == USE_DIRECT && node->op == &wh_op_broadcast);
+        bool passes = node->op == &wh_op_reshape || (u->kind == USE_DIRECT && node->op == &wh_op_broadcast) ||
+                      (u->kind == USE_IMAGE && node->op == &wh_op_transpose);
         if (!passes)
             WH_FAIL(WHIST_E_UNSUPPORTED, "per-example: a parameter reaches the examples through %s", node->op->name);
         v = node->arg[0];

@@ -283,7 +283,8 @@ static whist_status chain_args(build *b, wh_step *step, const chain_build *c)
     }
     step->chain->n_operands = c->n_operands;
     step->chain->n_ops = c->n_ops;
-    step->kernel = b->graph->real == WH_F32 ? wh_kern_f32_chain : wh_kern_f64_chain;
+    static wh_kernel *const kernels[3][2] = WH_KERNEL_WIDE(chain);
+    step->kernel = kernels[b->program->level][b->graph->real];
     step->n_units = (wh_dims_size(&step->out_dims) + WH_CHAIN_BLOCK - 1) / WH_CHAIN_BLOCK;
     return WHIST_OK;
 }
@@ -324,7 +325,8 @@ static whist_status plain_step(build *b, wh_step *step, wh_value v)
     }
     step->name = node->op->name;
     step->attr = node->attr;
-    step->kernel = node->op->kernel[b->graph->real];
+    wh_kernel *wide = node->op->wide[b->program->level][b->graph->real];
+    step->kernel = wide ? wide : node->op->kernel[b->graph->real];
     step->n_units = 1;
     return WHIST_OK;
 }
@@ -469,6 +471,7 @@ whist_status wh_program_new(wh_program **out, const wh_graph *graph, const wh_va
     WH_TRY(WH_NEW(&program, 1));
     WH_TRY(WH_NEW(&marks, graph->n));
     program->real = graph->real;
+    program->level = wh_cpu_get();
     build b = {.graph = graph, .program = program, .marks = marks};
     WH_TRY(make(&b, outputs, n));
     *out = program;

@@ -41,6 +41,7 @@ typedef struct wh_index_check {
 
 struct wh_program {
     wh_real real;
+    wh_cpu_level level; /* whose kernels the steps call */
     wh_arena memory;
     wh_step *steps;
     size_t n_steps, n_args;

@@ -40,7 +40,7 @@ whist_status wh_run_new(wh_run **out, const wh_program *program, unsigned thread
     WH_TRY(WH_NEW(&run, 1));
     run->program = program;
     run->threads = threads;
-    run->num = wh_num_kernels_get();
+    run->num = wh_num_kernels_at(program->level);
     WH_TRY(reserve(run));
     *out = run;
     run = NULL;

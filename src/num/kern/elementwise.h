@@ -155,6 +155,18 @@ static void ew_add_difference(float *restrict y, const float *restrict a, const 
     for (size_t i = 0; i < n; i++) y[i] = y[i] + alpha * (a[i] - b[i]);
 }
 
+static void ew_adam(float *restrict p, float *restrict m, float *restrict v, const float *restrict g, size_t n,
+                    const wh_adam_terms *terms)
+{
+    const wh_adam_terms t = *terms;
+    for (size_t i = 0; i < n; i++) {
+        float d = t.scale * g[i] + t.decay * p[i];
+        m[i] = t.beta1 * m[i] + t.rest1 * d;
+        v[i] = t.beta2 * v[i] + t.rest2 * d * d;
+        p[i] = t.keep * p[i] - t.lr * m[i] / (sqrtf(v[i]) * t.correct2 + t.eps);
+    }
+}
+
 static void ew_add_rows(float *restrict x, size_t ldx, const float *restrict bias, size_t m, size_t n)
 {
     for (size_t i = 0; i < m; i++)
@@ -220,6 +232,6 @@ static size_t ew_used_columns(uint32_t *restrict list, const float *restrict x, 
     .axpy = ew_axpy, .scale = ew_scale, .add = ew_add, .add_difference = ew_add_difference, .dot = ew_dot,             \
     .sum = ew_sum, .exp = ew_exp, .log = ew_log, .sigmoid = ew_sigmoid, .tanh = ew_tanh, .relu = ew_relu,              \
     .relu_back = ew_relu_back, .sigmoid_back = ew_sigmoid_back, .tanh_back = ew_tanh_back, .add_rows = ew_add_rows,    \
-    .sum_rows = ew_sum_rows, .used_columns = ew_used_columns
+    .sum_rows = ew_sum_rows, .adam = ew_adam, .used_columns = ew_used_columns
 
 #endif

@@ -16,7 +16,7 @@
 
 TILE void finish(float *c, vec sum, mask part, bool full, wh_gemm_mode mode, vec alpha)
 {
-    if (mode != WH_GEMM_PUT) {
+    if (mode == WH_GEMM_ADD || mode == WH_GEMM_AXPY) {
         vec old = full ? v_load(c) : v_load_mask(part, c);
         sum = v_add(old, mode == WH_GEMM_AXPY ? v_mul(alpha, sum) : sum);
     }
@@ -41,6 +41,15 @@ TILE void bn_tile(size_t rows, size_t vecs, bool full, int pick, mask part, cons
         row[i] = pick == PICK_M ? list[i] : i;
 #pragma GCC unroll 2
         for (size_t j = 0; j < vecs; j++) sum[i][j] = v_zero();
+    }
+    if (mode == WH_GEMM_MORE) {
+#pragma GCC unroll 16
+        for (size_t i = 0; i < rows; i++)
+#pragma GCC unroll 2
+            for (size_t j = 0; j < vecs; j++) {
+                const float *from = c + row[i] * ldc + j * V_LANES;
+                sum[i][j] = full ? v_load(from) : v_load_mask(part, from);
+            }
     }
     for (size_t l = 0; l < k; l++) {
         const size_t at = pick == PICK_K ? list[l] : l;
@@ -158,6 +167,96 @@ static void gemm_pick_m(float *restrict c, size_t ldc, const float *restrict a, 
                         size_t ldb, const uint32_t *restrict list, size_t m, size_t n, size_t k, float alpha)
 {
     bn_all(PICK_M, m, n, list, c, ldc, a, 1, lda, b, ldb, k, WH_GEMM_AXPY, v_set1(alpha));
+}
+
+/* ---- Large products ------------------------------------------------------------------------
+ *
+ * K is cut into blocks; in each, C goes on with the sums it holds, so that the bits are those of gemm_bn. A strip of B
+ * (two vectors wide) is copied next to each other, where it stays in the first cache while all rows of A pass it. A
+ * block of A is copied where it would be read at a large stride. */
+enum { BIG_K = 256, BIG_M = 256, BIG_N = 2 * V_LANES };
+
+/* strip (k, BIG_N): columns 0 … cols-1 of B, then zeros up to a whole vector */
+TILE void pack_strip(float *restrict strip, const float *restrict b, size_t row_b, size_t col_b, size_t cols, size_t k)
+{
+    if (col_b == 1 && cols == BIG_N) {
+        for (size_t l = 0; l < k; l++) {
+            v_store(strip + l * BIG_N, v_load(b + l * row_b));
+            v_store(strip + l * BIG_N + V_LANES, v_load(b + l * row_b + V_LANES));
+        }
+        return;
+    }
+    size_t j = 0;
+    for (; row_b == 1 && j + V_LANES <= cols; j += V_LANES) v_turn(strip + j, BIG_N, b + j * col_b, col_b, k);
+    for (size_t l = 0; l < k; l++) {
+        for (size_t i = j; i < cols; i++) strip[l * BIG_N + i] = b[l * row_b + i * col_b];
+        for (size_t i = cols; i < BIG_N; i++) strip[l * BIG_N + i] = 0;
+    }
+}
+
+/* copy (rows, k) with ld elements from one row to the next; or, of a transposed A, (k, rows) */
+TILE void pack_rows(float *restrict copy, const float *restrict a, size_t lda, size_t rows, size_t k, size_t ld)
+{
+    for (size_t i = 0; i < rows; i++) memcpy(copy + i * ld, a + i * lda, k * sizeof *a);
+}
+
+/* Asks for what comes next while the tiles of this strip are computed: a share of the next strip of B and, in the
+ * first strip, the next rows of A. */
+TILE void ask_rows(const float *from, size_t step, size_t rows, size_t floats)
+{
+    for (size_t i = 0; i < rows; i++)
+        for (size_t l = 0; l < floats; l += 16) __builtin_prefetch(from + i * step + l, 0, 2);
+}
+
+/* One block of K over at most BIG_M rows. */
+TILE void big_block(float *restrict c, size_t ldc, const float *restrict a, size_t row_a, size_t col_a,
+                    const float *restrict b, size_t row_b, size_t col_b, size_t m, size_t n, size_t k,
+                    wh_gemm_mode mode)
+{
+    float strip[BIG_K * BIG_N] __attribute__((aligned(64)));
+    for (size_t j = 0; j < n; j += BIG_N) {
+        size_t cols = n - j < BIG_N ? n - j : BIG_N, asked = 0;
+        pack_strip(strip, b + j * col_b, row_b, col_b, cols, k);
+        for (size_t i = 0; i < m; i += BN_ROWS) {
+            size_t rows = m - i < BN_ROWS ? m - i : BN_ROWS, left = m - i - rows;
+            if (j + 2 * BIG_N <= n) {
+                size_t upto = (i + rows) * (col_b == 1 ? k : BIG_N) / m;
+                const float *after = b + (j + BIG_N) * col_b + asked * (col_b == 1 ? row_b : col_b);
+                ask_rows(after, col_b == 1 ? row_b : col_b, upto - asked, col_b == 1 ? BIG_N : k);
+                asked = upto;
+            }
+            if (j == 0 && col_a == 1) ask_rows(a + (i + rows) * row_a, row_a, left < BN_ROWS ? left : BN_ROWS, k);
+            for (size_t part = 0; part < cols; part += bn_cols(cols, part))
+                bn_block(PICK_NONE, rows, bn_cols(cols, part), NULL, c + i * ldc + j + part, ldc, a + i * row_a, row_a,
+                         col_a, strip + part, BIG_N, k, mode, v_zero());
+        }
+    }
+}
+
+static void gemm_big(float *restrict c, size_t ldc, const float *restrict a, size_t row_a, size_t col_a,
+                     const float *restrict b, size_t row_b, size_t col_b, size_t m, size_t n, size_t k)
+{
+    float copy[(BIG_M + 16) * (BIG_K + 16)] __attribute__((aligned(64)));
+    const size_t blocks = (k + BIG_K - 1) / BIG_K, depth = k ? ((k + blocks - 1) / blocks + 15) / 16 * 16 : 0;
+    for (size_t l = 0; l < k || l == 0; l += depth) {
+        size_t len = k - l < depth ? k - l : depth;
+        for (size_t i = 0; i < m; i += BIG_M) {
+            size_t rows = m - i < BIG_M ? m - i : BIG_M, ra = row_a, ca = col_a;
+            const float *from = a + i * row_a + l * col_a;
+            if (n > BIG_N && col_a > 1) {
+                ca = BIG_M + 16;
+                pack_rows(copy, from, col_a, len, rows, ca);
+                from = copy;
+            } else if (n > BIG_N && row_a % 512 == 0) {
+                ra = BIG_K + 16;
+                pack_rows(copy, from, row_a, rows, len, ra);
+                from = copy;
+            }
+            big_block(c + i * ldc, ldc, from, ra, ca, b + l * row_b, row_b, col_b, rows, n, len,
+                      l ? WH_GEMM_MORE : WH_GEMM_PUT);
+        }
+        if (depth == 0) break;
+    }
 }
 
 /* ---- Dot products --------------------------------------------------------------------------- */

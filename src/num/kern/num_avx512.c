@@ -3,6 +3,7 @@
 #include <immintrin.h>
 
 #include "num/kern/elementwise.h"
+#include "num/kern/gemm_f64.h"
 #include "num/kern/tables.h"
 
 typedef __m512 vec;
@@ -65,14 +66,72 @@ static inline __attribute__((always_inline)) void tree_tile(float *c, size_t ldc
 }
 #define V_TREE_TILE tree_tile
 
+/* dst[l * ld + j] = src[j * step + l], j < 16, l < k: sixteen rows turned in four steps of halves. */
+static inline __attribute__((always_inline)) void v_turn(float *dst, size_t ld, const float *src, size_t step, size_t k)
+{
+    for (size_t l = 0; l < k; l += 16) {
+        size_t left = k - l < 16 ? k - l : 16;
+        mask part = v_mask(left);
+        vec a[16], b[16];
+#pragma GCC unroll 16
+        for (int i = 0; i < 16; i++) a[i] = v_load_mask(part, src + (size_t)i * step + l);
+#pragma GCC unroll 8
+        for (int i = 0; i < 16; i += 2) {
+            b[i] = _mm512_unpacklo_ps(a[i], a[i + 1]);
+            b[i + 1] = _mm512_unpackhi_ps(a[i], a[i + 1]);
+        }
+#pragma GCC unroll 4
+        for (int i = 0; i < 16; i += 4)
+#pragma GCC unroll 2
+            for (int h = 0; h < 2; h++) {
+                a[i + 2 * h] = _mm512_shuffle_ps(b[i + h], b[i + h + 2], 0x44);
+                a[i + 2 * h + 1] = _mm512_shuffle_ps(b[i + h], b[i + h + 2], 0xee);
+            }
+            /* a[4i + c], quarter q: rows 4i … 4i+3 of column 4q + c */
+#pragma GCC unroll 4
+        for (int c = 0; c < 4; c++) {
+            vec low = _mm512_shuffle_f32x4(a[c], a[4 + c], 0x88), high = _mm512_shuffle_f32x4(a[c], a[4 + c], 0xdd);
+            vec low2 = _mm512_shuffle_f32x4(a[8 + c], a[12 + c], 0x88);
+            vec high2 = _mm512_shuffle_f32x4(a[8 + c], a[12 + c], 0xdd);
+            b[c] = _mm512_shuffle_f32x4(low, low2, 0x88);
+            b[8 + c] = _mm512_shuffle_f32x4(low, low2, 0xdd);
+            b[4 + c] = _mm512_shuffle_f32x4(high, high2, 0x88);
+            b[12 + c] = _mm512_shuffle_f32x4(high, high2, 0xdd);
+        }
+        if (left == 16)
+#pragma GCC unroll 16
+            for (int i = 0; i < 16; i++) v_store(dst + (l + (size_t)i) * ld, b[i]);
+        else
+#pragma GCC unroll 16
+            for (int i = 0; i < 16; i++)
+                if ((size_t)i < left) v_store(dst + (l + (size_t)i) * ld, b[i]);
+    }
+}
+
 #include "num/kern/gemm_tiles.h"
+
+/* Ten chains of products in registers: what the processor can do at most. */
+static float peak(size_t rounds)
+{
+    vec sum[20], x = v_set1(0.5f), y = v_set1(1.0f);
+    for (int i = 0; i < 20; i++) sum[i] = v_set1((float)i);
+    for (size_t r = 0; r < rounds; r++)
+#pragma GCC unroll 20
+        for (int i = 0; i < 20; i++) sum[i] = v_fma(sum[i], x, y);
+    for (int i = 1; i < 20; i++) sum[0] = v_add(sum[0], sum[i]);
+    return v_tree(sum);
+}
 
 const wh_num_kernels wh_num_kernels_avx512 = {
     .name = "avx512",
     .level = WH_CPU_AVX512,
     .gemm_bn = gemm_bn,
+    .gemm_big = gemm_big,
     .gemm_nt = gemm_nt,
+    .gemm_f64 = gemm_f64,
     .gemm_pick_k = gemm_pick_k,
     .gemm_pick_m = gemm_pick_m,
+    .peak = peak,
+    .peak_flops = 20 * 2 * V_LANES,
     EW_TABLE,
 };

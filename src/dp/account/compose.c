@@ -1,0 +1,396 @@
+/* account/compose.c: tilting, transforming, raising to powers, transforming back; every error is counted. */
+#include "dp/account/compose.h"
+
+#include <complex.h>
+#include <math.h>
+
+/* Chernoff bounds put at most e^-wh_dp_window_cut of the tilted mass outside the window, on each side. Coefficients
+ * below e^-dead are set to 0. */
+const double wh_dp_window_cut = 25;
+static const double dead = 60;
+static const double unit = 0x1p-53;
+
+/* ---- Tilting ----------------------------------------------------------------------------------- */
+
+/* Logarithms of total masses under the tilts t, t + up, t - down. */
+typedef struct logs {
+    double at, more, less;
+} logs;
+
+typedef struct tilted {
+    double *weight; /* (n) e^{t j h - pivot}, j = first .. */
+    double pivot, log_above, log_below;
+} tilted;
+
+static double exponent(const wh_dp_measure *m, size_t i, double t)
+{
+    return t * ((double)(m->first + (ptrdiff_t)i) * m->h);
+}
+
+static whist_status tilt_measure(tilted *out, logs *above, logs *below, wh_arena *arena, const wh_dp_measure *m,
+                                 double t, const wh_dp_lean *lean)
+{
+    double a[3] = {0}, b[3] = {0}, pivot = -(double)INFINITY, s = lean->up, r = lean->down;
+    size_t peak = 0;
+    WH_TRY(WH_ARENA_NEW(&out->weight, arena, m->n));
+    for (size_t i = 0; i < m->n; i++)
+        if (m->above[i] > 0 && log(m->above[i]) + exponent(m, i, t) > pivot)
+            pivot = log(m->above[i]) + exponent(m, i, t), peak = i;
+    if (!(pivot > -(double)INFINITY)) WH_FAIL(WHIST_E_RANGE, "a mechanism has no mass at finite losses");
+    double up = exp(s * m->h), rise = exp(-s * m->h * (double)peak);
+    double down = exp(-r * m->h), fall = exp(r * m->h * (double)peak);
+    for (size_t i = 0; i < m->n; i++) {
+        double w = exp(exponent(m, i, t) - pivot);
+        out->weight[i] = w;
+        a[0] += m->above[i] * w, b[0] += m->below[i] * w;
+        a[1] += m->above[i] * w * rise, b[1] += m->below[i] * w * rise;
+        a[2] += m->above[i] * w * fall, b[2] += m->below[i] * w * fall;
+        rise *= up, fall *= down;
+    }
+    double at = m->h * (double)(m->first + (ptrdiff_t)peak);
+    *above = (logs){pivot + log(a[0]), pivot + log(a[1]) + s * at, pivot + log(a[2]) - r * at};
+    *below = (logs){pivot + log(b[0]), pivot + log(b[1]) + s * at, pivot + log(b[2]) - r * at};
+    out->pivot = pivot;
+    out->log_above = above->at;
+    out->log_below = below->at;
+    return WHIST_OK;
+}
+
+static void add_logs(logs *to, const logs *more, double uses)
+{
+    to->at += uses * more->at;
+    to->more += uses * more->more;
+    to->less += uses * more->less;
+}
+
+/* The window [bottom, top] outside of which at most 2 e^-wh_dp_window_cut of the tilted mass lies:
+ * P(S > top) <= exp(K(t + up) - K(t) - up top), and the like below. */
+static void widen_window(double *bottom, double *top, const logs *k, const wh_dp_lean *lean)
+{
+    double high = (k->more - k->at + wh_dp_window_cut) / lean->up,
+           low = (k->at - k->less - wh_dp_window_cut) / lean->down;
+    if (high > *top) *top = high;
+    if (low < *bottom) *bottom = low;
+}
+
+/* ---- Powers ------------------------------------------------------------------------------------ */
+
+/* Products over the measures, for frequencies 0 .. n/2, of both sides; the bounds are of |value| + error. */
+typedef struct spectrum {
+    double complex *above, *below;
+    double *above_bound, *below_bound;
+    double lost; /* bound on each coefficient that was set to 0 */
+} spectrum;
+
+static double complex power(double complex base, double uses)
+{
+    double complex result = 1;
+    for (uint64_t left = (uint64_t)uses; left > 0; left >>= 1) {
+        if (left & 1) result *= base;
+        if (left > 1) base *= base;
+    }
+    return result;
+}
+
+static double real_power(double base, double uses)
+{
+    double result = 1;
+    for (uint64_t left = (uint64_t)uses; left > 0; left >>= 1) {
+        if (left & 1) result *= base;
+        if (left > 1) base *= base;
+    }
+    return result;
+}
+
+static void multiply(double complex *value, double *bound, double complex factor, double error, double uses,
+                     double alive)
+{
+    double re = creal(factor), im = cimag(factor), square = re * re + im * im;
+    if (*bound == 0) return;
+    if (alive > error && square < (alive - error) * (alive - error)) { /* |factor| + error < alive */
+        *value = 0;
+        *bound = 0;
+    } else {
+        *value *= power(factor, uses);
+        *bound *= real_power(sqrt(square) * (1 + 4 * unit) + error, uses);
+    }
+}
+
+/* Both sides travel in one complex transform: above + i below. */
+static void take_spectrum(spectrum *to, const double *re, const double *im, size_t n, double error, double uses)
+{
+    double alive = exp(-dead / uses);
+    to->lost *= real_power(1 + error, uses);
+    for (size_t k = 0; k <= n / 2; k++) {
+        if (to->above_bound[k] == 0 && to->below_bound[k] == 0) continue;
+        size_t m = (n - k) % n;
+        double complex a = ((re[k] + re[m]) + (im[k] - im[m]) * I) / 2;
+        double complex b = ((im[k] + im[m]) + (re[m] - re[k]) * I) / 2;
+        multiply(&to->above[k], &to->above_bound[k], a, error, uses, alive);
+        multiply(&to->below[k], &to->below_bound[k], b, error, uses, alive);
+    }
+}
+
+/* Mean over all coefficients of what each may be off; uses: of all measures together. */
+static double spectrum_error(const double complex *value, const double *bound, size_t n, double lost, double uses)
+{
+    double sum = 0;
+    for (size_t k = 0; k <= n / 2; k++) {
+        double twice = k == 0 || k == n / 2 ? 1 : 2;
+        if (bound[k] > 0) sum += twice * (fmax(0, bound[k] - cabs(value[k])) + 10 * unit * uses * bound[k]);
+    }
+    return sum / (double)n + lost;
+}
+
+/* ---- Composing --------------------------------------------------------------------------------- */
+
+typedef struct job {
+    wh_arena *arena;
+    wh_dp_fft *fft;
+    const wh_dp_measure *measure;
+    const double *uses;
+    size_t n;
+    tilted *tilted;
+    double *re, *im;
+    spectrum spectrum;
+    double all_uses;
+} job;
+
+static size_t modulo(ptrdiff_t j, size_t n)
+{
+    return (size_t)j & (n - 1);
+}
+
+static void load(const job *w, size_t i)
+{
+    const wh_dp_measure *m = &w->measure[i];
+    const tilted *t = &w->tilted[i];
+    size_t n = w->fft->n;
+    double above = exp(t->pivot - t->log_above), below = exp(t->pivot - t->log_below);
+    for (size_t k = 0; k < n; k++) w->re[k] = w->im[k] = 0;
+    for (size_t k = 0; k < m->n; k++) {
+        size_t at = modulo(m->first + (ptrdiff_t)k, n);
+        w->re[at] += m->above[k] * t->weight[k] * above;
+        w->im[at] += m->below[k] * t->weight[k] * below;
+    }
+}
+
+static double norm(const double *re, const double *im, size_t n)
+{
+    double sum = 0;
+    for (size_t k = 0; k < n; k++) sum += re[k] * re[k] + im[k] * im[k];
+    return sqrt(sum);
+}
+
+static whist_status make_room(job *w)
+{
+    size_t n = w->fft->n, half = n / 2 + 1;
+    WH_TRY(WH_ARENA_NEW(&w->re, w->arena, 2 * n));
+    w->im = w->re + n;
+    WH_TRY(WH_ARENA_NEW(&w->spectrum.above, w->arena, 2 * half));
+    w->spectrum.below = w->spectrum.above + half;
+    WH_TRY(WH_ARENA_NEW(&w->spectrum.above_bound, w->arena, 2 * half));
+    w->spectrum.below_bound = w->spectrum.above_bound + half;
+    for (size_t k = 0; k < half; k++) {
+        w->spectrum.above[k] = w->spectrum.below[k] = 1;
+        w->spectrum.above_bound[k] = w->spectrum.below_bound[k] = 1;
+    }
+    w->spectrum.lost = exp(-dead);
+    return WHIST_OK;
+}
+
+/* Forward transforms, powers, one inverse transform; then re, im hold both sides. */
+static void transform(job *w, wh_dp_composed *out)
+{
+    size_t n = w->fft->n;
+    spectrum *s = &w->spectrum;
+    for (size_t i = 0; i < w->n; i++) {
+        load(w, i);
+        double error = wh_dp_fft_error(n) * sqrt((double)n) * norm(w->re, w->im, n);
+        wh_dp_fft_forward(w->fft, w->re, w->im);
+        take_spectrum(s, w->re, w->im, n, error, w->uses[i]);
+    }
+    for (size_t k = 0; k <= n / 2; k++) {
+        double complex z = s->above[k] + I * s->below[k], twin = conj(s->above[k]) + I * conj(s->below[k]);
+        w->re[k] = creal(z) / (double)n;
+        w->im[k] = cimag(z) / (double)n;
+        if (k == 0 || k == n / 2) continue;
+        w->re[n - k] = creal(twin) / (double)n;
+        w->im[n - k] = cimag(twin) / (double)n;
+    }
+    double back = wh_dp_fft_error(n) * sqrt((double)n) * norm(w->re, w->im, n);
+    wh_dp_fft_inverse(w->fft, w->re, w->im);
+    out->above.mass = w->re;
+    out->below.mass = w->im;
+    out->above.error = back + spectrum_error(s->above, s->above_bound, n, s->lost, w->all_uses);
+    out->below.error = back + spectrum_error(s->below, s->below_bound, n, s->lost, w->all_uses);
+}
+
+static whist_status choose_window(wh_dp_composed *out, wh_dp_fft *fft, const logs *above, const logs *below,
+                                  const wh_dp_lean *lean, size_t n_max)
+{
+    double bottom = INFINITY, top = -(double)INFINITY;
+    widen_window(&bottom, &top, above, lean);
+    widen_window(&bottom, &top, below, lean);
+    double points = (top - bottom) / out->h + 8;
+    if (!(points <= (double)n_max)) WH_FAIL(WHIST_E_RANGE, "the losses need %g grid points", points);
+    size_t n = 64;
+    while ((double)n < points) n *= 2;
+    WH_TRY(wh_dp_fft_init(fft, n));
+    out->n = n;
+    out->first = (ptrdiff_t)floor(bottom / out->h - ((double)n - points) / 2) - 2;
+    return WHIST_OK;
+}
+
+whist_status wh_dp_compose_measures(wh_dp_composed *out, wh_arena *arena, wh_dp_fft *fft, const wh_dp_measure *measure,
+                                    const double *uses, size_t n, double tilt, wh_dp_lean lean, size_t n_max)
+{
+    job w = {.arena = arena, .fft = fft, .measure = measure, .uses = uses, .n = n};
+    wh_dp_composed c = {.h = measure[0].h, .tilt = tilt};
+    logs above = {0, 0, 0}, below = {0, 0, 0};
+    double reach = 0;
+    WH_TRY(WH_ARENA_NEW(&w.tilted, arena, n));
+    for (size_t i = 0; i < n; i++) {
+        double widest = (double)measure[i].n * c.h;
+        lean.up = fmin(lean.up, 300 / widest);
+        lean.down = fmin(lean.down, 300 / widest);
+        reach = fmax(reach,
+                     c.h * fmax(fabs((double)measure[i].first), fabs((double)measure[i].first + (double)measure[i].n)));
+    }
+    for (size_t i = 0; i < n; i++) {
+        logs a, b;
+        WH_TRY(tilt_measure(&w.tilted[i], &a, &b, arena, &measure[i], tilt, &lean));
+        add_logs(&above, &a, uses[i]);
+        add_logs(&below, &b, uses[i]);
+        w.all_uses += uses[i];
+        c.origin += uses[i] * measure[i].offset;
+        c.slack += uses[i] * measure[i].slack;
+        c.infinity += uses[i] * measure[i].infinity;
+    }
+    WH_TRY(choose_window(&c, fft, &above, &below, &lean, n_max));
+    c.slack += 8 * unit * (fabs(c.origin) + fabs((double)c.first) * c.h + (double)c.n * c.h);
+    c.relative_error = unit * w.all_uses * (16 + 4 * tilt * reach);
+    c.above.log_scale = above.at;
+    c.below.log_scale = below.at;
+    c.above.outside = c.below.outside = 2 * exp(-wh_dp_window_cut) * (1 + 1e-6);
+    WH_TRY(make_room(&w));
+    transform(&w, &c);
+    *out = c;
+    return WHIST_OK;
+}
+
+/* ---- Summing ----------------------------------------------------------------------------------- */
+
+/* At grid index j, relative to e^{log_scale - tilt j h}: the tilted masses from j on, weighted for P and for Q.
+ *   sum_P = sum_{i >= j} w_i e^{-t (i-j) h},   sum_Q = sum_{i >= j} w_i e^{-(t+1) (i-j) h}
+ * delta(eps) = e^{log_scale - tilt j h} (sum_P - e^{eps - x_j} sum_Q) for x_{j-1} <= eps <= x_j. */
+typedef struct walk {
+    const wh_dp_composed *c;
+    const wh_dp_side *side;
+    double p, q, p_error, q_error;
+    double fade_p, fade_q;
+    ptrdiff_t j;
+} walk;
+
+static walk walk_from_top(const wh_dp_composed *c, const wh_dp_side *side)
+{
+    walk w = {.c = c, .side = side, .j = c->first + (ptrdiff_t)c->n};
+    double lost_p = -expm1(-c->tilt * c->h), lost_q = -expm1(-(c->tilt + 1) * c->h);
+    w.fade_p = 1 - lost_p;
+    w.fade_q = 1 - lost_q;
+    w.p_error = (side->error + 4 * unit) / lost_p + side->outside; /* masses sum to 1: recursion loses 4u a step */
+    w.q_error = (side->error + 4 * unit) / lost_q + side->outside;
+    return w;
+}
+
+static void walk_down(walk *w)
+{
+    w->j--;
+    double mass = w->side->mass[modulo(w->j, w->c->n)];
+    w->p = mass + w->fade_p * w->p;
+    w->q = mass + w->fade_q * w->q;
+}
+
+static double loss_at(const walk *w)
+{
+    return w->c->origin + (double)w->j * w->c->h;
+}
+
+/* What (sum_P - …) may be at j for the given delta. */
+static double allowed(const walk *w, double delta)
+{
+    double e = log(delta) + w->c->tilt * ((double)w->j * w->c->h) - w->side->log_scale;
+    return e < 700 ? exp(e) : (double)INFINITY;
+}
+
+/* Goes down to the last index at which the bound (sign +1: upper, -1: lower) stays within delta; true where a
+ * violation was found below it. The state is that of the last good index. */
+static bool find(walk *at, const wh_dp_composed *c, const wh_dp_side *side, double delta, double sign)
+{
+    walk w = walk_from_top(c, side);
+    double limit = INFINITY, fade = exp(-c->tilt * c->h);
+    *at = w;
+    for (size_t i = 0; i < c->n; i++) {
+        walk_down(&w);
+        limit = i % 32 == 0 ? allowed(&w, delta) : limit * fade;
+        if (w.p - w.q + sign * (w.p_error + w.q_error) > limit * (1 - sign * 1e-12)) return true;
+        *at = w;
+    }
+    return false;
+}
+
+/* The last good index is above the true crossing; within its cell delta is linear in e^eps. */
+static double refine(const walk *w, double delta, double sign)
+{
+    double limit = allowed(w, delta) * (1 - sign * 1e-14);
+    double q = w->q - sign * w->q_error, ratio = (w->p + sign * w->p_error - limit) / q;
+    double step = q > 0 && ratio > 0 ? log(ratio) : sign > 0 ? 0 : -w->c->h;
+    return loss_at(w) + fmin(0, fmax(-w->c->h, step));
+}
+
+double wh_dp_composed_upper(const wh_dp_composed *c, double delta)
+{
+    walk w;
+    double left = (delta - c->infinity * (1 + 1e-9)) * (1 - c->relative_error);
+    if (!(left > 0)) return INFINITY;
+    bool found = find(&w, c, &c->above, left, 1);
+    if (found && w.j == c->first + (ptrdiff_t)c->n) return INFINITY; /* not even the top of the window is good */
+    double epsilon = found ? refine(&w, left, 1) : loss_at(&w);
+    return fmax(0, epsilon + c->slack);
+}
+
+double wh_dp_composed_lower(const wh_dp_composed *c, double delta)
+{
+    walk w;
+    double left = delta * (1 + c->relative_error);
+    if (!find(&w, c, &c->below, left, -1)) return 0;
+    if (w.j == c->first + (ptrdiff_t)c->n) return 0;
+    return fmax(0, refine(&w, left, -1) - c->slack);
+}
+
+/* The state at the first grid point >= epsilon. */
+static walk walk_to(const wh_dp_composed *c, const wh_dp_side *side, double epsilon)
+{
+    walk w = walk_from_top(c, side);
+    while (w.j > c->first && loss_at(&w) - c->h >= epsilon) walk_down(&w);
+    return w;
+}
+
+static double delta_at(const walk *w, double epsilon, double sign)
+{
+    double scale = exp(w->side->log_scale - w->c->tilt * ((double)w->j * w->c->h));
+    double rest = w->p + sign * w->p_error - exp(epsilon - loss_at(w)) * fmax(0, w->q - sign * w->q_error);
+    return fmax(0, scale * rest * (1 + sign * (w->c->relative_error + 1e-14)));
+}
+
+double wh_dp_composed_delta_upper(const wh_dp_composed *c, double epsilon)
+{
+    walk w = walk_to(c, &c->above, epsilon - c->slack);
+    return fmin(1, delta_at(&w, epsilon - c->slack, 1) + c->infinity * (1 + 1e-9));
+}
+
+double wh_dp_composed_delta_lower(const wh_dp_composed *c, double epsilon)
+{
+    walk w = walk_to(c, &c->below, epsilon + c->slack);
+    return w.j == c->first ? 0 : delta_at(&w, epsilon + c->slack, -1);
+}

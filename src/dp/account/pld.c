@@ -1,0 +1,279 @@
+/* account/pld.c: choosing steps and tilts until the interval is as narrow as asked. */
+#include "dp/account/pld.h"
+
+#include <math.h>
+
+#include "dp/account/closed.h"
+#include "dp/account/compose.h"
+#include "dp/account/sketch.h"
+
+/* What is asked: epsilon at delta, or delta at epsilon. */
+typedef struct question {
+    bool want_delta;
+    double given, width;
+} question;
+
+typedef struct problem {
+    wh_dp_part *part;
+    wh_dp_sketch *sketch;
+    double *uses;
+    size_t n;
+    double all_uses, tail;
+    question ask;
+    wh_arena lasting, scratch;
+    wh_dp_fft fft;
+} problem;
+
+static void problem_clear(problem *p)
+{
+    wh_arena_clear(&p->lasting);
+    wh_arena_clear(&p->scratch);
+    wh_dp_fft_clear(&p->fft);
+}
+WH_AUTO_CLEAR(problem, problem_clear)
+
+/* One direction of the pairs, and what the sketch says of it. */
+typedef struct direction {
+    bool backward;
+    double tilt, spread, guess; /* guess: at what is asked for */
+    wh_dp_lean lean;
+} direction;
+
+/* ---- Setting up -------------------------------------------------------------------------------- */
+
+static bool is_plain_normal(const wh_dp_pair *pair)
+{
+    return pair->shape == WH_DP_NORMAL && pair->amplify == WH_DP_PLAIN && !pair->other;
+}
+
+/* Gaussians without sampling are one Gaussian: their squared distances add up. */
+static whist_status gather(problem *p, const wh_dp_part *part, size_t n)
+{
+    double square = 0;
+    WH_TRY(WH_ARENA_NEW(&p->part, &p->lasting, n + 1));
+    for (size_t i = 0; i < n; i++) {
+        if (is_plain_normal(&part[i].pair))
+            square += part[i].pair.mu * part[i].pair.mu * (double)part[i].uses;
+        else
+            p->part[p->n++] = part[i];
+    }
+    if (square > 0) {
+        wh_dp_pair all = {.shape = WH_DP_NORMAL, .mu = sqrt(square), .tight = true};
+        p->part[p->n++] = (wh_dp_part){all, 1};
+    }
+    WH_TRY(WH_ARENA_NEW(&p->sketch, &p->lasting, p->n));
+    WH_TRY(WH_ARENA_NEW(&p->uses, &p->lasting, p->n));
+    for (size_t i = 0; i < p->n; i++) {
+        p->uses[i] = (double)p->part[i].uses;
+        p->all_uses += p->uses[i];
+        WH_TRY(wh_dp_sketch_init(&p->sketch[i], &p->lasting, &p->part[i].pair, p->uses[i]));
+    }
+    return WHIST_OK;
+}
+
+/* A randomised response against a null record is the one list of atoms that is not its own mirror image. */
+static bool is_symmetric(const wh_dp_pair *pair)
+{
+    if (pair->other && !is_symmetric(pair->other)) return false;
+    if (pair->amplify == WH_DP_BY_SUBSET) return true;
+    if (pair->amplify == WH_DP_BY_POISSON) return false;
+    if (pair->shape == WH_DP_MIXTURE) return pair->two_sided;
+    return pair->shape != WH_DP_ATOMS || (pair->p[0] == pair->q[pair->n - 1] && pair->q[0] == pair->p[pair->n - 1]);
+}
+
+static bool all_symmetric(const problem *p)
+{
+    for (size_t i = 0; i < p->n; i++)
+        if (!is_symmetric(&p->part[i].pair)) return false;
+    return true;
+}
+
+/* The leans with the narrowest window: for Gaussian tails sqrt(2 cut) over the spread, less where tails are heavier. */
+static void choose_lean(const problem *p, direction *d)
+{
+    double at = wh_dp_sketch_cumulant(p->sketch, p->n, d->backward, d->tilt).value;
+    double s = sqrt(2 * wh_dp_window_cut) / fmax(d->spread, 1e-9), top = INFINITY, bottom = INFINITY;
+    for (int i = 0; i < 8; i++, s /= 1.5) {
+        double more = wh_dp_sketch_cumulant(p->sketch, p->n, d->backward, d->tilt + s).value;
+        double less = wh_dp_sketch_cumulant(p->sketch, p->n, d->backward, d->tilt - s).value;
+        double high = (more - at + wh_dp_window_cut) / s, low = (less - at + wh_dp_window_cut) / s;
+        if (high < top) top = high, d->lean.up = s;
+        if (low < bottom) bottom = low, d->lean.down = s;
+    }
+}
+
+static direction look(problem *p, bool backward)
+{
+    direction d = {.backward = backward};
+    if (p->ask.want_delta) {
+        d.tilt = wh_dp_sketch_tilt_at(&d.guess, p->sketch, p->n, backward, p->ask.given);
+    } else {
+        d.tilt = wh_dp_sketch_tilt(&d.guess, p->sketch, p->n, backward, p->ask.given);
+    }
+    d.spread = sqrt(wh_dp_sketch_cumulant(p->sketch, p->n, backward, d.tilt).curvature);
+    choose_lean(p, &d);
+    return d;
+}
+
+/* ---- One attempt ------------------------------------------------------------------------------- */
+
+/* Puts n copies of one offset into a step that suits the first part that has a lattice. */
+static double suited_step(const problem *p, double h)
+{
+    for (size_t i = 0; i < p->n; i++) {
+        double step = wh_dp_lattice_step(&p->part[i].pair, h);
+        if (step != h) return step;
+    }
+    return h;
+}
+
+static whist_status attempt(wh_dp_interval *out, problem *p, const direction *d, double h)
+{
+    enum { POINTS_MAX = 1 << 21 };
+    wh_dp_measure *measure = NULL;
+    wh_dp_composed composed;
+    wh_arena_reset(&p->scratch);
+    WH_TRY(WH_ARENA_NEW(&measure, &p->scratch, p->n));
+    h = suited_step(p, h);
+    for (size_t i = 0; i < p->n; i++) {
+        wh_dp_cells cells;
+        double low, high;
+        wh_dp_loss_range(&low, &high, &p->part[i].pair, p->tail);
+        WH_TRY(wh_dp_cells_init(&cells, &p->scratch, &p->part[i].pair, h, low, high));
+        if (d->backward) wh_dp_cells_mirror(&cells);
+        WH_TRY(wh_dp_measure_init(&measure[i], &p->scratch, &cells, d->tilt));
+    }
+    WH_TRY(
+        wh_dp_compose_measures(&composed, &p->scratch, &p->fft, measure, p->uses, p->n, d->tilt, d->lean, POINTS_MAX));
+    if (p->ask.want_delta) {
+        out->upper = wh_dp_composed_delta_upper(&composed, p->ask.given);
+        out->lower = wh_dp_composed_delta_lower(&composed, p->ask.given);
+    } else {
+        out->upper = wh_dp_composed_upper(&composed, p->ask.given);
+        out->lower = wh_dp_composed_lower(&composed, p->ask.given);
+    }
+    return WHIST_OK;
+}
+
+static bool good_enough(const wh_dp_interval *i, double width)
+{
+    return i->upper - i->lower <= width * i->upper;
+}
+
+/* The interval's width falls with the square of the step, and grows with the uses. A grid that is too long makes the
+ * step larger instead. */
+static whist_status solve(wh_dp_interval *out, problem *p, const direction *d, double h)
+{
+    enum { ATTEMPTS = 6 };
+    bool any = false;
+    for (int i = 0; i < ATTEMPTS; i++) {
+        wh_dp_interval now;
+        whist_status status = attempt(&now, p, d, h);
+        if (status == WHIST_E_RANGE) {
+            if (any) return WHIST_OK;
+            h *= 4;
+            continue;
+        }
+        WH_TRY(status);
+        if (any) { /* both are proven */
+            now.upper = fmin(now.upper, out->upper);
+            now.lower = fmax(now.lower, out->lower);
+        }
+        double before = any ? out->upper - out->lower : INFINITY;
+        *out = now;
+        any = true;
+        if (good_enough(&now, p->ask.width) || !isfinite(now.upper)) return WHIST_OK;
+        if (!(now.upper - now.lower < 0.7 * before)) return WHIST_OK;
+        h *= fmax(0.25, fmin(0.6, 0.8 * sqrt(p->ask.width * now.upper / (now.upper - now.lower))));
+    }
+    if (!any) WH_FAIL(WHIST_E_RANGE, "the privacy losses are too wide for any grid: use rdp");
+    return WHIST_OK;
+}
+
+/* (t + 1) h^2 / 12 is what connecting dots adds to a use's epsilon where losses are spread over a cell; mixing takes
+ * away up to half of that again. For delta the error is t times as large, relatively. */
+static double first_step(const problem *p, const direction *d)
+{
+    double target = p->ask.want_delta ? p->ask.width / d->tilt : p->ask.width * fmax(d->guess, 1e-6);
+    double h = sqrt(4 * target / ((d->tilt + 1) * p->all_uses)), low = 0, high = 0, l, u;
+    for (size_t i = 0; i < p->n; i++) {
+        wh_dp_loss_range(&l, &u, &p->part[i].pair, p->tail);
+        low = fmin(low, l);
+        high = fmax(high, u);
+    }
+    h = fmin(h, (high - low) / 64);
+    return fmax(h, fmax(12 * d->spread / (1 << 20), (high - low) / (1 << 21)));
+}
+
+/* ---- Both directions --------------------------------------------------------------------------- */
+
+/* The direction that promises less is looked at on a coarse grid first: often that shows already that it does not
+ * matter. */
+static whist_status both(wh_dp_interval *out, problem *p)
+{
+    direction d[2] = {look(p, false), look(p, true)};
+    int first = d[1].guess > d[0].guess;
+    WH_TRY(solve(out, p, &d[first], first_step(p, &d[first])));
+    if (all_symmetric(p) || !isfinite(out->upper)) return WHIST_OK;
+    const direction *second = &d[!first];
+    wh_dp_interval other;
+    double h = first_step(p, second);
+    whist_status status = attempt(&other, p, second, 4 * h);
+    if (status != WHIST_OK || other.upper > out->upper) WH_TRY(solve(&other, p, second, h));
+    out->upper = fmax(out->upper, other.upper);
+    out->lower = fmax(out->lower, other.lower);
+    return WHIST_OK;
+}
+
+static whist_status answer(wh_dp_interval *out, const wh_dp_part *part, size_t n, question ask)
+{
+    WH_AUTO(problem) p = {.ask = ask, .lasting = WH_ARENA_EMPTY, .scratch = WH_ARENA_EMPTY, .fft = WH_DP_FFT_EMPTY};
+    WH_TRY(gather(&p, part, n));
+    if (p.n == 0) {
+        *out = (wh_dp_interval){0, 0};
+        return WHIST_OK;
+    }
+    double delta = ask.given;
+    if (ask.want_delta) { /* a rough one, to know what tails matter */
+        double a, b;
+        wh_dp_sketch_tilt_at(&a, p.sketch, p.n, false, ask.given);
+        wh_dp_sketch_tilt_at(&b, p.sketch, p.n, true, ask.given);
+        delta = exp(fmax(fmax(a, b), -60)) * 1e-3;
+    }
+    p.tail = fmax(delta * 1e-8 / p.all_uses, 1e-280);
+    return both(out, &p);
+}
+
+/* One Gaussian has a closed form; what its evaluation may be off by is far below 1e-12. */
+static bool is_one_normal(double *mu, const wh_dp_part *part, size_t n)
+{
+    double square = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (!is_plain_normal(&part[i].pair)) return false;
+        square += part[i].pair.mu * part[i].pair.mu * (double)part[i].uses;
+    }
+    *mu = sqrt(square);
+    return n > 0;
+}
+
+whist_status wh_dp_pld_epsilon(wh_dp_interval *out, const wh_dp_part *part, size_t n, double delta, double width)
+{
+    double mu;
+    if (is_one_normal(&mu, part, n)) {
+        double epsilon = wh_dp_normal_epsilon(mu, delta);
+        *out = (wh_dp_interval){epsilon * (1 - 1e-12), epsilon * (1 + 1e-12)};
+        return WHIST_OK;
+    }
+    return answer(out, part, n, (question){false, delta, width});
+}
+
+whist_status wh_dp_pld_delta(wh_dp_interval *out, const wh_dp_part *part, size_t n, double epsilon, double width)
+{
+    double mu;
+    if (is_one_normal(&mu, part, n)) {
+        double delta = wh_dp_normal_delta(mu, epsilon);
+        *out = (wh_dp_interval){delta * (1 - 1e-10), delta * (1 + 1e-10)};
+        return WHIST_OK;
+    }
+    return answer(out, part, n, (question){true, epsilon, width});
+}

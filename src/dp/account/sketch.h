@@ -1,0 +1,26 @@
+/* account/sketch.h: a pair as a few hundred weighted losses: good to a percent, for choosing steps and tilts. Nothing
+ * that is answered depends on how good it is. */
+#ifndef WH_DP_ACCOUNT_SKETCH_H
+#define WH_DP_ACCOUNT_SKETCH_H
+
+#include "dp/account/pair.h"
+
+typedef struct wh_dp_sketch {
+    double *loss, *p, *q; /* (n) */
+    size_t n;
+    double uses;
+} wh_dp_sketch;
+
+WH_MUST_CHECK whist_status wh_dp_sketch_init(wh_dp_sketch *out, wh_arena *arena, const wh_dp_pair *pair, double uses);
+
+/* The cumulant function of all uses, K(t) = log E_P e^{t L}, its slope and curvature. backward: of (Q, P). */
+typedef struct wh_dp_cumulant {
+    double value, slope, curvature;
+} wh_dp_cumulant;
+wh_dp_cumulant wh_dp_sketch_cumulant(const wh_dp_sketch *sketch, size_t n, bool backward, double t);
+/* The tilt t > 0 that is best for delta, and the epsilon it gives (Chernoff). */
+double wh_dp_sketch_tilt(double *epsilon, const wh_dp_sketch *sketch, size_t n, bool backward, double delta);
+/* The tilt whose mean loss is epsilon, and log delta (Chernoff). */
+double wh_dp_sketch_tilt_at(double *log_delta, const wh_dp_sketch *sketch, size_t n, bool backward, double epsilon);
+
+#endif

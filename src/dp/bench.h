@@ -1,0 +1,9 @@
+/* dp/bench.h: the measurements of this room. */
+#ifndef WH_DP_BENCH_H
+#define WH_DP_BENCH_H
+
+#include "whist/base.h"
+
+extern const whist_bench wh_dp_benches[];
+
+#endif

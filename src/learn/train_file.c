@@ -1,0 +1,354 @@
+/* learn/train_file.c: a training run as a file, and its points as files.
+ *
+ *   tensors    those of the model; optimizer.state0, optimizer.state1 (n); training.points (k, 4 + 3 m) F64:
+ *              step, rate, loss, fold, then num, den, n of each metric
+ *   metadata   study, seed, optimizer, kernels, metrics, step, optimizer_steps, loss_sum (as hexadecimal), loss_n */
+#include <fcntl.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "codec/safetensors.h"
+#include "codec/tfevents.h"
+#include "learn/train.h"
+
+enum { FIXED = 4, META = 9, VALUE = 512 };
+#define POINTS "training.points"
+static const char *const state_names[] = {"optimizer.state0", "optimizer.state1"};
+
+/* ---- Metadata ----------------------------------------------------------------------------------------- */
+
+/* "avx512+openblas-X": the part behind the plus comes with the first large product. */
+static void own_kernels(char out[VALUE])
+{
+    snprintf(out, VALUE, "%s", whist_model_kernels());
+    out[strcspn(out, "+")] = 0;
+}
+
+typedef struct meta_text {
+    const char *keys[META];
+    char values[META][VALUE];
+} meta_text;
+
+static void identity(meta_text *m, const whist_train *t)
+{
+    static const char *const keys[META] = {"study",           "seed",     "optimizer", "kernels", "metrics", "step",
+                                           "optimizer_steps", "loss_sum", "loss_n"};
+    memcpy(m->keys, keys, sizeof keys);
+    wh_hex(m->values[0], t->env.study, 32);
+    snprintf(m->values[1], VALUE, "%" PRIu64, t->env.seed);
+    snprintf(m->values[2], VALUE, "%s", t->env.training.optimizer);
+    own_kernels(m->values[3]);
+    size_t at = 0;
+    m->values[4][0] = 0;
+    for (size_t i = 0; i < t->env.n_metrics && at < VALUE - 64; i++)
+        at += (size_t)snprintf(m->values[4] + at, 64, "%s%s", i ? " " : "", t->env.metrics[i]);
+    snprintf(m->values[5], VALUE, "%" PRIu64, t->step);
+    snprintf(m->values[6], VALUE, "%" PRIu64, wh_optimizer_steps(t->optimizer));
+    snprintf(m->values[7], VALUE, "%a", t->loss_sum);
+    snprintf(m->values[8], VALUE, "%" PRIu64, t->loss_n);
+}
+
+enum { IDENTITY = 5 }; /* the first of them are what a checkpoint must share with the run */
+
+/* ---- Tensors -------------------------------------------------------------------------------------------- */
+
+typedef struct layout {
+    wh_safetensor *tensors; /* owned */
+    size_t n_model, n;
+} layout;
+
+static void layout_clear(layout *l)
+{
+    wh_free(l->tensors);
+}
+WH_AUTO_CLEAR(layout, layout_clear)
+
+static whist_status lay_out(layout *out, const whist_train *t, size_t n_points)
+{
+    const whist_tensor_info *infos = whist_model_tensors(t->env.model, &out->n_model);
+    WH_TRY(WH_NEW(&out->tensors, out->n_model + WH_COUNT(state_names) + 1));
+    for (size_t i = 0; i < out->n_model; i++) {
+        out->tensors[i] =
+            (wh_safetensor){.name = infos[i].name, .type = WH_DTYPE_F32, .n_dims = (unsigned)infos[i].n_dims};
+        memcpy(out->tensors[i].dims, infos[i].shape, infos[i].n_dims * sizeof(size_t));
+    }
+    out->n = out->n_model;
+    for (unsigned i = 0; wh_optimizer_state(t->optimizer, i); i++)
+        out->tensors[out->n++] =
+            (wh_safetensor){.name = state_names[i], .type = WH_DTYPE_F32, .n_dims = 1, .dims = {t->n}};
+    out->tensors[out->n++] = (wh_safetensor){
+        .name = POINTS, .type = WH_DTYPE_F64, .n_dims = 2, .dims = {n_points, FIXED + 3 * t->env.n_metrics}};
+    return WHIST_OK;
+}
+
+static void point_to_numbers(double *out, const whist_train_point *p, size_t n_metrics)
+{
+    out[0] = (double)p->step, out[1] = p->lr, out[2] = p->loss, out[3] = (double)p->fold;
+    for (size_t m = 0; m < n_metrics; m++) {
+        double *to = out + FIXED + 3 * m;
+        to[0] = p->metrics[m].num, to[1] = p->metrics[m].den, to[2] = p->metrics[m].n;
+    }
+}
+
+static void point_from_numbers(whist_train_point *p, const double *in, size_t n_metrics, uint64_t pass)
+{
+    *p = (whist_train_point){.step = (uint64_t)in[0], .lr = in[1], .loss = in[2], .fold = (whist_fold)in[3]};
+    p->epoch = (double)p->step / (double)pass;
+    for (size_t m = 0; m < n_metrics; m++) {
+        const double *from = in + FIXED + 3 * m;
+        p->metrics[m] = (whist_metric_value){from[0], from[1], from[2]};
+    }
+}
+
+/* ---- Writing ----------------------------------------------------------------------------------------------- */
+
+static whist_status write_values(int fd, const whist_train *t, uint64_t at)
+{
+    size_t bytes = t->n * sizeof(float), width = FIXED + 3 * t->env.n_metrics;
+    WH_TRY(wh_write_at(fd, t->params, bytes, at));
+    at += bytes;
+    for (unsigned i = 0; wh_optimizer_state(t->optimizer, i); i++, at += bytes)
+        WH_TRY(wh_write_at(fd, wh_optimizer_state(t->optimizer, i), bytes, at));
+    WH_AUTO(wh_owned) memory = NULL;
+    WH_TRY(wh_alloc(&memory, t->n_points * width, sizeof(double)));
+    double *numbers = memory;
+    for (size_t i = 0; i < t->n_points; i++) point_to_numbers(numbers + i * width, &t->points[i], t->env.n_metrics);
+    if (t->n_points) WH_TRY(wh_write_at(fd, numbers, t->n_points * width * sizeof(double), at));
+    return wh_sync(fd);
+}
+
+static whist_status write_file(const char *path, const wh_buf *header, const whist_train *t)
+{
+    WH_AUTO(wh_fd) fd = -1;
+    WH_TRY(wh_open(&fd, path, O_WRONLY | O_CREAT | O_TRUNC, 0644));
+    whist_status status = wh_write_at(fd, header->data, header->len, 0);
+    if (status == WHIST_OK) status = write_values(fd, t, header->len);
+    return status == WHIST_OK ? WHIST_OK : wh_fail_context(status, "%s: ", path);
+}
+
+whist_status whist_train_save(const whist_train *t, const char *path)
+{
+    WH_ENSURE(t && path, WHIST_E_ARG);
+    meta_text text;
+    wh_safetensors_meta meta[META];
+    WH_AUTO(layout) tensors = {0};
+    WH_AUTO(wh_buf) header = WH_BUF_EMPTY;
+    WH_AUTO(wh_buf) part = WH_BUF_EMPTY;
+    identity(&text, t);
+    for (size_t i = 0; i < META; i++) meta[i] = (wh_safetensors_meta){text.keys[i], text.values[i]};
+    WH_TRY(lay_out(&tensors, t, t->n_points));
+    WH_TRY(wh_safetensors_header(&header, tensors.tensors, tensors.n, meta, META));
+    WH_TRY(wh_buf_text(&part, "%s.part", path));
+    whist_status status = write_file(wh_buf_str(&part), &header, t);
+    if (status == WHIST_OK) status = wh_file_put_in_place(wh_buf_str(&part), path);
+    if (status == WHIST_OK) return WHIST_OK;
+    whist_detail why = *whist_detail_get();
+    if (wh_file_remove(wh_buf_str(&part)) != WHIST_OK) wh_detail_put(&why);
+    return status;
+}
+
+/* ---- Reading ----------------------------------------------------------------------------------------------- */
+
+static whist_status check_identity(const whist_train *t, const wh_safetensors *file, const char *path)
+{
+    meta_text own;
+    identity(&own, t);
+    for (size_t i = 0; i < IDENTITY; i++) {
+        const char *have = wh_safetensors_meta_find(file, own.keys[i]);
+        if (!have) WH_FAIL(WHIST_E_FORMAT, "%s is no checkpoint: it does not say its %s", path, own.keys[i]);
+        if (strcmp(have, own.values[i]) != 0)
+            WH_FAIL(WHIST_E_STATE, "%s: its %s is %.80s and this run's is %.80s: the bits would be others", path,
+                    own.keys[i], have, own.values[i]);
+    }
+    return WHIST_OK;
+}
+
+static whist_status check_tensors(const layout *want, const wh_safetensors *file, const char *path)
+{
+    for (size_t i = 0; i < want->n; i++) {
+        const wh_safetensor *w = &want->tensors[i], *have = wh_safetensors_find(file, w->name);
+        char wanted[96] = "", found[96] = "";
+        for (unsigned d = 0, at = 0; d < w->n_dims; d++)
+            at += (unsigned)snprintf(wanted + at, sizeof wanted - at, "%s%zu", d ? "," : "", w->dims[d]);
+        for (unsigned d = 0, at = 0; have && d < have->n_dims && at < 64; d++)
+            at += (unsigned)snprintf(found + at, sizeof found - at, "%s%zu", d ? "," : "", have->dims[d]);
+        if (!have) WH_FAIL(WHIST_E_FORMAT, "%s: the tensor '%s' (%s) is missing", path, w->name, wanted);
+        if (have->type != w->type || strcmp(found, wanted) != 0)
+            WH_FAIL(WHIST_E_FORMAT, "%s: tensor '%s' is (%s) and this run's is (%s)", path, w->name, found, wanted);
+    }
+    if (file->n_tensors != want->n)
+        WH_FAIL(WHIST_E_FORMAT, "%s: %zu tensors, and this run has %zu", path, file->n_tensors, want->n);
+    return WHIST_OK;
+}
+
+static whist_status number(double *out, const wh_safetensors *file, const char *key, const char *path)
+{
+    const char *text = wh_safetensors_meta_find(file, key);
+    char *end = NULL;
+    double value = text && *text ? strtod(text, &end) : NAN;
+    if (!end || *end || !isfinite(value))
+        WH_FAIL(WHIST_E_FORMAT, "%s is no checkpoint: its %s is not a number", path, key);
+    *out = value;
+    return WHIST_OK;
+}
+
+/* What is read, before any of it is believed. */
+typedef struct saved {
+    float *params, *state[2];
+    double *points, step, optimizer_steps, loss_sum, loss_n;
+    wh_arena memory;
+} saved;
+
+static void saved_clear(saved *s)
+{
+    wh_arena_clear(&s->memory);
+}
+WH_AUTO_CLEAR(saved, saved_clear)
+
+static whist_status read_vector(float **out, saved *s, int fd, const wh_safetensor *tensor, size_t n)
+{
+    WH_TRY(WH_ARENA_NEW(out, &s->memory, n));
+    WH_TRY(wh_read_at(fd, *out, n * sizeof **out, tensor->offset));
+    for (size_t i = 0; i < n; i++)
+        if (!isfinite((*out)[i])) WH_FAIL(WHIST_E_FORMAT, "value %zu of '%s' is not finite", i, tensor->name);
+    return WHIST_OK;
+}
+
+static whist_status read_all(saved *s, int fd, const wh_safetensors *file, const whist_train *t, const layout *want)
+{
+    size_t n;
+    const whist_tensor_info *infos = whist_model_tensors(t->env.model, &n);
+    WH_TRY(WH_ARENA_NEW(&s->params, &s->memory, t->n));
+    for (size_t i = 0; i < n; i++) {
+        float *values;
+        WH_TRY(read_vector(&values, s, fd, wh_safetensors_find(file, infos[i].name), infos[i].size));
+        memcpy(s->params + infos[i].offset, values, infos[i].size * sizeof *values);
+    }
+    for (unsigned i = 0; wh_optimizer_state(t->optimizer, i); i++)
+        WH_TRY(read_vector(&s->state[i], s, fd, wh_safetensors_find(file, state_names[i]), t->n));
+    const wh_safetensor *points = &want->tensors[want->n - 1];
+    size_t count = points->dims[0] * points->dims[1];
+    WH_TRY(WH_ARENA_NEW(&s->points, &s->memory, count));
+    if (count) WH_TRY(wh_read_at(fd, s->points, count * sizeof(double), wh_safetensors_find(file, POINTS)->offset));
+    return WHIST_OK;
+}
+
+static whist_status check_saved(const saved *s, const whist_train *t, const layout *want, const char *path)
+{
+    bool good = s->step >= 0 && s->step <= (double)t->total && s->step == floor(s->step) && s->loss_n >= 0 &&
+                s->loss_n <= s->step && s->optimizer_steps == s->step;
+    const wh_safetensor *points = &want->tensors[want->n - 1];
+    for (size_t i = 0; good && i < points->dims[0]; i++) {
+        const double *p = s->points + i * points->dims[1];
+        good = p[0] >= 0 && p[0] <= s->step && p[3] >= 0 && p[3] <= WHIST_FOLD_TEST;
+    }
+    if (!good) WH_FAIL(WHIST_E_FORMAT, "%s: its position is not one of this training", path);
+    return WHIST_OK;
+}
+
+static whist_status adopt(whist_train *t, const saved *s, size_t n_points)
+{
+    const size_t width = FIXED + 3 * t->env.n_metrics;
+    WH_TRY(wh_train_reserve(t, n_points));
+    memcpy(t->params, s->params, t->n * sizeof *t->params);
+    for (unsigned i = 0; wh_optimizer_state(t->optimizer, i); i++)
+        memcpy(wh_optimizer_state(t->optimizer, i), s->state[i], t->n * sizeof(float));
+    for (size_t i = 0; i < n_points; i++)
+        point_from_numbers(&t->points[i], s->points + i * width, t->env.n_metrics, t->pass);
+    t->n_points = n_points;
+    t->step = (uint64_t)s->step;
+    t->loss_sum = s->loss_sum;
+    t->loss_n = (uint64_t)s->loss_n;
+    wh_optimizer_set_steps(t->optimizer, (uint64_t)s->optimizer_steps);
+    return WHIST_OK;
+}
+
+whist_status whist_train_load(whist_train *t, const char *path)
+{
+    WH_ENSURE(t && path, WHIST_E_ARG);
+    WH_AUTO(wh_fd) fd = -1;
+    WH_AUTO(wh_safetensors) file = WH_SAFETENSORS_EMPTY;
+    WH_AUTO(layout) want = {0};
+    WH_AUTO(saved) s = {.memory = WH_ARENA_EMPTY};
+    WH_TRY(wh_open(&fd, path, O_RDONLY, 0));
+    WH_TRY(wh_safetensors_read_fd(&file, fd, path));
+    WH_TRY(check_identity(t, &file, path));
+    const wh_safetensor *points = wh_safetensors_find(&file, POINTS);
+    WH_TRY(lay_out(&want, t, points && points->n_dims == 2 ? points->dims[0] : 0));
+    WH_TRY(check_tensors(&want, &file, path));
+    WH_TRY(number(&s.step, &file, "step", path));
+    WH_TRY(number(&s.optimizer_steps, &file, "optimizer_steps", path));
+    WH_TRY(number(&s.loss_sum, &file, "loss_sum", path));
+    WH_TRY(number(&s.loss_n, &file, "loss_n", path));
+    whist_status status = read_all(&s, fd, &file, t, &want);
+    if (status != WHIST_OK) return wh_fail_context(status, "%s: ", path);
+    WH_TRY(check_saved(&s, t, &want, path));
+    return adopt(t, &s, want.tensors[want.n - 1].dims[0]);
+}
+
+/* ---- Points as files ------------------------------------------------------------------------------------- */
+
+static const char *fold_name(whist_fold fold)
+{
+    return fold == WHIST_FOLD_TEST ? "test" : fold == WHIST_FOLD_VALIDATION ? "validation" : "train";
+}
+
+static whist_status write_csv(wh_buf *out, const whist_train *t)
+{
+    WH_TRY(wh_buf_text(out, "step,epoch,lr,loss,fold"));
+    for (size_t m = 0; m < t->env.n_metrics; m++) WH_TRY(wh_buf_text(out, ",%s", t->env.metrics[m]));
+    WH_TRY(wh_buf_text(out, "\n"));
+    for (size_t i = 0; i < t->n_points; i++) {
+        const whist_train_point *p = &t->points[i];
+        WH_TRY(wh_buf_text(out, "%" PRIu64 ",%.17g,%.17g,%.17g,%s", p->step, p->epoch, p->lr, p->loss,
+                           fold_name(p->fold)));
+        for (size_t m = 0; m < t->env.n_metrics; m++) {
+            bool is = p->metrics[m].den > 0;
+            WH_TRY(is ? wh_buf_text(out, ",%.17g", p->metrics[m].num / p->metrics[m].den) : wh_buf_text(out, ","));
+        }
+        WH_TRY(wh_buf_text(out, "\n"));
+    }
+    return WHIST_OK;
+}
+
+static whist_status write_events(wh_buf *out, const whist_train *t, double now)
+{
+    WH_TRY(wh_tfevents_begin(out, now));
+    for (size_t i = 0; i < t->n_points; i++) {
+        const whist_train_point *p = &t->points[i];
+        WH_TRY(wh_tfevents_scalar(out, now, (int64_t)p->step, "train/loss", (float)p->loss));
+        WH_TRY(wh_tfevents_scalar(out, now, (int64_t)p->step, "train/lr", (float)p->lr));
+        for (size_t m = 0; m < t->env.n_metrics; m++) {
+            char tag[96];
+            snprintf(tag, sizeof tag, "%s/%.64s", fold_name(p->fold), t->env.metrics[m]);
+            if (p->metrics[m].den > 0)
+                WH_TRY(wh_tfevents_scalar(out, now, (int64_t)p->step, tag,
+                                          (float)(p->metrics[m].num / p->metrics[m].den)));
+        }
+    }
+    return WHIST_OK;
+}
+
+whist_status whist_train_save_points(const whist_train *t, const char *dir)
+{
+    WH_ENSURE(t && dir, WHIST_E_ARG);
+    WH_AUTO(wh_buf) csv = WH_BUF_EMPTY;
+    WH_AUTO(wh_buf) events = WH_BUF_EMPTY;
+    WH_AUTO(wh_owned) csv_path = NULL;
+    WH_AUTO(wh_owned) events_path = NULL;
+    char label[17];
+    WH_TRY(wh_make_dirs(dir));
+    WH_TRY(write_csv(&csv, t));
+    WH_TRY(write_events(&events, t, (double)wh_clock_unix_ms() / 1000));
+    WH_TRY(wh_path((char **)&csv_path, dir, "training.csv"));
+    /* One name for a study: a later run replaces the events of an earlier one. */
+    wh_hex(label, t->env.study, 8);
+    WH_TRY(wh_path((char **)&events_path, dir, "events.out.tfevents.0.training-%s", label));
+    WH_TRY(wh_file_write(csv_path, wh_buf_view(&csv), 0644));
+    return wh_file_write(events_path, wh_buf_view(&events), 0644);
+}
