@@ -85,6 +85,12 @@ void cli_results_privacy(const cli_results *results, FILE *to)
         fprintf(to, "privacy: epsilon %.4g at delta %g for one %s (%s), of a budget of %g; sigma %.4g\n         %s\n",
                 results->runs[results->n - 1].epsilon, p->delta, whist_dp_unit_name(p->unit),
                 whist_dp_relation_name(p->relation), p->epsilon, p->sigma, whist_privacy_trust(p->noise));
+    else if (results->runs[results->n - 1].epsilon > 0)
+        fprintf(to,
+                "privacy: epsilon %.4g at delta %g for one %s (%s) of the site that spent most, of a budget of %g\n    "
+                "     %s\n",
+                results->runs[results->n - 1].epsilon, p->delta, whist_dp_unit_name(p->unit),
+                whist_dp_relation_name(p->relation), p->epsilon, whist_privacy_trust(p->noise));
     else
         fprintf(to, "privacy: noised by the learner at each site, for one %s; each site's ledger says what it spent\n",
                 whist_dp_unit_name(p->unit));

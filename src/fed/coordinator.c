@@ -371,7 +371,7 @@ static whist_status close_phase(wh_coordinator *c)
                (unsigned long long)c->step.row.step, (unsigned long long)c->step.row.round, missing);
     }
     whist_status status;
-    char why[224] = "";
+    char why[448] = "";
     if (sites < least_sites(c))
         snprintf(why, sizeof why, "%zu of at least %zu sites answered phase %s in time%s%s", sites, least_sites(c),
                  c->plan->protection->phases[c->step.row.phase].name, c->declined[0] ? "; " : "", c->declined);

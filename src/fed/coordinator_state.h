@@ -27,7 +27,7 @@ struct wh_coordinator {
     wh_run_state state;
     char failure[512];   /* why the run failed */
     whist_status failed; /* … and the code for it */
-    char declined[128];  /* the last site that declined the open step, and why; "" for none */
+    char declined[320];  /* the last site that declined the open step, and why; "" for none */
     uint64_t position;   /* closed steps */
     uint64_t version;    /* of the model */
     uint64_t stop_round; /* early stopping; UINT64_MAX: none */

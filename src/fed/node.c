@@ -168,7 +168,7 @@ static whist_status fit(wh_node *node, const wh_task *task, const float *model, 
         .n_broadcast = plan->strategy->n_broadcast,
     };
     for (size_t i = 0; i < round.n_broadcast; i++) round.broadcast[i] = model + (i + 1) * round.n;
-    WH_TRY(wh_node_can_pay(node, task));
+    WH_TRY(wh_node_before_fit(node, task, &round));
     WH_TRY(plan->learner->fit(node->learner, &round, &out->update));
     WH_TRY(wh_contribution_weigh(out, plan, node->env.index));
     return wh_node_keep_promise(node, task, model, arena, out);

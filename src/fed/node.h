@@ -45,6 +45,8 @@ typedef enum wh_node_state {
 /* One poll and what follows from it. *wait_ms: how long to wait before the next call. A failure leaves the
  * node as it was: WHIST_E_IO and WHIST_E_TIMEOUT ask for another try, WHIST_E_STATE means too late. */
 WH_MUST_CHECK whist_status wh_node_step(wh_node *node, wh_node_state *state, uint32_t *wait_ms);
+/* Without a ledger: what this object's answers have spent, at the plan's delta. The plan makes a promise. */
+double wh_node_epsilon(const wh_node *node);
 /* Why the run ended or was refused; "" otherwise. */
 const char *wh_node_text(const wh_node *node);
 

@@ -44,6 +44,67 @@ static void set_price(wh_node *node, const wh_task *task, const wh_charge *charg
     node->has_price = true;
 }
 
+static wh_charge charge_of(const wh_node *node, const wh_task *task)
+{
+    wh_charge charge = wh_private_charge(node->env.plan, node->env.plan->privacy->clip);
+    const wh_price *price = &node->price;
+    charge.step = task->step;
+    charge.round = task->round;
+    charge.phase = task->phase;
+    charge.mechanism = price->mechanism;
+    charge.sampler = price->sampler;
+    charge.sigma = price->sigma;
+    charge.sensitivity = price->sensitivity;
+    charge.closeness = price->closeness;
+    charge.wrap = price->wrap;
+    charge.spend = price->spend;
+    return charge;
+}
+
+/* Before training in vain. */
+static whist_status can_pay(wh_node *node, const wh_task *task)
+{
+    const whist_fed_plan *plan = node->env.plan;
+    if (!node->env.ledger) return WHIST_OK;
+    wh_charge charge = wh_private_is_on(plan) ? wh_private_charge(plan, plan->privacy->clip) : charge_of(node, task);
+    charge.step = task->step;
+    charge.phase = (unsigned)wh_private_paying_phase(plan);
+    return wh_ledger_check(node->env.ledger, &charge);
+}
+
+/* A learner that noises by itself says what this fit will have spent. */
+static whist_status ask_learner(wh_node *node, const wh_task *task, const whist_learner_round *round)
+{
+    const whist_fed_plan *plan = node->env.plan;
+    whist_dp_event events[WHIST_MAX_EVENTS] = {{0}};
+    size_t n = 0;
+    WH_TRY(plan->learner->spends(node->learner, round, events, &n));
+    if (n > WHIST_MAX_EVENTS) WH_FAIL(WHIST_E_RANGE, "learner %s names %zu events", plan->learner->name, n);
+    for (size_t i = 0; i < n; i++)
+        if (events[i].unit != plan->privacy->unit || events[i].relation != plan->privacy->relation)
+            WH_FAIL(WHIST_E_UNSUPPORTED,
+                    "learner %s promises something about one %s (%s), the study about one %s (%s): set them alike",
+                    plan->learner->name, whist_dp_unit_name(events[i].unit), whist_dp_relation_name(events[i].relation),
+                    whist_dp_unit_name(plan->privacy->unit), whist_dp_relation_name(plan->privacy->relation));
+    node->price = (wh_price){.step = task->step, .round = task->round};
+    WH_TRY(wh_spend_events(&node->price.spend, events, n));
+    if (n) node->price.sigma = events[0].noise;
+    snprintf(node->price.mechanism, sizeof node->price.mechanism, "%s: %s", plan->learner->name,
+             n ? whist_dp_mechanism_name(events[0].mechanism) : "nothing");
+    snprintf(node->price.sampler, sizeof node->price.sampler, "%s",
+             n ? whist_dp_sampling_name(events[0].sampling) : "");
+    node->has_price = true;
+    return WHIST_OK;
+}
+
+whist_status wh_node_before_fit(wh_node *node, const wh_task *task, const whist_learner_round *round)
+{
+    const whist_fed_plan *plan = node->env.plan;
+    if (!plan->privacy) return WHIST_OK;
+    if (!wh_private_is_on(plan)) WH_TRY(ask_learner(node, task, round));
+    return can_pay(node, task);
+}
+
 whist_status wh_node_keep_promise(wh_node *node, const wh_task *task, const float *model, wh_arena *arena,
                                   wh_contribution *out)
 {
@@ -87,35 +148,7 @@ static whist_status find_price(wh_node *node, const wh_task *task)
     return WHIST_OK;
 }
 
-static wh_charge charge_of(const wh_node *node, const wh_task *task)
-{
-    wh_charge charge = wh_private_charge(node->env.plan, node->env.plan->privacy->clip);
-    const wh_price *price = &node->price;
-    charge.step = task->step;
-    charge.round = task->round;
-    charge.phase = task->phase;
-    charge.mechanism = price->mechanism;
-    charge.sampler = price->sampler;
-    charge.sigma = price->sigma;
-    charge.sensitivity = price->sensitivity;
-    charge.closeness = price->closeness;
-    charge.wrap = price->wrap;
-    charge.spend = price->spend;
-    return charge;
-}
-
 /* ---- Paying ---- */
-
-whist_status wh_node_can_pay(wh_node *node, const wh_task *task)
-{
-    const whist_fed_plan *plan = node->env.plan;
-    if (!plan->privacy || !node->env.ledger || task->purpose != WHIST_PURPOSE_TRAIN || !wh_private_is_on(plan))
-        return WHIST_OK;
-    wh_charge charge = wh_private_charge(plan, plan->privacy->clip);
-    charge.step = task->step;
-    charge.phase = (unsigned)wh_private_paying_phase(plan);
-    return wh_ledger_check(node->env.ledger, &charge);
-}
 
 /* Shares of noise hide a site among as many honest ones as the study counts on. */
 static whist_status check_company(const wh_node *node, const wh_task *task)
@@ -145,9 +178,17 @@ whist_status wh_node_pay(wh_node *node, const wh_task *task, const wh_manifest *
 {
     if (!is_paying(node, task)) return WHIST_OK;
     WH_TRY(find_price(node, task));
-    if (!node->env.ledger) return WHIST_OK; /* simulation: the coordinator's books stand for all */
+    if (!node->env.ledger) { /* simulation: nobody's data, and so nobody's ledger */
+        wh_spend_add(&node->spent, &node->price.spend);
+        return WHIST_OK;
+    }
     wh_charge charge = charge_of(node, task);
     WH_TRY(digest_of(&charge.bytes, node, manifest));
     WH_TRY(wh_ledger_charge(node->env.ledger, &charge, NULL));
     return node->env.link->note ? node->env.link->note(node->env.link, node->env.ledger) : WHIST_OK;
+}
+
+double wh_node_epsilon(const wh_node *node)
+{
+    return wh_spend_epsilon(&node->spent, node->env.plan->privacy->delta);
 }

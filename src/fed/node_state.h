@@ -36,6 +36,7 @@ struct wh_node {
 
     bool has_price;
     wh_price price; /* of the newest update */
+    wh_spend spent; /* without a ledger */
 
     uint64_t state_tag;   /* which step's state the learner holds */
     uint64_t backup_tag;  /* and the one it started the last fit from … */
@@ -53,13 +54,13 @@ void wh_node_drop_state(wh_node *node);
 
 /* ---- Promises (node_private.c) ---- */
 
+/* Before fit: a private learner says what it will spend, and whether the budget still has that. WHIST_E_BUDGET. */
+WH_MUST_CHECK whist_status wh_node_before_fit(wh_node *node, const wh_task *task, const whist_learner_round *round);
 /* After fit: bounds and noises the update, where the plan says so, and fixes its price. */
 WH_MUST_CHECK whist_status wh_node_keep_promise(wh_node *node, const wh_task *task, const float *model, wh_arena *arena,
                                                 wh_contribution *out);
 /* Inside the transaction of an answer. */
 WH_MUST_CHECK whist_status wh_node_keep_price(wh_node *node);
-/* Before training in vain. WHIST_E_BUDGET. */
-WH_MUST_CHECK whist_status wh_node_can_pay(wh_node *node, const wh_task *task);
 /* Before an answer that opens the sum. WHIST_E_RANGE where too few are left. */
 WH_MUST_CHECK whist_status wh_node_check_company(const wh_node *node, const wh_task *task);
 /* After the answer is kept and before it leaves; again after a crash. manifest NULL: it streams. WHIST_E_BUDGET. */

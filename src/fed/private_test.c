@@ -72,6 +72,37 @@ static const whist_learner_class flat_learner = {
     .evaluate = flat_evaluate,
 };
 
+/* The same, with what a private learner has to say. Whoever uses it sets what it says. */
+static whist_dp_event flat_event;
+
+static whist_status flat_spends(whist_learner *self, const whist_learner_round *round, whist_dp_event *out, size_t *n)
+{
+    (void)self;
+    (void)round;
+    out[0] = flat_event;
+    *n = 1;
+    return WHIST_OK;
+}
+
+static whist_status noisy_new(whist_learner **out, const whist_learner_env *env);
+static const whist_learner_class noisy_learner = {
+    .name = "noisy",
+    .doc = "for tests",
+    .vectors = vectors,
+    .new_ = noisy_new,
+    .free_ = flat_free,
+    .fit = flat_fit,
+    .evaluate = flat_evaluate,
+    .spends = flat_spends,
+};
+
+static whist_status noisy_new(whist_learner **out, const whist_learner_env *env)
+{
+    WH_TRY(flat_new(out, env));
+    (*out)->class_ = &noisy_learner;
+    return WHIST_OK;
+}
+
 static void plan_for(world_plan *plan, size_t sites, size_t features, whist_privacy_noise noise)
 {
     flat_says = NULL;
@@ -415,6 +446,72 @@ static void test_simulation_promises_the_same(void **state)
     }
 }
 
+/* ---- Learners that noise by themselves ---- */
+
+static void plan_of_noisy(world_plan *plan)
+{
+    plan_for(plan, 3, 5, WHIST_NOISE_LOCAL);
+    assert_ok(world_plan_learner(plan, &noisy_learner));
+    plan->privacy.unit = WHIST_DP_RECORD;
+    plan->privacy.units = 1000;
+    plan->privacy.sigma = 0;
+    plan->privacy.epsilon = 8;
+    plan->plan.rounds = 3;
+    flat_event = (whist_dp_event){
+        .mechanism = WHIST_DP_GAUSSIAN,
+        .noise = 1.1,
+        .sampling = WHIST_DP_POISSON,
+        .rate = 0.01,
+        .count = 100,
+        .relation = WHIST_DP_ZERO_OUT,
+        .unit = WHIST_DP_RECORD,
+    };
+}
+
+/* Three rounds of a hundred steps: what the accountant says of three hundred. */
+static void test_a_private_learner_is_charged(void **state)
+{
+    (void)state;
+    world_plan plan;
+    plan_of_noisy(&plan);
+    world w = {.plan = &plan};
+    assert_ok(world_start(&w));
+    assert_ok(world_run(&w, 100));
+    double spent;
+    assert_int_equal(w.actors[1].ledger->state.tree.n, 3);
+    assert_int_equal(w.ledger->state.tree.n, 0); /* the sites' affair */
+    assert_ok(wh_ledger_spent(w.actors[1].ledger, WHIST_DP_RECORD, 1e-5, &spent));
+    world_end(&w);
+
+    const whist_dp_options options = {.method = WHIST_DP_RDP, .relation = WHIST_DP_ZERO_OUT, .unit = WHIST_DP_RECORD};
+    whist_dp_accountant *accountant;
+    whist_dp_answer answer;
+    assert_ok(whist_dp_accountant_new(&accountant, &options));
+    for (int i = 0; i < 3; i++) assert_ok(whist_dp_compose(accountant, &flat_event));
+    assert_ok(whist_dp_epsilon(&answer, accountant, 1e-5));
+    whist_dp_accountant_free(accountant);
+    /* Fewer orders than the accountant has: never below it, and within a twentieth. */
+    assert_true(spent >= answer.upper * (1 - 1e-9) && spent < answer.upper * 1.05);
+
+    whist_fed_result result = {0};
+    assert_ok(world_simulate(&result, &plan, 1, NULL, NULL));
+    assert_true(fabs(result.epsilon / spent - 1) < 1e-9);
+    whist_fed_result_clear(&result);
+
+    flat_event.unit = WHIST_DP_SITE; /* says one thing, the study another */
+    assert_int_equal(world_simulate(&result, &plan, 1, NULL, NULL), WHIST_E_TIMEOUT);
+    assert_non_null(strstr(whist_detail_get()->text, "set them alike"));
+    plan_of_noisy(&plan);
+    plan.privacy.epsilon = 0.5;
+    world poor = {.plan = &plan};
+    assert_ok(world_start(&poor));
+    assert_int_equal(world_run(&poor, 100), WHIST_E_TIMEOUT);
+    assert_non_null(strstr(whist_detail_get()->text, "the budget of this data set is spent"));
+    assert_int_equal(poor.actors[1].ledger->state.tree.n, 0);
+    world_end(&poor);
+    world_plan_clear(&plan);
+}
+
 /* ---- Metrics stay ---- */
 
 static void test_metrics_stay_unless_plain(void **state)
@@ -543,6 +640,7 @@ int main(void)
         cmocka_unit_test(test_who_is_late_changes_no_weight),
         cmocka_unit_test(test_the_bound_follows),
         cmocka_unit_test(test_simulation_promises_the_same),
+        cmocka_unit_test(test_a_private_learner_is_charged),
         cmocka_unit_test(test_metrics_stay_unless_plain),
         cmocka_unit_test(test_a_second_study_finds_less),
         cmocka_unit_test(test_refusals),

@@ -8,6 +8,7 @@
 #include "base/pool.h"
 #include "fed/link_direct.h"
 #include "fed/node.h"
+#include "fed/private.h"
 #include "fed/result.h"
 
 #include <stdio.h>
@@ -73,7 +74,8 @@ static whist_status run_actor(void *user, size_t piece, unsigned worker)
 
 static void forget_stateless(sim *s)
 {
-    bool remembers = s->plan->learner->n_states || s->plan->pooled_moments || s->plan->protection->n_phases > 1;
+    bool remembers =
+        s->plan->learner->n_states || s->plan->privacy || s->plan->pooled_moments || s->plan->protection->n_phases > 1;
     if (remembers || s->n_actors <= 64) return;
     for (size_t i = 0; i < s->n_active; i++) {
         sim_site *site = s->actors[s->active[i]];
@@ -154,6 +156,17 @@ static whist_status sim_init(sim *s, const whist_simulation *in, const whist_fed
     return wh_coordinator_new(&s->coordinator, &env);
 }
 
+/* Learners that noise by themselves spend what their site's rows make them spend: the site with the largest bill. */
+static double most_spent(const sim *s)
+{
+    double most = 0;
+    for (size_t i = 0; i < s->plan->n_sites; i++) {
+        double epsilon = s->actors[i] ? wh_node_epsilon(s->actors[i]->node) : 0;
+        if (epsilon > most) most = epsilon;
+    }
+    return most;
+}
+
 static whist_status simulate_federation(whist_fed_result *out, const whist_simulation *in, const whist_fed_plan *plan)
 {
     WH_AUTO(sim) s = {0};
@@ -162,6 +175,7 @@ static whist_status simulate_federation(whist_fed_result *out, const whist_simul
     WH_TRY(run(&s));
     if (in->work_dir) WH_TRY(wh_store_backup(s.store, in->work_dir));
     WH_TRY(wh_result_from(out, plan, s.coordinator, s.store));
+    if (plan->privacy && !wh_private_is_on(plan)) out->epsilon = most_spent(&s);
     out->seconds = wh_clock_seconds() - start;
     return WHIST_OK;
 }

@@ -1,7 +1,11 @@
 /* fed/spend.c: curves, their sum and what it means. */
 #include "fed/spend.h"
 
+#include "dp/account/renyi.h"
+
 #include <math.h>
+
+#define NO_BOUND 1e280
 
 /* Dense where budgets from 0.1 to 10 find their best order, far apart where only tiny ones do. */
 const double wh_spend_orders[WH_SPEND_ORDERS] = {
@@ -110,6 +114,33 @@ wh_spend wh_spend_skellam(const wh_spend_shares *s)
         out.rdp[i] = up(alpha * two / (2 * mu) + fmin(far, near));
     }
     return out;
+}
+
+static whist_status event_spend(wh_spend *out, const whist_dp_event *event)
+{
+    wh_dp_curve curve;
+    double uses = event->count ? (double)event->count : 1;
+    WH_TRY(whist_dp_event_check(event));
+    WH_TRY(wh_dp_event_curve(&curve, event)); /* for what lies outside of it */
+    out->slack = up(-expm1(curve.log_keep));
+    for (size_t i = 0; i < WH_SPEND_ORDERS; i++) {
+        double one;
+        WH_TRY(wh_dp_event_order(&one, event, wh_spend_orders[i]));
+        out->rdp[i] = isfinite(one) ? fmin(up(one * uses), NO_BOUND) : NO_BOUND;
+    }
+    return WHIST_OK;
+}
+
+whist_status wh_spend_events(wh_spend *out, const whist_dp_event *events, size_t n)
+{
+    wh_spend sum = {.slack = 0};
+    for (size_t i = 0; i < n; i++) {
+        wh_spend one = {.slack = 0};
+        WH_TRY(event_spend(&one, &events[i]));
+        wh_spend_add(&sum, &one);
+    }
+    *out = sum;
+    return WHIST_OK;
 }
 
 /* ---- Calibration ---- */

@@ -16,6 +16,8 @@
 
 #include "base/status.h"
 
+#include <whist/dp.h>
+
 enum { WH_SPEND_ORDERS = 32 };
 extern const double wh_spend_orders[WH_SPEND_ORDERS];
 
@@ -52,6 +54,10 @@ typedef struct wh_spend_shares {
 wh_spend wh_spend_discrete_gaussian(double *closeness, const wh_spend_shares *shares);
 /* Skellam shares: closed under addition. Agarwal, Kairouz, Liu 2021, theorem 3.5, at the whole order above. */
 wh_spend wh_spend_skellam(const wh_spend_shares *shares);
+
+/* What n events of a private learner cost, at our orders; where an order has no bound its value is 1e280, and no budget
+ * is met there. WHIST_E_ARG for an event that is not well formed, WHIST_E_UNSUPPORTED where no curve is known. */
+WH_MUST_CHECK whist_status wh_spend_events(wh_spend *out, const whist_dp_event *events, size_t n);
 
 /* The least z for which `rounds` such releases stay within (epsilon, delta). WHIST_E_RANGE where no z up to 1e6 does.
  */

@@ -165,7 +165,11 @@ void wh_nn_forward(const whist_model *model, whist_model_work *work, const float
  * penalty is not part of this. */
 void wh_nn_head(const whist_model *model, whist_model_work *work, const wh_rows *rows, float *delta, double *loss);
 
-/* The same for survival models: scores and delta have stride ld. */
+/* δ' (n, in) of what layer l reads, value (n, in), from its δ (n, out): (δ Wᵀ) ⊙ f'(value). */
+void wh_nn_back(const whist_model *model, size_t l, const float *params, const float *delta, float *out,
+                const float *value, size_t n);
+
+/* wh_nn_head for survival models: scores and delta have stride ld. */
 void wh_cox_head(const whist_model *model, whist_model_work *work, const wh_rows *rows, const float *scores, size_t ld,
                  float *delta, double *loss);
 

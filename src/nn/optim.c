@@ -128,7 +128,7 @@ static void step_nesterov(const rule *r, float *restrict w, float *restrict v, c
 }
 
 /* Adam's constants: the bias corrections go into the rate and into the root. */
-static wh_adam_terms adam_terms(const rule *r)
+static wh_adam_terms moments_of(const rule *r)
 {
     return (wh_adam_terms){
         .beta1 = (float)r->beta1,
@@ -138,18 +138,20 @@ static wh_adam_terms adam_terms(const rule *r)
         .eps = (float)r->eps,
         .lr = (float)(r->lr / (1 - pow(r->beta1, (double)r->t))),
         .correct2 = (float)(1 / sqrt(1 - pow(r->beta2, (double)r->t))),
-        .decay = (float)r->decay,
-        .keep = 1,
         .scale = r->scale,
     };
 }
 
-static wh_adam_terms adamw_terms(const rule *r)
+/* apart: the decay is taken off the parameters and is no part of the gradient. */
+static void step_adam(const rule *r, bool apart, float *restrict w, float *restrict m, float *restrict v,
+                      const float *restrict grad, size_t n)
 {
-    wh_adam_terms terms = adam_terms(r);
-    terms.decay = 0;
-    terms.keep = (float)(1 - r->lr * r->decay);
-    return terms;
+    wh_adam_terms terms = moments_of(r);
+    if (apart)
+        terms.shrink = (float)(r->lr * r->decay);
+    else
+        terms.decay = (float)r->decay;
+    wh_num_kernels_get()->adam(w, m, v, grad, n, &terms);
 }
 
 static void step_adagrad(const rule *r, float *restrict w, float *restrict v, const float *restrict grad, size_t n)
@@ -165,9 +167,10 @@ static void step_adagrad(const rule *r, float *restrict w, float *restrict v, co
 static void step_yogi(const rule *r, float *restrict w, float *restrict m, float *restrict v,
                       const float *restrict grad, size_t n)
 {
-    const wh_adam_terms c = adam_terms(r);
+    const wh_adam_terms c = moments_of(r);
+    const float decay = (float)r->decay, scale = r->scale;
     for (size_t i = 0; i < n; i++) {
-        float g = c.scale * grad[i] + c.decay * w[i], square = g * g;
+        float g = scale * grad[i] + decay * w[i], square = g * g;
         float sign = (float)(v[i] > square) - (float)(v[i] < square);
         m[i] = c.beta1 * m[i] + c.rest1 * g;
         v[i] -= c.rest2 * sign * square;
@@ -184,9 +187,7 @@ struct wh_optimizer {
     size_t n;
     float *states[2]; /* (n) each */
     rule rule;
-    const wh_num_kernels *kernels;
-    wh_adam_terms adam; /* of the step that runs, … */
-    float *params;
+    float *params; /* of the step that runs */
     const float *grad;
 };
 
@@ -202,7 +203,6 @@ whist_status wh_optimizer_new(wh_optimizer **out, const wh_optimizer_class *clas
     WH_AUTO(wh_optimizer_ptr) o = NULL;
     WH_TRY(WH_NEW(&o, 1));
     o->class_ = class_;
-    o->kernels = wh_num_kernels_get();
     o->n = n;
     for (unsigned i = 0; i < class_->n_states; i++) WH_TRY(WH_NEW(&o->states[i], n));
     o->rule = (rule){
@@ -244,8 +244,8 @@ static whist_status step_block(void *user, size_t block, unsigned worker)
     case SGD: step_sgd(r, w, g, n); break;
     case MOMENTUM: step_momentum(r, w, a, g, n); break;
     case NESTEROV: step_nesterov(r, w, a, g, n); break;
-    case ADAM:
-    case ADAMW: o->kernels->adam(w, a, b, g, n, &o->adam); break;
+    case ADAM: step_adam(r, false, w, a, b, g, n); break;
+    case ADAMW: step_adam(r, true, w, a, b, g, n); break;
     case ADAGRAD: step_adagrad(r, w, a, g, n); break;
     case YOGI: step_yogi(r, w, a, b, g, n); break;
     default: break;
@@ -262,7 +262,6 @@ void wh_optimizer_step(wh_optimizer *o, float *params, const float *grad, double
         double norm = wh_norm(grad, o->n, pool);
         if (norm > o->rule.clip) o->rule.scale = (float)(o->rule.clip / norm);
     }
-    o->adam = o->class_ - classes == ADAMW ? adamw_terms(&o->rule) : adam_terms(&o->rule);
     o->params = params;
     o->grad = grad;
     whist_status status = wh_pool_run(pool, (o->n + BLOCK - 1) / BLOCK, step_block, o);

@@ -14,9 +14,8 @@ static size_t delta_stride(const wh_layer *layer)
     return wh_nn_stride(layer->out);
 }
 
-/* δ' of the layer below, in `out`. */
-static void back_delta(const whist_model *model, size_t l, const float *params, const float *delta, float *out,
-                       const float *value, size_t n)
+void wh_nn_back(const whist_model *model, size_t l, const float *params, const float *delta, float *out,
+                const float *value, size_t n)
 {
     const wh_num_kernels *k = model->kernels;
     const wh_layer *layer = &model->layers[l];
@@ -62,7 +61,7 @@ static void walk_back(const whist_model *model, whist_model_work *work, const wh
         const wh_layer *layer = &model->layers[l];
         const float *v = l ? work->value[l - 1] : rows->x;
         const size_t ldv = l ? wh_nn_stride(layer->in) : rows->ldx;
-        if (l) back_delta(model, l, params, delta, spare, v, n);
+        if (l) wh_nn_back(model, l, params, delta, spare, v, n);
         float *target = grad ? grad : stepped;
         if (!grad && l == 0 && work->picks)
             k->gemm_pick_m(stepped + layer->weight, layer->out, v, ldv, delta, delta_stride(layer), work->columns,

@@ -95,15 +95,6 @@ static whist_status configure_blocks(whist_model *model, const whist_settings *s
     return WHIST_OK;
 }
 
-/* Part i of q, k, v: (B,T,3d) → (B,heads,T,d/heads). */
-static wh_value heads(wh_net *net, wh_value packed, size_t i)
-{
-    wh_graph *g = net->graph;
-    const size_t b = net->batch, t = net->model->shape.n_features, d = net->model->zoo.width, h = net->model->zoo.heads;
-    wh_value part = wh_graph_slice(g, packed, (const size_t[]){0, 0, i * d}, WH_DIMS(b, t, d));
-    return wh_graph_transpose(g, wh_graph_reshape(g, part, WH_DIMS(b, t, h, d / h)), (const unsigned[]){0, 2, 1, 3});
-}
-
 static wh_value attention(wh_net *net, const char *name, wh_value x, bool causal)
 {
     wh_graph *g = net->graph;
@@ -114,10 +105,7 @@ static wh_value attention(wh_net *net, const char *name, wh_value x, bool causal
     wh_value packed = wh_net_dense(net, full, x, 3 * d, true), mixed = WH_NO_VALUE;
     if (net->failed == WHIST_OK) {
         double scale = 1 / sqrt((double)(d / zoo->heads));
-        mixed =
-            wh_graph_attention(g, heads(net, packed, 0), heads(net, packed, 1), heads(net, packed, 2), scale, causal);
-        mixed = wh_graph_reshape(g, wh_graph_transpose(g, mixed, (const unsigned[]){0, 2, 1, 3}),
-                                 WH_DIMS(net->batch, net->model->shape.n_features, d));
+        mixed = wh_graph_self_attention(g, packed, zoo->heads, scale, causal);
     }
     snprintf(full, sizeof full, "%s.out", name);
     return wh_net_dropout(net, wh_net_residual_dense(net, full, mixed, d, 2 * zoo->depth));

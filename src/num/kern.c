@@ -53,6 +53,7 @@ bool wh_num_is_large(const wh_num_kernels *kernels, wh_gemm_form form, size_t m,
 static bool fits_as_it_is(wh_gemm_form form, size_t lda, size_t ldb, size_t m, size_t n, size_t k)
 {
     if (form == WH_GEMM_NT) return m < 16 || n < 8;
+    if (m < 32) return true;
     if (n * k > 1 << 17 || (ldb % 512 == 0 && k > 64)) return false;
     return form == WH_GEMM_TN ? k * lda <= 1 << 18 : lda % 512 != 0 || m < 64;
 }
@@ -80,5 +81,5 @@ void wh_num_gemm_f64(const wh_num_kernels *kernels, wh_gemm_form form, double *r
     bool ta = form == WH_GEMM_TN, tb = form == WH_GEMM_NT;
     bool large = kernels->level != WH_CPU_GENERIC && m >= 32 && n >= 32 && (double)m * (double)n * (double)k >= 0x1p18;
     if (large && wh_blas_gemm_f64(c, ldc, a, lda, ta, b, ldb, tb, m, n, k)) return;
-    kernels->gemm_f64(c, ldc, a, ta ? 1 : lda, ta ? lda : 1, b, tb ? 1 : ldb, tb ? ldb : 1, m, n, k);
+    kernels->gemm_f64(c, ldc, a, ta ? 1 : lda, ta ? lda : 1, b, tb ? 1 : ldb, tb ? ldb : 1, m, n, k, false);
 }

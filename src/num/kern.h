@@ -29,9 +29,9 @@ typedef enum wh_gemm_mode {
 typedef struct wh_adam_terms {
     float lr, beta1, rest1, beta2, rest2, eps,
         correct2; /* rest = 1 - beta; lr and correct2 carry the bias corrections */
+    float scale;  /* of the gradient */
     float decay;  /* times the parameter, added to the gradient */
-    float keep;   /* what a step leaves of a parameter: 1, or 1 - lr · decay */
-    float scale;  /* of the gradient: 1, or less where its norm is clipped */
+    float shrink; /* times the parameter, taken off it before the step */
 } wh_adam_terms;
 
 typedef struct wh_num_kernels {
@@ -43,16 +43,17 @@ typedef struct wh_num_kernels {
     void (*gemm_bn)(float *restrict c, size_t ldc, const float *restrict a, size_t row_a, size_t col_a,
                     const float *restrict b, size_t ldb, size_t m, size_t n, size_t k, wh_gemm_mode mode, float alpha);
     /* P of a large product, with B(k,j) = b[k * row_b + j * col_b] (col_b or row_b is 1): blocks of K, strips of B
-     * copied. The bits of gemm_bn. Needs about 300 KiB of stack. */
+     * copied. The bits of gemm_bn. Needs about 640 KiB of stack. */
     void (*gemm_big)(float *restrict c, size_t ldc, const float *restrict a, size_t row_a, size_t col_a,
                      const float *restrict b, size_t row_b, size_t col_b, size_t m, size_t n, size_t k);
     /* C[i,j] = Σ_k A[i,k] · B[j,k],  A (M,K),  B (N,K),  C (M,N). */
     void (*gemm_nt)(float *restrict c, size_t ldc, const float *restrict a, size_t lda, const float *restrict b,
                     size_t ldb, size_t m, size_t n, size_t k);
 
-    /* The product of gemm_big in double, separate multiply and add on every set: the same bits. 64 KiB of stack. */
+    /* The product of gemm_big in double, separate multiply and add on every set: the same bits. more: the sums go on
+     * from what is in C. 64 KiB of stack. */
     void (*gemm_f64)(double *restrict c, size_t ldc, const double *restrict a, size_t row_a, size_t col_a,
-                     const double *restrict b, size_t row_b, size_t col_b, size_t m, size_t n, size_t k);
+                     const double *restrict b, size_t row_b, size_t col_b, size_t m, size_t n, size_t k, bool more);
 
     /* The same products where columns of A are zero: as gemm_bn, with k, or the rows of C, running over a
      * rising list of indices. With finite B and the list of used_columns the bits are those of gemm_bn.
@@ -84,7 +85,8 @@ typedef struct wh_num_kernels {
     void (*tanh)(float *out, const float *x, size_t n);
     void (*relu)(float *out, const float *x, size_t n); /* NaN stays NaN */
 
-    /* g' = g + decay p;  m = beta1 m + rest1 g';  v = beta2 v + rest2 g'²;  p = keep p - lr m / (√v correct2 + eps) */
+    /* d = scale g + decay p;  m = beta1 m + rest1 d;  v = beta2 v + rest2 d²;  p −= shrink p;
+     * p −= lr m / (√v correct2 + eps) */
     void (*adam)(float *restrict p, float *restrict m, float *restrict v, const float *restrict g, size_t n,
                  const wh_adam_terms *terms);
 

@@ -205,6 +205,9 @@ WH_MUST_CHECK whist_status wh_graph_cox_rows(const wh_cox_rows *out, const doubl
 /* ---- Larger pieces ------------------------------------------------------------------------------------------ */
 /* q (…,T,D), k (…,S,D), v (…,S,E) → (…,T,E): softmax(scale q kᵀ) v. */
 wh_value wh_graph_attention(wh_graph *graph, wh_value q, wh_value k, wh_value v, double scale, bool causal);
+/* The same of a sequence to itself, as one operation that never holds all scores: qkv (B,T,3·H·D), in each row the
+ * queries of all heads, then the keys, then the values → (B,T,H·D). */
+wh_value wh_graph_self_attention(wh_graph *graph, wh_value qkv, size_t heads, double scale, bool causal);
 /* x (B,D), h, c (B,H); w (D+H,4H) or NT (4H,D+H), bias (4H); gates in the order i, f, g, o. */
 wh_value wh_graph_lstm_cell(wh_graph *graph, wh_value *c_out, wh_value x, wh_value h, wh_value c, wh_value w,
                             wh_value bias, wh_matmul form);

@@ -23,8 +23,9 @@ typedef struct wh_call {
     const wh_dims *arg_dims;
     unsigned n_args;
     const wh_attr *attr;
-    void *scratch; /* the worker's */
-    const struct wh_chain *chain;
+    void *scratch;                /* the worker's */
+    const struct wh_chain *chain; /* its operands are the last arguments */
+    unsigned chain_arg;
     const wh_num_kernels *num;
 } wh_call;
 
@@ -111,14 +112,16 @@ typedef struct wh_product_plan {
 } wh_product_plan;
 wh_product_plan wh_graph_product_plan(const wh_call *call);
 
-enum { WH_SUM_COLUMNS = 64 }; /* summed together where the last axis is kept */
+enum { WH_ATTENTION_ROWS = 64 }; /* of scores at a time */
+enum { WH_SUM_COLUMNS = 64 };    /* summed together where the last axis is kept */
 
 /* Kernels compiled for every instruction set (kern_body.h), and those that are there once. */
 /* clang-format off */
 #define WH_WIDE_KERNELS(X) \
-    X(chain) X(fill) X(sum) X(cumsum) X(transpose) X(broadcast) X(slice) X(pad) X(concat) X(matmul) \
+    X(chain) X(fill) X(sum) X(cumsum) X(transpose) X(broadcast) X(slice) X(pad) X(concat) X(matmul) X(matmul_chain) \
     X(gather) X(scatter) X(take) X(put) X(normalize) X(normalize_back) X(softmax) X(softmax_back) X(log_softmax) \
-    X(cross_entropy) X(cross_entropy_back) X(max_last) X(outer_squared) X(gather_squared) X(tied_cross) X(keep_mask)
+    X(cross_entropy) X(cross_entropy_back) X(max_last) X(outer_squared) X(gather_squared) X(tied_cross) X(keep_mask) \
+    X(attention) X(attention_back)
 #define WH_KERNELS(X) \
     WH_WIDE_KERNELS(X) X(max_window) X(window_take) X(window_put) X(avg_pool) X(avg_pool_back) X(conv) X(conv_data) \
     X(conv_weight) X(conv_squared) X(normalize_grid) X(normalize_grid_back) X(normalize_grid_second)

@@ -81,31 +81,60 @@ static void sigmoid_n(const wh_num_kernels *num, REAL *out, const REAL *x, size_
 #endif
 }
 
+/* Vectors of the compiler's own, of the same width on every set. */
+typedef double d8 __attribute__((vector_size(64)));
+typedef REAL r8 __attribute__((vector_size(8 * sizeof(REAL))));
+typedef REAL r16 __attribute__((vector_size(16 * sizeof(REAL))));
+#if WH_KERN_F32
+typedef int32_t m16 __attribute__((vector_size(16 * sizeof(REAL))));
+#else
+typedef int64_t m16 __attribute__((vector_size(16 * sizeof(REAL))));
+#endif
+
 /* Lane j takes j + 8, then j + 4, j + 2, j + 1. */
-static inline double tree(double part[LANES])
+static inline double tree(const d8 part[2])
 {
-    for (int width = LANES / 2; width > 0; width /= 2)
-        for (int j = 0; j < width; j++) part[j] += part[j + width];
-    return part[0];
+    d8 s = part[0] + part[1];
+    s += __builtin_shufflevector(s, s, 4, 5, 6, 7, 4, 5, 6, 7);
+    s += __builtin_shufflevector(s, s, 2, 3, 2, 3, 2, 3, 2, 3);
+    return s[0] + s[1];
+}
+
+/* Sixteen elements, or what is left of them and zeros, as doubles. */
+static inline void load_doubles(d8 out[2], const REAL *x, size_t n)
+{
+    REAL part[LANES] = {0};
+    r8 low, high;
+    if (n < LANES) {
+        for (size_t j = 0; j < n; j++) part[j] = x[j];
+        x = part;
+    }
+    memcpy(&low, x, sizeof low);
+    memcpy(&high, x + 8, sizeof high);
+    out[0] = __builtin_convertvector(low, d8);
+    out[1] = __builtin_convertvector(high, d8);
 }
 
 static double sum_n(const REAL *x, size_t n)
 {
-    double part[LANES] = {0};
-    size_t i = 0;
-    for (; i + LANES <= n; i += LANES)
-        for (size_t j = 0; j < LANES; j++) part[j] += (double)x[i + j];
-    for (size_t j = 0; i + j < n; j++) part[j] += (double)x[i + j];
+    d8 part[2] = {{0}}, v[2];
+    for (size_t i = 0; i < n; i += LANES) {
+        load_doubles(v, x + i, n - i);
+        part[0] += v[0];
+        part[1] += v[1];
+    }
     return tree(part);
 }
 
 static double dot_n(const REAL *x, const REAL *y, size_t n)
 {
-    double part[LANES] = {0};
-    size_t i = 0;
-    for (; i + LANES <= n; i += LANES)
-        for (size_t j = 0; j < LANES; j++) part[j] += (double)x[i + j] * (double)y[i + j];
-    for (size_t j = 0; i + j < n; j++) part[j] += (double)x[i + j] * (double)y[i + j];
+    d8 part[2] = {{0}}, v[2], w[2];
+    for (size_t i = 0; i < n; i += LANES) {
+        load_doubles(v, x + i, n - i);
+        load_doubles(w, y + i, n - i);
+        part[0] += v[0] * w[0];
+        part[1] += v[1] * w[1];
+    }
     return tree(part);
 }
 
@@ -117,6 +146,17 @@ static void gemm(const wh_num_kernels *num, wh_gemm_form form, REAL *restrict c,
     wh_num_gemm(num, form, c, ldc, a, lda, b, ldb, m, n, k);
 #else
     wh_num_gemm_f64(num, form, c, ldc, a, lda, b, ldb, m, n, k);
+#endif
+}
+
+/* C (M,N) goes on with the sums it holds: C += Aᵀ (K,M) · B (K,N), k upward. */
+static void gemm_more(const wh_num_kernels *num, REAL *restrict c, size_t ldc, const REAL *restrict a, size_t lda,
+                      const REAL *restrict b, size_t ldb, size_t m, size_t n, size_t k)
+{
+#if WH_KERN_F32
+    num->gemm_bn(c, ldc, a, 1, lda, b, ldb, m, n, k, WH_GEMM_MORE, 0);
+#else
+    num->gemm_f64(c, ldc, a, 1, lda, b, ldb, 1, m, n, k, true);
 #endif
 }
 
@@ -212,26 +252,31 @@ static void point_operands(const REAL *source[], const wh_call *call, REAL *buff
     for (unsigned k = 0; k < chain->n_operands; k++) {
         REAL *buffer = buffers + k * BLOCK;
         source[k] = buffer;
-        if (chain->operand[k].kind == WH_OPERAND_ARRAY) source[k] = (const REAL *)call->arg[k] + from;
-        if (chain->operand[k].kind == WH_OPERAND_STRIDED)
-            load_strided(buffer, call->arg[k], &chain->operand[k], from, n);
+        const REAL *data = call->arg[call->chain_arg + k];
+        if (chain->operand[k].kind == WH_OPERAND_ARRAY) source[k] = data + from;
+        if (chain->operand[k].kind == WH_OPERAND_STRIDED) load_strided(buffer, data, &chain->operand[k], from, n);
     }
 }
 
-/* A unit is BLOCK elements; all operations of the chain run on them while they are in the nearest cache. */
-void NAME(chain)(const wh_call *call, size_t from, size_t to)
+static void fill_constants(const wh_call *call)
+{
+    const wh_chain *chain = call->chain;
+    for (unsigned k = 0; k < chain->n_operands; k++) {
+        REAL *buffer = (REAL *)call->scratch + k * BLOCK;
+        if (chain->operand[k].kind == WH_OPERAND_FILL) fill_n(buffer, (REAL)chain->operand[k].number, BLOCK);
+        if (chain->operand[k].kind == WH_OPERAND_ONE)
+            fill_n(buffer, *(const REAL *)call->arg[call->chain_arg + k], BLOCK);
+    }
+}
+
+/* Elements from … to-1, block by block: all operations run on a block while it is in the nearest cache. */
+static void chain_elements(const wh_call *call, size_t from, size_t to)
 {
     const wh_chain *chain = call->chain;
     const REAL *source[WH_CHAIN_ARGS + WH_CHAIN_OPS];
     REAL *buffers = call->scratch, *slots = buffers + chain->n_operands * BLOCK;
-    for (unsigned k = 0; k < chain->n_operands; k++) {
-        if (chain->operand[k].kind == WH_OPERAND_FILL)
-            fill_n(buffers + k * BLOCK, (REAL)chain->operand[k].number, BLOCK);
-        if (chain->operand[k].kind == WH_OPERAND_ONE) fill_n(buffers + k * BLOCK, *(const REAL *)call->arg[k], BLOCK);
-    }
-    size_t size = wh_dims_size(call->out_dims);
-    for (size_t unit = from; unit < to; unit++) {
-        size_t at = unit * BLOCK, n = least(BLOCK, size - at);
+    for (size_t at = from; at < to; at += BLOCK) {
+        size_t n = least(BLOCK, to - at);
         point_operands(source, call, buffers, at, n);
         for (unsigned k = 0; k < chain->n_ops; k++) {
             REAL *out = k + 1 == chain->n_ops ? (REAL *)call->out + at : slots + chain->op[k].slot * (size_t)BLOCK;
@@ -241,6 +286,13 @@ void NAME(chain)(const wh_call *call, size_t from, size_t to)
             source[chain->n_operands + k] = out;
         }
     }
+}
+
+/* A unit is BLOCK elements. */
+void NAME(chain)(const wh_call *call, size_t from, size_t to)
+{
+    fill_constants(call);
+    chain_elements(call, from * BLOCK, least(to * BLOCK, wh_dims_size(call->out_dims)));
 }
 
 /* ---- Shapes ------------------------------------------------------------------------------------- */
@@ -369,8 +421,6 @@ static size_t outer_offset(const wh_sum_plan *plan, size_t index, unsigned n_axe
     return offset;
 }
 
-typedef double sums __attribute__((vector_size(64)));
-typedef REAL reals __attribute__((vector_size(8 * sizeof(REAL))));
 enum { SUM_VECTORS = WH_SUM_COLUMNS / 8 };
 
 /* sum[j] += x[i stride + j] for all i < rows, i upward */
@@ -380,15 +430,18 @@ static void add_rows_of(double sum[WH_SUM_COLUMNS], const REAL *x, size_t rows, 
         for (size_t i = 0; i < rows; i++) EVERY(j, n) sum[j] += (double)x[i * stride + j];
         return;
     }
-    sums part[SUM_VECTORS];
+    d8 part[SUM_VECTORS];
     memcpy(part, sum, sizeof part);
-    for (size_t i = 0; i < rows; i++)
+    for (size_t i = 0; i < rows; i++) {
+#pragma GCC unroll 4
+        for (size_t j = 0; j < WH_SUM_COLUMNS; j += 64 / sizeof *x) __builtin_prefetch(x + (i + 24) * stride + j);
 #pragma GCC unroll 8
         for (size_t v = 0; v < SUM_VECTORS; v++) {
-            reals row;
+            r8 row;
             memcpy(&row, x + i * stride + 8 * v, sizeof row);
-            part[v] += __builtin_convertvector(row, sums);
+            part[v] += __builtin_convertvector(row, d8);
         }
+    }
     memcpy(sum, part, sizeof part);
 }
 
@@ -447,17 +500,33 @@ void NAME(cumsum)(const wh_call *call, size_t from, size_t to)
     }
 }
 
+static inline void take_larger(r16 *part, const r16 *v)
+{
+    m16 more = *v > *part;
+    *part = (r16)(((m16)*v & more) | ((m16)*part & ~more));
+}
+
 static REAL largest(const REAL *x, size_t n)
 {
-    REAL part[LANES];
-    for (size_t j = 0; j < LANES; j++) part[j] = x[j < n ? j : 0];
-    size_t i = LANES;
-    for (; i + LANES <= n; i += LANES)
-        for (size_t j = 0; j < LANES; j++) part[j] = x[i + j] > part[j] ? x[i + j] : part[j];
-    for (size_t j = 0; i + j < n; j++) part[j] = x[i + j] > part[j] ? x[i + j] : part[j];
-    for (size_t width = LANES / 2; width > 0; width /= 2)
-        for (size_t j = 0; j < width; j++) part[j] = part[j + width] > part[j] ? part[j + width] : part[j];
-    return part[0];
+    r16 part, v;
+    for (size_t j = 0; j < LANES; j++) part[j] = x[0];
+    for (size_t i = 0; i < n; i += LANES) {
+        REAL last[LANES];
+        const REAL *from = x + i;
+        if (n - i < LANES) {
+            for (size_t j = 0; j < LANES; j++) last[j] = x[i + j < n ? i + j : i];
+            from = last;
+        }
+        memcpy(&v, from, sizeof v);
+        take_larger(&part, &v);
+    }
+    v = __builtin_shufflevector(part, part, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7);
+    take_larger(&part, &v);
+    v = __builtin_shufflevector(part, part, 4, 5, 6, 7, 0, 1, 2, 3, 4, 5, 6, 7, 0, 1, 2, 3);
+    take_larger(&part, &v);
+    v = __builtin_shufflevector(part, part, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1);
+    take_larger(&part, &v);
+    return part[1] > part[0] ? part[1] : part[0];
 }
 
 void NAME(max_last)(const wh_call *call, size_t from, size_t to)
@@ -469,19 +538,35 @@ void NAME(max_last)(const wh_call *call, size_t from, size_t to)
 
 /* ---- Products ------------------------------------------------------------------------------------------ */
 
+/* One block of the product; returns where it begins in the output, *n: its elements, if it has all columns. */
+static size_t multiply_block(const wh_call *call, const wh_product_plan *p, size_t unit, size_t *n)
+{
+    wh_gemm_form form = (wh_gemm_form)call->attr->whole[0];
+    size_t lda = form == WH_GEMM_TN ? p->m : p->k, ldb = form == WH_GEMM_NT ? p->k : p->n;
+    size_t which = unit / (p->n_rows * p->n_columns), block = unit % (p->n_rows * p->n_columns);
+    size_t i = block / p->n_columns * p->rows, j = block % p->n_columns * p->columns;
+    size_t at = (which * p->m + i) * p->n + j, rows = least(p->rows, p->m - i);
+    const REAL *a = (const REAL *)call->arg[0] + which * p->m * p->k + (form == WH_GEMM_TN ? i : i * lda);
+    const REAL *b = (const REAL *)call->arg[1] + which * p->n * p->k + (form == WH_GEMM_NT ? j * ldb : j);
+    gemm(call->num, form, (REAL *)call->out + at, p->n, a, lda, b, ldb, rows, least(p->columns, p->n - j), p->k);
+    *n = rows * p->n;
+    return at;
+}
+
 void NAME(matmul)(const wh_call *call, size_t from, size_t to)
 {
     const wh_product_plan p = wh_graph_product_plan(call);
-    wh_gemm_form form = (wh_gemm_form)call->attr->whole[0];
-    size_t lda = form == WH_GEMM_TN ? p.m : p.k, ldb = form == WH_GEMM_NT ? p.k : p.n;
-    for (size_t unit = from; unit < to; unit++) {
-        size_t which = unit / (p.n_rows * p.n_columns), block = unit % (p.n_rows * p.n_columns);
-        size_t i = block / p.n_columns * p.rows, j = block % p.n_columns * p.columns;
-        const REAL *a = (const REAL *)call->arg[0] + which * p.m * p.k + (form == WH_GEMM_TN ? i : i * lda);
-        const REAL *b = (const REAL *)call->arg[1] + which * p.n * p.k + (form == WH_GEMM_NT ? j * ldb : j);
-        REAL *c = (REAL *)call->out + (which * p.m + i) * p.n + j;
-        if (i < p.m)
-            gemm(call->num, form, c, p.n, a, lda, b, ldb, least(p.rows, p.m - i), least(p.columns, p.n - j), p.k);
+    for (size_t unit = from, n; unit < to; unit++) (void)multiply_block(call, &p, unit, &n);
+}
+
+/* A product and the chain that alone reads it: block after block, while the block is in the second cache. */
+void NAME(matmul_chain)(const wh_call *call, size_t from, size_t to)
+{
+    const wh_product_plan p = wh_graph_product_plan(call);
+    fill_constants(call);
+    for (size_t unit = from, n; unit < to; unit++) {
+        size_t at = multiply_block(call, &p, unit, &n);
+        chain_elements(call, at, at + n);
     }
 }
 
@@ -605,11 +690,15 @@ void NAME(keep_mask)(const wh_call *call, size_t from, size_t to)
 
 static double moments(double *mean, const REAL *x, size_t n, double eps)
 {
-    double m = sum_n(x, n) / (double)n, part[LANES] = {0};
+    double m = sum_n(x, n) / (double)n;
+    d8 part[2] = {{0}}, v[2];
     size_t i = 0;
-    for (; i + LANES <= n; i += LANES)
-        for (size_t j = 0; j < LANES; j++) part[j] += ((double)x[i + j] - m) * ((double)x[i + j] - m);
-    for (size_t j = 0; i + j < n; j++) part[j] += ((double)x[i + j] - m) * ((double)x[i + j] - m);
+    for (; i + LANES <= n; i += LANES) {
+        load_doubles(v, x + i, LANES);
+        part[0] += (v[0] - m) * (v[0] - m);
+        part[1] += (v[1] - m) * (v[1] - m);
+    }
+    for (size_t j = 0; i + j < n; j++) part[j / 8][j % 8] += ((double)x[i + j] - m) * ((double)x[i + j] - m);
     *mean = m;
     return 1 / sqrt(tree(part) / (double)n + eps);
 }
@@ -632,12 +721,13 @@ void NAME(normalize_back)(const wh_call *call, size_t from, size_t to)
         const REAL *x = (const REAL *)call->arg[0] + row * n, *c = (const REAL *)call->arg[1] + row * n;
         REAL *out = (REAL *)call->out + row * n;
         double mean, scale = moments(&mean, x, n, call->attr->real[0]), level = sum_n(c, n) / (double)n;
-        /* Σ c (x - mean) = Σ c x - mean Σ c would cancel: mean is taken off first. */
-        double part[LANES] = {0};
-        size_t at = 0;
-        for (; at + LANES <= n; at += LANES)
-            for (size_t j = 0; j < LANES; j++) part[j] += (double)c[at + j] * (((double)x[at + j] - mean) * scale);
-        for (size_t j = 0; at + j < n; j++) part[j] += (double)c[at + j] * (((double)x[at + j] - mean) * scale);
+        d8 part[2] = {{0}}, v[2], w[2];
+        for (size_t i = 0; i < n; i += LANES) { /* where c ends there are zeros */
+            load_doubles(v, x + i, n - i);
+            load_doubles(w, c + i, n - i);
+            part[0] += w[0] * ((v[0] - mean) * scale);
+            part[1] += w[1] * ((v[1] - mean) * scale);
+        }
         double along = tree(part) / (double)n;
         EVERY(i, n)
         out[i] = (REAL)(scale * ((double)c[i] - level - ((double)x[i] - mean) * scale * along));
@@ -733,3 +823,5 @@ void NAME(cross_entropy_back)(const wh_call *call, size_t from, size_t to)
         EVERY(i, n) out[i] *= c;
     }
 }
+
+#include "nn/graph/kern_attention.h"

@@ -120,7 +120,8 @@ bool wh_splits_first(const wh_graph *graph, const wh_node *node, const bool spli
     X(max_window) X(window_take) X(window_put) X(avg_pool) X(avg_pool_back) X(normalize) X(normalize_back) \
     X(normalize_grid) X(normalize_grid_back) X(normalize_grid_second) X(softmax) X(softmax_back) \
     X(log_softmax) X(cross_entropy) X(cross_entropy_back) X(keep_mask) X(outer_squared) X(conv_squared) \
-    X(gather_squared) X(tied_cross)
+    X(gather_squared) X(tied_cross) X(attention) \
+    X(attention_back)
 /* clang-format on */
 #define WH_OP_DECLARE(id) extern const wh_op wh_op_##id;
 WH_OPS(WH_OP_DECLARE)

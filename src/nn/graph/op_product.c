@@ -48,16 +48,18 @@ wh_product_plan wh_graph_product_plan(const wh_call *call)
 {
     enum { COLUMNS = 4096, LEAST = 64, ENOUGH = 8 };
     const size_t most = call->attr->whole[0] == WH_MATMUL_TN ? 512 : 256;
-    const wh_dims *a = &call->arg_dims[0], *c = call->out_dims;
-    wh_product_plan p = {.m = c->dim[c->rank - 2], .n = c->dim[c->rank - 1]};
-    p.k = call->attr->whole[0] == WH_MATMUL_TN ? a->dim[a->rank - 2] : a->dim[a->rank - 1];
-    p.stack = wh_dims_size(c) / (p.m * p.n);
+    /* Of the arguments: the value may have another shape by now. */
+    const wh_dims *a = &call->arg_dims[0], *b = &call->arg_dims[1];
+    wh_product_plan p = {.m = a->dim[a->rank - 2], .k = a->dim[a->rank - 1], .n = b->dim[b->rank - 1]};
+    if (call->attr->whole[0] == WH_MATMUL_TN) p.m = a->dim[a->rank - 1], p.k = a->dim[a->rank - 2];
+    if (call->attr->whole[0] == WH_MATMUL_NT) p.n = b->dim[b->rank - 2];
+    p.stack = wh_dims_size(a) / (p.m * p.k);
     p.rows = p.m <= most ? p.m : halves_of(p.m, (p.m + most - 1) / most);
-    p.columns = p.n <= COLUMNS ? p.n : halves_of(p.n, (p.n + COLUMNS - 1) / COLUMNS);
+    p.columns = p.n <= COLUMNS || call->chain ? p.n : halves_of(p.n, (p.n + COLUMNS - 1) / COLUMNS);
     for (;;) {
         p.n_rows = (p.m + p.rows - 1) / p.rows;
         p.n_columns = (p.n + p.columns - 1) / p.columns;
-        size_t *longer = p.rows > p.columns ? &p.rows : &p.columns;
+        size_t *longer = p.rows > p.columns || call->chain ? &p.rows : &p.columns; /* a chain needs whole rows */
         if (p.stack * p.n_rows * p.n_columns >= ENOUGH || *longer < 2 * LEAST) return p;
         *longer = halves_of(*longer, 2);
     }

@@ -66,7 +66,7 @@ static void give_gap(gaps *g, size_t offset, size_t bytes)
 static uint32_t overwritten(const wh_program *p, size_t s)
 {
     const wh_step *step = &p->steps[s];
-    if (!step->chain) return 0;
+    if (!step->chain || step->chain_arg) return 0; /* a product writes before its chain reads */
     for (unsigned i = 0; i < step->n_args; i++) {
         uint32_t place = step->arg_place[i];
         const wh_place *from = &p->places[place];

@@ -1,8 +1,8 @@
 /* nn/graph/program.c: from a graph to steps.
  *
  * Elementwise nodes whose every reader is in one chain join that chain; constants and repetitions along axes are read
- * by chains without ever lying in memory; views share their argument's bytes. What is left becomes a step each, in
- * the order of the graph. */
+ * by chains without ever lying in memory; views share their argument's bytes. A product that one chain alone reads is
+ * computed by that chain's step, block by block. What is left becomes a step each, in the order of the graph. */
 #include <string.h>
 
 #include "nn/graph/program_parts.h"
@@ -15,6 +15,8 @@ typedef struct mark {
     uint8_t n_ops;    /* of the chain that ends here */
     uint8_t n_operands;
     wh_value operand[WH_CHAIN_ARGS]; /* what it reads from outside so far */
+    wh_value only;                   /* the chain that alone reads these bytes, itself or through views; or CONFLICT */
+    wh_value product;                /* the chain that ends here: the product its step computes first */
     bool needed, is_output;
 } mark;
 enum { CONFLICT = UINT32_MAX };
@@ -23,6 +25,7 @@ typedef struct build {
     const wh_graph *graph;
     wh_program *program;
     mark *marks;
+    bool fuse;
 } build;
 
 WH_AUTO_FREE(mark, wh_free)
@@ -42,7 +45,7 @@ static bool is_virtual(const build *b, wh_value v)
 {
     const wh_op *op = wh_node_at(b->graph, v)->op;
     const mark *m = &b->marks[v];
-    return (op == &wh_op_fill || op == &wh_op_broadcast) && m->readers == WH_NO_VALUE && !m->is_output;
+    return b->fuse && (op == &wh_op_fill || op == &wh_op_broadcast) && m->readers == WH_NO_VALUE && !m->is_output;
 }
 
 /* ---- Which nodes, which chains ------------------------------------------------------------------ */
@@ -68,7 +71,7 @@ static void join_chain(build *b, wh_value v)
     const wh_node *node = wh_node_at(b->graph, v);
     const mark nothing = {.n_operands = 0};
     mark *m = &b->marks[v], with = nothing;
-    bool joins = m->readers != WH_NO_VALUE && m->readers != CONFLICT && !m->is_output;
+    bool joins = b->fuse && m->readers != WH_NO_VALUE && m->readers != CONFLICT && !m->is_output;
     mark *end = &b->marks[joins ? m->readers : v];
     if (joins && end->n_ops < WH_CHAIN_OPS && operands_with(&with, end, node, v)) {
         m->chain = m->readers;
@@ -97,13 +100,40 @@ static void tell_argument(build *b, wh_value v, wh_value arg)
     }
 }
 
+/* Keeps account of the one chain that reads arg's bytes. */
+static void tell_only(build *b, wh_value v, wh_value arg)
+{
+    bool is_view = wh_node_at(b->graph, v)->op->flags & WH_OP_VIEW;
+    wh_value reader = is_view ? b->marks[v].only : CONFLICT;
+    if (is_element(wh_node_at(b->graph, v))) reader = b->marks[v].chain;
+    mark *m = &b->marks[arg];
+    m->only = m->only == WH_NO_VALUE || m->only == reader ? reader : CONFLICT;
+}
+
+/* May the chain that alone reads the product v compute it? Its rows have to be many enough to be cut by rows alone, and
+ * a block of them short enough to stay in the second cache. */
+static void join_product(build *b, wh_value v)
+{
+    enum { LEAST_ROWS = 512, MOST_COLUMNS = 2048 };
+    const mark *m = &b->marks[v];
+    const wh_dims *dims = &wh_node_at(b->graph, v)->dims;
+    if (!b->fuse || wh_node_at(b->graph, v)->op != &wh_op_matmul || m->is_output) return;
+    if (m->only == WH_NO_VALUE || m->only == CONFLICT || b->marks[m->only].product != WH_NO_VALUE) return;
+    size_t columns = wh_dims_last(dims), rows = wh_dims_size(dims) / columns;
+    if (rows >= LEAST_ROWS && columns <= MOST_COLUMNS) b->marks[m->only].product = v;
+}
+
 static void choose(build *b)
 {
     for (wh_value v = (wh_value)wh_graph_size(b->graph); v > 0; v--) {
         const wh_node *node = wh_node_at(b->graph, v);
         if (!b->marks[v].needed) continue;
         if (is_element(node)) join_chain(b, v);
-        for (unsigned i = 0; i < node->n_args; i++) tell_argument(b, v, node->arg[i]);
+        join_product(b, v);
+        for (unsigned i = 0; i < node->n_args; i++) {
+            tell_argument(b, v, node->arg[i]);
+            tell_only(b, v, node->arg[i]);
+        }
     }
 }
 
@@ -272,19 +302,28 @@ static void collect_ops(const build *b, chain_build *c, wh_value v)
         }
 }
 
-static whist_status chain_args(build *b, wh_step *step, const chain_build *c)
+static void plain_arg(const build *b, wh_step *step, unsigned i, wh_value v)
 {
-    WH_TRY(step_args(step, b->program, c->n_operands));
+    step->arg_dims[i] = wh_node_at(b->graph, v)->dims;
+    step->arg_place[i] = b->marks[base_of(b->graph, v)].place;
+}
+
+static whist_status chain_args(build *b, wh_step *step, const chain_build *c, wh_value product)
+{
+    static wh_kernel *const chains[3][2] = WH_KERNEL_WIDE(chain), *const products[3][2] = WH_KERNEL_WIDE(matmul_chain);
+    step->chain_arg = product ? 2 : 0;
+    WH_TRY(step_args(step, b->program, step->chain_arg + c->n_operands));
+    for (unsigned k = 0; k < step->chain_arg; k++) plain_arg(b, step, k, wh_node_at(b->graph, product)->arg[k]);
     for (unsigned k = 0; k < c->n_operands; k++) {
         wh_value reads;
         describe_operand(b, &step->chain->operand[k], &reads, c->operand[k]);
-        step->arg_dims[k] = wh_node_at(b->graph, c->operand[k])->dims;
-        step->arg_place[k] = reads ? b->marks[base_of(b->graph, reads)].place : 0;
+        plain_arg(b, step, step->chain_arg + k, c->operand[k]);
+        step->arg_place[step->chain_arg + k] = reads ? b->marks[base_of(b->graph, reads)].place : 0;
     }
     step->chain->n_operands = c->n_operands;
     step->chain->n_ops = c->n_ops;
-    static wh_kernel *const kernels[3][2] = WH_KERNEL_WIDE(chain);
-    step->kernel = kernels[b->program->level][b->graph->real];
+    step->kernel = (product ? products : chains)[b->program->level][b->graph->real];
+    if (product) step->attr = wh_node_at(b->graph, product)->attr;
     step->n_units = (wh_dims_size(&step->out_dims) + WH_CHAIN_BLOCK - 1) / WH_CHAIN_BLOCK;
     return WHIST_OK;
 }
@@ -292,11 +331,14 @@ static whist_status chain_args(build *b, wh_step *step, const chain_build *c)
 static whist_status chain_step(build *b, wh_step *step, wh_value v)
 {
     chain_build c = {.n_ops = 0};
+    wh_value product = b->marks[v].product;
+    /* The product is written where the chain's value goes, and the chain works there in place. */
+    if (product) b->marks[product].place = step->out_place;
     collect_ops(b, &c, v);
     for (unsigned k = 0; k < c.n_ops; k++) collect_operands(b, &c, c.op[k]);
     WH_TRY(WH_ARENA_NEW(&step->chain, &b->program->memory, 1));
-    step->name = c.n_ops > 1 ? "chain" : wh_node_at(b->graph, v)->op->name;
-    WH_TRY(chain_args(b, step, &c));
+    step->name = product ? "matmul, chain" : c.n_ops > 1 ? "chain" : wh_node_at(b->graph, v)->op->name;
+    WH_TRY(chain_args(b, step, &c, product));
     write_ops(b, step->chain, &c);
     assign_slots(step->chain);
     return WHIST_OK;
@@ -308,7 +350,7 @@ static whist_status copy_step(build *b, wh_step *step, wh_value v)
     chain_build c = {.operand = {v}, .n_operands = 1};
     WH_TRY(WH_ARENA_NEW(&step->chain, &b->program->memory, 1));
     step->name = "copy";
-    WH_TRY(chain_args(b, step, &c));
+    WH_TRY(chain_args(b, step, &c, WH_NO_VALUE));
     step->chain->n_ops = 1;
     step->chain->op[0].element = WH_ELEMENT_COPY;
     step->chain->n_slots = 1;
@@ -319,10 +361,7 @@ static whist_status plain_step(build *b, wh_step *step, wh_value v)
 {
     const wh_node *node = wh_node_at(b->graph, v);
     WH_TRY(step_args(step, b->program, node->n_args));
-    for (unsigned i = 0; i < node->n_args; i++) {
-        step->arg_dims[i] = wh_node_at(b->graph, node->arg[i])->dims;
-        step->arg_place[i] = b->marks[base_of(b->graph, node->arg[i])].place;
-    }
+    for (unsigned i = 0; i < node->n_args; i++) plain_arg(b, step, i, node->arg[i]);
     step->name = node->op->name;
     step->attr = node->attr;
     wh_kernel *wide = node->op->wide[b->program->level][b->graph->real];
@@ -343,10 +382,14 @@ static size_t scratch_of(const build *b, const wh_step *step, const wh_op *op, c
 static void cut_step(build *b, wh_step *step, const wh_op *op)
 {
     enum { PIECE = 1 << 16 };
-    const wh_call call = {
-        .out_dims = &step->out_dims, .arg_dims = step->arg_dims, .n_args = step->n_args, .attr = &step->attr};
+    const wh_call call = {.out_dims = &step->out_dims,
+                          .arg_dims = step->arg_dims,
+                          .n_args = step->n_args,
+                          .attr = &step->attr,
+                          .chain = step->chain};
     wh_cut cut = {step->n_units, step->chain ? (size_t)step->chain->n_ops * WH_CHAIN_BLOCK : 1};
-    if (!step->chain && op->cut) cut = op->cut(&call);
+    if (step->chain_arg) op = &wh_op_matmul;
+    if ((!step->chain || step->chain_arg) && op->cut) cut = op->cut(&call);
     step->n_units = cut.units;
     step->per_piece = cut.cost >= PIECE ? 1 : PIECE / (cut.cost ? cut.cost : 1);
     step->n_pieces = (cut.units + step->per_piece - 1) / step->per_piece;
@@ -406,7 +449,8 @@ static whist_status add_steps(build *b)
             continue;
         }
         bool inside_chain = is_element(node) && m->chain != v;
-        if (inside_chain || node->op->flags & WH_OP_VIEW || is_virtual(b, v)) continue;
+        bool in_product = m->only != CONFLICT && b->marks[m->only].product == v; /* [WH_NO_VALUE] has none */
+        if (inside_chain || in_product || node->op->flags & WH_OP_VIEW || is_virtual(b, v)) continue;
         if (m->place == 0) m->place = new_place(b, v, WH_PLACE_ARENA);
         WH_TRY(add_step(b, v, m->place, false));
     }
@@ -461,6 +505,11 @@ static whist_status make(build *b, const wh_value outputs[], size_t n)
 
 whist_status wh_program_new(wh_program **out, const wh_graph *graph, const wh_value outputs[], size_t n)
 {
+    return wh_program_make(out, graph, outputs, n, true);
+}
+
+whist_status wh_program_make(wh_program **out, const wh_graph *graph, const wh_value outputs[], size_t n, bool fuse)
+{
     WH_ENSURE(out && graph && outputs && n > 0, WHIST_E_ARG);
     WH_TRY(wh_graph_status(graph));
     for (size_t i = 0; i < n; i++)
@@ -472,7 +521,7 @@ whist_status wh_program_new(wh_program **out, const wh_graph *graph, const wh_va
     WH_TRY(WH_NEW(&marks, graph->n));
     program->real = graph->real;
     program->level = wh_cpu_get();
-    build b = {.graph = graph, .program = program, .marks = marks};
+    build b = {.graph = graph, .program = program, .marks = marks, .fuse = fuse};
     WH_TRY(make(&b, outputs, n));
     *out = program;
     program = NULL;

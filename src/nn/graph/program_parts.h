@@ -28,6 +28,7 @@ typedef struct wh_step {
     unsigned n_args;
     uint32_t out_place;
     wh_chain *chain;
+    unsigned chain_arg; /* the argument that is the chain's first operand: 2 where a product comes before it, else 0 */
     size_t n_units, per_piece, n_pieces;
     size_t first_arg; /* in a run's list of argument pointers */
 } wh_step;
@@ -57,6 +58,10 @@ struct wh_program {
     size_t n_checks;
     wh_program_size size;
 };
+
+/* wh_program_new; without fuse every node is a step of its own, which changes no bit (and is for tests). */
+WH_MUST_CHECK whist_status wh_program_make(wh_program **out, const wh_graph *graph, const wh_value outputs[], size_t n,
+                                           bool fuse);
 
 static inline size_t wh_real_size(wh_real real)
 {

@@ -132,6 +132,7 @@ static whist_status run_step(wh_run *run, const wh_step *step, wh_pool *pool)
                        .n_args = step->n_args,
                        .attr = &step->attr,
                        .chain = step->chain,
+                       .chain_arg = step->chain_arg,
                        .num = run->num};
     if (step->n_pieces > 1) return wh_pool_run(pool, step->n_pieces, piece, &w);
     return piece(&w, 0, 0);

@@ -160,10 +160,10 @@ static void ew_adam(float *restrict p, float *restrict m, float *restrict v, con
 {
     const wh_adam_terms t = *terms;
     for (size_t i = 0; i < n; i++) {
-        float d = t.scale * g[i] + t.decay * p[i];
+        float d = t.scale * g[i] + t.decay * p[i], kept = p[i] - t.shrink * p[i];
         m[i] = t.beta1 * m[i] + t.rest1 * d;
         v[i] = t.beta2 * v[i] + t.rest2 * d * d;
-        p[i] = t.keep * p[i] - t.lr * m[i] / (sqrtf(v[i]) * t.correct2 + t.eps);
+        p[i] = kept - t.lr * m[i] / (sqrtf(v[i]) * t.correct2 + t.eps);
     }
 }
 

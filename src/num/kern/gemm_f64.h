@@ -43,7 +43,7 @@ static void f64_rows(size_t rows, double *c, size_t ldc, const double *a, size_t
 }
 
 static void gemm_f64(double *restrict c, size_t ldc, const double *restrict a, size_t row_a, size_t col_a,
-                     const double *restrict b, size_t row_b, size_t col_b, size_t m, size_t n, size_t k)
+                     const double *restrict b, size_t row_b, size_t col_b, size_t m, size_t n, size_t k, bool more)
 {
     f64x8 strip[F64_K * F64_VECS];
     for (size_t j = 0; j < n; j += F64_COLS) {
@@ -57,7 +57,7 @@ static void gemm_f64(double *restrict c, size_t ldc, const double *restrict a, s
             }
             for (size_t i = 0; i < m; i += F64_ROWS)
                 f64_rows(m - i < F64_ROWS ? m - i : F64_ROWS, c + i * ldc + j, ldc, a + i * row_a + l * col_a, row_a,
-                         col_a, strip, cols, depth, l == 0);
+                         col_a, strip, cols, depth, l == 0 && !more);
         }
     }
 }

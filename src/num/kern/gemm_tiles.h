@@ -174,7 +174,7 @@ static void gemm_pick_m(float *restrict c, size_t ldc, const float *restrict a, 
  * K is cut into blocks; in each, C goes on with the sums it holds, so that the bits are those of gemm_bn. A strip of B
  * (two vectors wide) is copied next to each other, where it stays in the first cache while all rows of A pass it. A
  * block of A is copied where it would be read at a large stride. */
-enum { BIG_K = 256, BIG_M = 256, BIG_N = 2 * V_LANES };
+enum { BIG_K = 512, BIG_M = 256, BIG_N = 2 * V_LANES };
 
 /* strip (k, BIG_N): columns 0 … cols-1 of B, then zeros up to a whole vector */
 TILE void pack_strip(float *restrict strip, const float *restrict b, size_t row_b, size_t col_b, size_t cols, size_t k)
@@ -200,12 +200,19 @@ TILE void pack_rows(float *restrict copy, const float *restrict a, size_t lda, s
     for (size_t i = 0; i < rows; i++) memcpy(copy + i * ld, a + i * lda, k * sizeof *a);
 }
 
-/* Asks for what comes next while the tiles of this strip are computed: a share of the next strip of B and, in the
- * first strip, the next rows of A. */
+/* Asks for what comes next while this tile is computed: a share of the next strip of B and, in the first strip, the
+ * next rows of A. */
 TILE void ask_rows(const float *from, size_t step, size_t rows, size_t floats)
 {
     for (size_t i = 0; i < rows; i++)
         for (size_t l = 0; l < floats; l += 16) __builtin_prefetch(from + i * step + l, 0, 2);
+}
+
+/* C of the next tile, to write. */
+TILE void claim_rows(float *to, size_t step)
+{
+    for (size_t i = 0; i < BN_ROWS; i++)
+        for (size_t j = 0; j < BIG_N; j += 16) __builtin_prefetch(to + i * step + j, 1, 3);
 }
 
 /* One block of K over at most BIG_M rows. */
@@ -226,6 +233,7 @@ TILE void big_block(float *restrict c, size_t ldc, const float *restrict a, size
                 asked = upto;
             }
             if (j == 0 && col_a == 1) ask_rows(a + (i + rows) * row_a, row_a, left < BN_ROWS ? left : BN_ROWS, k);
+            if (cols == BIG_N && left >= BN_ROWS) claim_rows(c + (i + rows) * ldc + j, ldc);
             for (size_t part = 0; part < cols; part += bn_cols(cols, part))
                 bn_block(PICK_NONE, rows, bn_cols(cols, part), NULL, c + i * ldc + j + part, ldc, a + i * row_a, row_a,
                          col_a, strip + part, BIG_N, k, mode, v_zero());

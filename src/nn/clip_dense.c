@@ -1,0 +1,220 @@
+/* nn/clip_dense.c: clipped sums of stacks of dense layers, PIECE examples in one product.
+ *
+ * Of layer l with input a and δ = ∂loss/∂(output) an example's gradient is a δᵀ, with norm |a| |δ|, and its bias's is
+ * δ. Forward and backward take PIECE rows, always (a piece that is not full is filled up with rows of weight 0):
+ * products of this height run on our own kernels, one and the same for each shape, whose rows depend on nothing but
+ * themselves (num/kern.h). OpenBLAS may round a row by its place among the others, and then an example would move its
+ * neighbours. */
+#include <math.h>
+#include <string.h>
+
+#include "nn/clip_parts.h"
+
+typedef struct worker {
+    whist_model_work *work;
+    float *delta[WH_NN_MAX_LAYERS]; /* (PIECE, stride out) */
+    double *squared;                /* (PIECE, 2 layers): |a|² |δ|² of weights, |δ|² of biases */
+    float *sum;                     /* (P) of the piece */
+    int64_t *far;                   /* (P) */
+    size_t smaller;
+    wh_arena memory;
+} worker;
+
+struct wh_clip_dense {
+    worker *workers;
+    unsigned n_workers;
+    size_t size;
+};
+
+static whist_status worker_init(worker *w, const whist_model *model)
+{
+    WH_TRY(whist_model_work_new(&w->work, model, WH_CLIP_PIECE));
+    for (size_t l = 0; l < model->n_layers; l++)
+        WH_TRY(WH_ARENA_NEW(&w->delta[l], &w->memory, WH_CLIP_PIECE * wh_nn_stride(model->layers[l].out)));
+    WH_TRY(WH_ARENA_NEW(&w->squared, &w->memory, WH_CLIP_PIECE * 2 * model->n_layers));
+    WH_TRY(WH_NEW(&w->sum, model->size));
+    return WH_NEW(&w->far, model->size);
+}
+
+whist_status wh_clip_dense_new(wh_clip_dense **out, const wh_clip *clip)
+{
+    wh_clip_dense *dense;
+    WH_TRY(WH_NEW(&dense, 1));
+    *out = dense; /* the clip's at once: it is freed with it */
+    dense->size = clip->model->size;
+    dense->n_workers = wh_pool_threads(clip->options.pool);
+    WH_TRY(WH_NEW(&dense->workers, dense->n_workers));
+    for (unsigned i = 0; i < dense->n_workers; i++) WH_TRY(worker_init(&dense->workers[i], clip->model));
+    return WHIST_OK;
+}
+
+void wh_clip_dense_free(wh_clip_dense *dense)
+{
+    if (!dense) return;
+    for (unsigned i = 0; dense->workers && i < dense->n_workers; i++) {
+        worker *w = &dense->workers[i];
+        whist_model_work_free(w->work);
+        if (w->sum) wh_wipe(w->sum, dense->size * sizeof *w->sum);
+        if (w->far) wh_wipe(w->far, dense->size * sizeof *w->far);
+        wh_free(w->sum);
+        wh_free(w->far);
+        wh_arena_clear(&w->memory);
+    }
+    wh_free(dense->workers);
+    wh_free(dense);
+}
+
+/* ---- One piece ---- */
+
+/* δ of all layers, unweighted but for the rows' own weights. */
+static void backward(worker *w, const whist_model *model, const wh_rows *rows, const float *params)
+{
+    const wh_num_kernels *k = model->kernels;
+    const size_t last = model->n_layers - 1;
+    wh_nn_head(model, w->work, rows, w->delta[last], NULL);
+    k->scale(w->delta[last], rows->n * wh_nn_stride(model->layers[last].out),
+             (float)rows->n); /* head takes the mean; PIECE is a power of two */
+    for (size_t l = last; l > 0; l--)
+        wh_nn_back(model, l, params, w->delta[l], w->delta[l - 1], w->work->value[l - 1], rows->n);
+}
+
+static void measure(worker *w, const whist_model *model, const wh_rows *rows)
+{
+    const wh_num_kernels *k = model->kernels;
+    for (size_t l = 0; l < model->n_layers; l++) {
+        const wh_layer *layer = &model->layers[l];
+        const float *a = l ? w->work->value[l - 1] : rows->x;
+        const size_t lda = l ? wh_nn_stride(layer->in) : rows->ldx, ld = wh_nn_stride(layer->out);
+        for (size_t i = 0; i < rows->n; i++) {
+            double *squared = w->squared + (i * model->n_layers + l) * 2;
+            squared[1] = wh_clip_squared(k, w->delta[l] + i * ld, layer->out);
+            squared[0] = wh_clip_squared(k, a + i * lda, layer->in) * squared[1];
+            if (!layer->has_bias) squared[1] = 0;
+        }
+    }
+}
+
+/* One number for all tensors of example i, or one for each: weights[2 l] of the weights of layer l, [2 l + 1] of its
+ * bias. */
+static void weigh(float *weights, worker *w, const wh_clip *clip, size_t i)
+{
+    const size_t n = 2 * clip->model->n_layers;
+    const double *squared = w->squared + i * n, bound = wh_clip_layer_bound(clip);
+    double total = 0;
+    for (size_t t = 0; t < n; t++) total += squared[t];
+    float all = wh_clip_weight(clip, sqrt(total), bound);
+    w->smaller += sqrt(total) <= clip->bound;
+    for (size_t t = 0; t < n; t++)
+        weights[t] = clip->options.kind == WH_CLIP_LAYER ? wh_clip_weight(clip, sqrt(squared[t]), bound) : all;
+}
+
+/* row = weight · row; what is not finite becomes zero, whatever it was. */
+static void scale_row(const wh_num_kernels *k, float *row, size_t n, float weight)
+{
+    if (weight > 0)
+        k->scale(row, n, weight);
+    else
+        memset(row, 0, n * sizeof *row);
+}
+
+/* n of the rows count. */
+static void multiply(worker *w, const wh_clip *clip, const wh_rows *rows, size_t n)
+{
+    const whist_model *model = clip->model;
+    const wh_num_kernels *k = model->kernels;
+    float weights[2 * WH_NN_MAX_LAYERS][WH_CLIP_PIECE] = {{0}};
+    for (size_t i = 0; i < n; i++) {
+        float one[2 * WH_NN_MAX_LAYERS];
+        weigh(one, w, clip, i);
+        for (size_t t = 0; t < 2 * model->n_layers; t++) weights[t][i] = one[t];
+    }
+    for (size_t l = 0; l < model->n_layers; l++) {
+        const wh_layer *layer = &model->layers[l];
+        const float *a = l ? w->work->value[l - 1] : rows->x;
+        const size_t lda = l ? wh_nn_stride(layer->in) : rows->ldx, ld = wh_nn_stride(layer->out);
+        float *delta = w->delta[l];
+        /* By layer the bias has a weight of its own: it goes first, from a δ that is not scaled yet. */
+        for (size_t j = 0; layer->has_bias && j < layer->out; j++) w->sum[layer->bias + j] = 0;
+        for (size_t i = 0; layer->has_bias && i < rows->n; i++)
+            if (weights[2 * l + 1][i] > 0)
+                k->axpy(w->sum + layer->bias, delta + i * ld, layer->out, weights[2 * l + 1][i]);
+        for (size_t i = 0; i < rows->n; i++) scale_row(k, delta + i * ld, layer->out, weights[2 * l][i]);
+        if (layer->out == 1)
+            k->gemm_bn(w->sum + layer->weight, layer->in, delta, 1, ld, a, lda, 1, layer->in, rows->n, WH_GEMM_PUT, 0);
+        else
+            k->gemm_bn(w->sum + layer->weight, layer->out, a, 1, lda, delta, ld, layer->in, layer->out, rows->n,
+                       WH_GEMM_PUT, 0);
+    }
+}
+
+/* A row whose gradient is not finite has a finite a only where that is its own fault: its a is zeroed as well, so that
+ * 0 · ∞ does not reach the sum. */
+static void silence(worker *w, const whist_model *model, wh_rows *rows, float *x)
+{
+    for (size_t i = 0; i < rows->n; i++) {
+        double total = 0;
+        for (size_t t = 0; t < 2 * model->n_layers; t++) total += w->squared[i * 2 * model->n_layers + t];
+        if (isfinite(total)) continue;
+        memset(x + i * rows->ldx, 0, model->shape.n_features * sizeof *x);
+        for (size_t l = 0; l < model->n_layers; l++) {
+            const size_t ld = wh_nn_stride(model->layers[l].out);
+            memset(w->work->value[l] + i * ld, 0, ld * sizeof *x);
+        }
+    }
+}
+
+static void carry(worker *w, const wh_clip *clip)
+{
+    const float steps = (float)(1 / clip->step);
+    for (size_t i = 0; i < clip->model->size; i++) w->far[i] += (int64_t)(w->sum[i] * steps);
+}
+
+typedef struct job {
+    wh_clip *clip;
+    const float *params;
+    const whist_batch *batch;
+} job;
+
+static whist_status add_piece(void *user, size_t piece, unsigned index)
+{
+    const job *j = user;
+    const whist_model *model = j->clip->model;
+    worker *w = &j->clip->dense->workers[index];
+    const size_t from = piece * WH_CLIP_PIECE, left = j->batch->n - from;
+    uint32_t order[WH_CLIP_PIECE];
+    whist_batch part = *j->batch;
+    const size_t n = left < WH_CLIP_PIECE ? left : WH_CLIP_PIECE;
+    for (size_t i = 0; i < WH_CLIP_PIECE; i++) {
+        size_t at = from + (i < n ? i : 0);
+        order[i] = part.index ? part.index[at] : (uint32_t)at;
+    }
+    part.n = WH_CLIP_PIECE;
+    part.index = order; /* so that the rows are a copy, which may be silenced */
+    wh_rows rows;
+    WH_TRY(wh_nn_gather(&rows, model, w->work, &part));
+    wh_nn_forward(model, w->work, j->params, rows.x, rows.ldx, rows.n);
+    backward(w, model, &rows, j->params);
+    measure(w, model, &rows);
+    silence(w, model, &rows, w->work->x);
+    multiply(w, j->clip, &rows, n);
+    carry(w, j->clip);
+    return WHIST_OK;
+}
+
+whist_status wh_clip_dense_add(wh_clip *clip, const float *params, const whist_batch *batch, size_t *smaller)
+{
+    job j = {.clip = clip, .params = params, .batch = batch};
+    wh_clip_dense *dense = clip->dense;
+    whist_status status =
+        wh_pool_run(clip->options.pool, (batch->n + WH_CLIP_PIECE - 1) / WH_CLIP_PIECE, add_piece, &j);
+    for (unsigned t = 0; t < dense->n_workers; t++) {
+        worker *w = &dense->workers[t];
+        for (size_t i = 0; i < dense->size; i++) {
+            clip->sum[i] += w->far[i];
+            w->far[i] = 0;
+        }
+        *smaller += w->smaller;
+        w->smaller = 0;
+    }
+    return status;
+}
