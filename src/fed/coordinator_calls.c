@@ -384,7 +384,7 @@ whist_status wh_coordinator_submit(wh_coordinator *c, size_t actor, uint64_t ste
 /* A site's words in a text of ours, which is cut here and there and goes to others: plain letters only. */
 static void note_decline(wh_coordinator *c, size_t actor, const char *text)
 {
-    snprintf(c->declined, sizeof c->declined, "%.40s: %.80s", actor_name(c, actor), text);
+    snprintf(c->declined, sizeof c->declined, "%.40s: %.240s", actor_name(c, actor), text);
     for (char *at = c->declined; *at; at++)
         if (*at < ' ' || *at > '~') *at = '?';
 }
