@@ -60,8 +60,9 @@ static whist_status take_name(wh_cursor *c, char out[NAME])
     whist_bytes bytes;
     WH_TRY(wh_take_bytes(c, &bytes, NAME));
     memcpy(out, bytes.data, NAME);
-    if (out[NAME - 1] || !wh_is_utf8((whist_bytes){bytes.data, strlen(out)}))
-        WH_FAIL(WHIST_E_FORMAT, "a name in an exported ledger is damaged");
+    bool good = !out[NAME - 1] && wh_is_utf8((whist_bytes){bytes.data, strlen(out)});
+    for (size_t i = good ? strlen(out) : NAME; i < NAME; i++) good = good && !out[i];
+    if (!good) WH_FAIL(WHIST_E_FORMAT, "a name in an exported ledger is damaged");
     return WHIST_OK;
 }
 
@@ -437,7 +438,7 @@ static whist_status check_entry(whist_ledger_proof *out, const claim *c, const w
     int64_t seq;
     WH_TRY(wh_json_get_int(&seq, root, "seq", 0, INT64_MAX, "proof"));
     WH_TRY(record_of(&record, root));
-    WH_TRY(wh_log_entry_read(&entry, wh_buf_view(&record)));
+    WH_TRY(wh_log_entry_read(&entry, wh_buf_view(&record), c->log.id, c->log.key));
     leaf = entry.hash;
     WH_TRY(wh_merkle_check_inclusion(&c->root, c->n, (uint64_t)seq, &leaf, &c->path));
     if (entry.seq != (uint64_t)seq) WH_FAIL(WHIST_E_AUTH, "the proof is about another entry than it says");
