@@ -54,13 +54,21 @@ static double excess(double a, double mu)
     return sum * half;
 }
 
+/* A normal tail over its density, x > 4: the continued fraction 1 / (x + 1 / (x + 2 / (x + …))). */
+static double mills(double x)
+{
+    double value = x;
+    for (int k = 120; k > 0; k--) value = x + k / value;
+    return 1 / value;
+}
+
+/* P(Z > a) - e^eps P(Z > b); e^eps density(b) = density(a). */
 double wh_dp_normal_delta(double mu, double epsilon)
 {
-    double a = epsilon / mu - mu / 2, b = epsilon / mu + mu / 2;
-    double whole = erfc(a * 0.70710678118654752440) / 2,
-           less = exp(epsilon + log(erfc(b * 0.70710678118654752440) / 2));
-    if (whole - less > whole / 64) return whole - less;
-    return 0.39894228040143267794 * exp(-a * a / 2) * excess(a, mu);
+    double a = epsilon / mu - mu / 2, b = epsilon / mu + mu / 2, density = 0.39894228040143267794 * exp(-a * a / 2);
+    double whole = erfc(a * 0.70710678118654752440) / 2;
+    double less = b > 4 ? density * mills(b) : exp(epsilon) * erfc(b * 0.70710678118654752440) / 2;
+    return whole - less > whole / 64 ? whole - less : density * excess(a, mu);
 }
 
 static double epsilon_gap(double epsilon, const double *user)

@@ -266,7 +266,9 @@ whist_status wh_dp_compose_measures(wh_dp_composed *out, wh_arena *arena, wh_dp_
         c.origin += uses[i] * measure[i].offset;
         c.slack += uses[i] * measure[i].slack;
         c.infinity += uses[i] * measure[i].infinity;
+        c.certain += uses[i] * log1p(-measure[i].certain);
     }
+    c.certain = -expm1(c.certain) * (1 - 1e-12);
     WH_TRY(choose_window(&c, fft, &above, &below, &lean, n_max));
     c.slack += 8 * unit * (fabs(c.origin) + fabs((double)c.first) * c.h + (double)c.n * c.h);
     c.relative_error = unit * w.all_uses * (16 + 4 * tilt * reach);
@@ -362,7 +364,8 @@ double wh_dp_composed_upper(const wh_dp_composed *c, double delta)
 double wh_dp_composed_lower(const wh_dp_composed *c, double delta)
 {
     walk w;
-    double left = delta * (1 + c->relative_error);
+    double left = (delta - c->certain) * (1 + c->relative_error);
+    if (!(left > 0)) return INFINITY; /* no epsilon holds */
     if (!find(&w, c, &c->below, left, -1)) return 0;
     if (w.j == c->first + (ptrdiff_t)c->n) return 0;
     return fmax(0, refine(&w, left, -1) - c->slack);
@@ -392,5 +395,5 @@ double wh_dp_composed_delta_upper(const wh_dp_composed *c, double epsilon)
 double wh_dp_composed_delta_lower(const wh_dp_composed *c, double epsilon)
 {
     walk w = walk_to(c, &c->below, epsilon + c->slack);
-    return w.j == c->first ? 0 : delta_at(&w, epsilon + c->slack, -1);
+    return c->certain + (w.j == c->first ? 0 : delta_at(&w, epsilon + c->slack, -1));
 }

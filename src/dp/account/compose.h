@@ -19,6 +19,7 @@ typedef struct wh_dp_composed {
     size_t n;
     wh_dp_side above, below;
     double infinity;       /* mass of `above` without a finite loss */
+    double certain;        /* such mass of `below` */
     double slack;          /* losses are off by at most this */
     double relative_error; /* of every mass, besides `error`: rounding of weights and their powers */
 } wh_dp_composed;

@@ -178,10 +178,12 @@ static whist_status fill_atoms(wh_dp_cells *c, wh_arena *arena, const wh_dp_pair
         if (p > 0 && q > 0)
             add_atom(c, log(p / q), scale * p, scale * q, plain.relative_error);
         else
-            c->p_above += scale * p, c->q_below += scale * q;
+            plain.p_only += p, plain.q_only += q;
     }
     c->p_above += scale * plain.p_only;
     c->q_below += scale * plain.q_only;
+    c->p_never += scale * plain.p_only;
+    c->q_never += scale * plain.q_only;
     c->slack = fmax(c->slack, plain.relative_error * 2);
     return WHIST_OK;
 }
@@ -289,6 +291,8 @@ void wh_dp_cells_mirror(wh_dp_cells *c)
     reverse(c->p, c->q, c->n);
     reverse(c->p_error, c->q_error, c->n);
     reverse(c->p_on, c->q_on, c->n / 2 + 1);
+    double p_never = c->p_never;
+    c->p_never = c->q_never, c->q_never = p_never;
     c->p_below = c->q_above, c->p_above = c->q_below;
     c->q_below = p_above, c->q_above = p_below;
     c->first = -(c->first + (ptrdiff_t)c->n);
@@ -435,6 +439,8 @@ whist_status wh_dp_measure_init(wh_dp_measure *out, wh_arena *arena, const wh_dp
     for (size_t i = 0; i < m.n; i++) ratio[i] = exp(m.offset + (double)(m.first + (ptrdiff_t)i) * m.h);
     connect_dots(&m, cells, ratio);
     choose_below(&m, other, ratio + m.n, cells, ratio, tilt);
+    /* Lists of atoms are cut where their mass is below 1e-80: that is no mass to be certain of. */
+    m.certain = cells->p_never > 1e-60 ? fmin(cells->p_never * (1 - on_error), 1) : 0;
     for (size_t i = 0; i < m.n; i++) {
         m.above[i] += cells->p_on[i] * (1 + on_error);
         m.below[i] += cells->p_on[i] * (1 - on_error);

@@ -25,6 +25,7 @@ typedef struct wh_dp_cells {
     size_t n;
     double *p, *q, *p_error, *q_error; /* (n), one block */
     double *p_on, *q_on;               /* (n/2 + 1): masses of outcomes that lie on the grid points themselves */
+    double p_never, q_never;           /* of these, masses where the other distribution has nothing */
     double p_below, q_below, p_above, q_above; /* the masses outside, above includes infinity; rounded up */
 } wh_dp_cells;
 
@@ -44,6 +45,7 @@ typedef struct wh_dp_measure {
     size_t n;
     double *above, *below; /* (n) */
     double infinity;       /* the mass of `above` that has no finite loss */
+    double certain;        /* what of that is not rounding, and so belongs to `below`, too */
 } wh_dp_measure;
 /* tilt: losses about which weight to care about, for choosing between two ways to `below`. */
 WH_MUST_CHECK whist_status wh_dp_measure_init(wh_dp_measure *out, wh_arena *arena, const wh_dp_cells *cells,

@@ -1,8 +1,8 @@
 /* account/pair.h: dominating pairs: what a use of a mechanism may show at worst, as two distributions (P, Q).
  *
  * For every pair of neighbours and every e^eps, the hockey-stick divergence of the mechanism's outputs is at most that
- * of (P, Q) or of (Q, P). An event becomes one or two pairs, each with a number of uses. docs/dp.md has the theorem
- * behind each.
+ * of (P, Q) or of (Q, P). An event becomes one or two pairs, each with a number of uses. docs/accounting.md has the
+ * theorem behind each.
  *
  *   NORMAL    P = N(mu, 1), Q = N(0, 1)
  *   LAPLACE   two Laplace distributions, losses in [-mu, mu] with atoms at both ends

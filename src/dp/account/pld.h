@@ -3,7 +3,7 @@
  * The measures of grid.h are composed by Fourier transforms under an exponential tilt: masses are weighted by
  * e^{t loss}, with t such that the composed weight sits at the epsilon in question, and un-weighted when delta is
  * summed. So the transform's rounding error, which is relative to the largest mass, becomes relative to delta itself.
- * docs/dp.md adds up all errors. */
+ * docs/accounting.md adds up all errors. */
 #ifndef WH_DP_ACCOUNT_PLD_H
 #define WH_DP_ACCOUNT_PLD_H
 

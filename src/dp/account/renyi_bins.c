@@ -44,15 +44,16 @@ static void moments(double *out, double mu, uint64_t bins)
     out[0] = out[1] = 0;
 }
 
-/* T log E[e^{-uY/T}] at u = e^v: trapezoidal rule; singular only at distance pi / (2 mu). */
+/* T log E[e^{-uY/T}] at u = e^v: trapezoidal rule; singular only at distance pi / (2 mu). Near 1 as 1 + E[e^-. - 1]. */
 static double log_laplace(double v, double mu, double bins)
 {
-    double h = fmin(0.25, 0.24 / mu), sum = 0;
-    for (double z = -10; z <= 10; z += h) {
-        double t = exp(v - log(bins) + mu * z - mu * mu / 2);
-        sum += exp(-z * z / 2) * expm1(-t);
+    double h = fmin(0.25, 0.24 / mu), small = 0, whole = 0, unit = h * 0.39894228040143267794;
+    for (double z = -10 - mu; z <= 10; z += h) {
+        double t = exp(v - log(bins) + mu * z - mu * mu / 2), density = exp(-z * z / 2);
+        small += density * expm1(-t);
+        whole += density * exp(-t);
     }
-    return bins * log1p(fmax(sum * h * 0.39894228040143267794, -1 + 1e-16));
+    return bins * (small * unit > -0.5 ? log1p(small * unit) : log(whole * unit));
 }
 
 typedef struct transform {
@@ -65,7 +66,7 @@ static whist_status fill(transform *t, wh_arena *arena, double mu, double bins, 
     t->h = 0.2;
     t->first = -44 / least;
     double last = 0;
-    while (log_laplace(last, mu, bins) > -60) last++;
+    while (last < 2000 && log_laplace(last, mu, bins) > -60) last++; /* the outer integrand is below 1e-26 from there */
     t->n = (size_t)ceil((last - t->first) / t->h) + 1;
     WH_TRY(WH_ARENA_NEW(&t->log_psi, arena, t->n));
     for (size_t i = 0; i < t->n; i++) {

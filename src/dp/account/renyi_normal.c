@@ -52,9 +52,13 @@ static double excess_at(const nodes *t, double a, double *log_excess)
     double top = -(double)INFINITY, sum = 0;
     for (size_t i = 0; i < t->n; i++) top = fmax(top, t->log_density[i] + a * t->log1px[i]);
     if (top < 600) {
-        for (size_t i = 0; i < t->n; i++)
-            if (t->log_density[i] + fmax(0, a * t->log1px[i]) > top - 700)
+        for (size_t i = 0; i < t->n; i++) {
+            double grown = a * t->log1px[i];
+            if (grown > 600) /* the rest is nothing beside it, and it may be too large to stand alone */
+                sum += exp(t->log_density[i] + grown);
+            else if (t->log_density[i] > -700)
                 sum += exp(t->log_density[i]) * bernoulli_excess(t->x[i], t->log1px[i], a);
+        }
         *log_excess = log(sum);
         return log1p(sum);
     }

@@ -120,23 +120,28 @@ static whist_status atom_outcomes(outcomes *o, wh_arena *arena, const wh_dp_pair
 
 /* ---- Divergence -------------------------------------------------------------------------------- */
 
+/* One outcome's part of the sum below, logarithm: q ((p/q)^a - 1 - a (p/q - 1)), l = log(p/q). */
+static double log_term(double log_q, double l, double a)
+{
+    if (a * l >= 600) return log_q + a * l;
+    double x = expm1(l);
+    if (fabs(x) * a > 0.02) return log_q + log(fmax(expm1(a * l) - a * x, 1e-300));
+    double t = a * (a - 1) / 2 * x * x, series = t;
+    for (int k = 3; k <= 10; k++) t *= (a - k + 1) / k * x, series += t;
+    return log_q + log(series);
+}
+
 /* sum q ((p/q)^a - 1 - a (p/q - 1)), which is E_Q[(P/Q)^a] - 1 as sum p = sum q = 1: all terms are positive. Logarithm.
- */
+ * Outcomes that add less than e^-60 of E_Q[(P/Q)^a] are left out. */
 static double log_excess(const double *log_p, const double *log_q, size_t n, double a)
 {
-    double top = -(double)INFINITY, sum = 0;
+    double least = -(double)INFINITY, top = -(double)INFINITY, sum = 0;
+    for (size_t i = 0; i < n; i++) least = fmax(least, log_q[i] + a * (log_p[i] - log_q[i]));
+    least = fmax(least, 0) - 60;
     for (size_t i = 0; i < n; i++) {
-        double l = log_p[i] - log_q[i], x = expm1(fmin(l, 700)), term;
-        if (fabs(x) * a > 0.02 && a * l < 600) {
-            term = log_q[i] + log(fmax(expm1(a * l) - a * x, 1e-300));
-        } else if (a * l >= 600) {
-            term = log_q[i] + a * l;
-        } else {
-            double t = a * (a - 1) / 2 * x * x, series = t;
-            for (int k = 3; k <= 10; k++) t *= (a - k + 1) / k * x, series += t;
-            if (!(series > 0)) continue;
-            term = log_q[i] + log(series);
-        }
+        double l = log_p[i] - log_q[i];
+        if (log_q[i] + fmax(a * l, log(a + 1)) < least) continue;
+        double term = log_term(log_q[i], l, a);
         if (term > top) {
             sum = sum * exp(top - term) + 1;
             top = term;

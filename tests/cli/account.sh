@@ -1,0 +1,30 @@
+#!/bin/sh
+# account.sh SOURCE WHIST: whist dp account|calibrate: answers with their unit, refusals with their reason.
+. "$(dirname "$0")/common.sh"
+
+run="--mechanism gaussian --noise 1 --sampling poisson --rate 0.01 --count 1000"
+# shellcheck disable=SC2086 # a list of words
+account() { code=$1; shift; ends "$code" "$whist" dp account $run "$@"; }
+
+account 0 --delta 1e-5 && says out 'protects one record, relation add_remove' && says out 'certified interval'
+account 0 --delta 1e-5 --method all && says out 'APPROXIMATION' && says out 'refused: zcdp is not amplified'
+account 0 --delta 1e-5 --unit site --relation zero_out && says out 'protects one site, relation zero_out'
+account 0 --epsilon 2 --json && says out '"asked":"delta"' && says out '"unit":"record"' && says out '"certified":true'
+account 0 --delta 1e-5 --plot curve.svg && ends 0 grep -q '<svg' curve.svg
+account 2 --delta 0 && says err 'delta is 0' && silent
+account 2 --delta nan && silent
+account 2 --epsilon 0 && says err 'epsilon is 0' && silent
+account 2 && says err 'ask for one'
+account 2 --delta 1e-5 --epsilon 1 && says err 'ask for one'
+account 2 --delta 1e-3 --public-n 5000 && says err 'not below 1/5000' && silent
+account 2 --delta 1e-5 --method prv && says err "no method 'prv'"
+ends 1 "$whist" dp account $run --delta 1e-5 --adaptive || true
+says err 'schedules fixed in advance'
+ends 2 "$whist" dp account --mechanism gaussian --delta 1e-5 && says err 'noise is missing'
+ends 2 "$whist" dp account --mechanism gauss --noise 1 --delta 1e-5 && says err "mechanism 'gauss' is not known"
+ends 2 "$whist" dp account --mechanism gaussian --noise nan --delta 1e-5
+ends 2 "$whist" dp account --mechanism gaussian --noise 1 --rate 0.1 --delta 1e-5 && says err 'rate means nothing'
+ends 0 "$whist" dp calibrate --mechanism gaussian --epsilon 1 --delta 1e-6 && says out 'noise 4.2'
+ends 2 "$whist" dp calibrate --mechanism gaussian --epsilon -1 --delta 1e-6 && silent
+ends 2 "$whist" dp calibrate --mechanism gaussian --epsilon 1 --delta 1e-6 --find luck && says err "not 'luck'"
+exit $bad
