@@ -274,12 +274,15 @@ WHIST_API WHIST_MUST_CHECK whist_status whist_dp_discrete_laplace(int64_t *out, 
                                                                   uint32_t sensitivity, const whist_dp_payer *payer);
 WHIST_API WHIST_MUST_CHECK whist_status whist_dp_skellam(int64_t *out, const int64_t *in, size_t n, double variance,
                                                          uint32_t sensitivity, const whist_dp_payer *payer);
-/* The discrete Gaussian in steady time: each draw costs the same operations whatever it is. sigma 2^-3 .. 2^11. The law
- * is off by a computed distance d a draw; n (1 + e^30) d is charged as the delta of a second event (APPROXIMATE), which
- * covers it for every epsilon up to 30, and is put into *delta (may be NULL). */
+/* The same two in steady time: each draw costs the same operations whatever it is. sigma 2^-3 .. 2^11; a 2^-8 .. 8. The
+ * law is off by a computed distance d a draw; n (1 + e^30) d is charged first as the delta of an event of its own
+ * (APPROXIMATE), which covers it for every epsilon up to 30, and is put into *delta (may be NULL). */
 WHIST_API WHIST_MUST_CHECK whist_status whist_dp_steady_gaussian(int64_t *out, double *delta, const int64_t *in,
                                                                  size_t n, double sigma, uint32_t sensitivity,
                                                                  const whist_dp_payer *payer);
+WHIST_API WHIST_MUST_CHECK whist_status whist_dp_steady_laplace(int64_t *out, double *delta, const int64_t *in,
+                                                                size_t n, double a, uint32_t sensitivity,
+                                                                const whist_dp_payer *payer);
 
 /* The classic sigma over sensitivity, sqrt(2 ln(1.25 / delta)) / epsilon, proven for 0 < epsilon < 1 only (Dwork, Roth
  * 2014, theorem A.1; WHIST_E_RANGE elsewhere). whist_dp_gaussian_sigma is smaller and holds for all. */

@@ -93,6 +93,54 @@ WHIST_API WHIST_MUST_CHECK whist_status whist_learn_evaluate(whist_metric_value 
                                                              const float *params, const whist_rows *rows,
                                                              const char *const *metrics, size_t n_metrics);
 
+/* ---- Private statistics ------------------------------------------------------------------------
+ *
+ * Questions about a table, answered with differential privacy. A row is a record and the unit: a person with several
+ * rows counts as often. What is asked of a number needs public bounds; values beyond them are moved to the nearer one.
+ *
+ *   count                                 count(COLUMN=LEVEL)
+ *   sum(COLUMN, LOW, HIGH)                mean(COLUMN, LOW, HIGH)            variance(COLUMN, LOW, HIGH)
+ *   quantile(COLUMN, Q, LOW, HIGH[, POINTS])   the best of POINTS (1000) evenly spaced candidates
+ *   histogram(CATEGORY)                   histogram(COLUMN, LOW, HIGH, BINS)
+ *   contingency(CATEGORY, CATEGORY)
+ *
+ * COLUMN is a real column or the target of a regression, CATEGORY a category or the target of classes. */
+typedef struct whist_query whist_query;
+/* WHIST_E_ARG, saying what is missing: bounds, a column of that name, … */
+WHIST_API WHIST_MUST_CHECK whist_status whist_query_parse(whist_query **out, const char *text,
+                                                          const whist_schema *schema);
+WHIST_API void whist_query_free(whist_query *query);
+
+typedef struct whist_query_terms {
+    double epsilon;    /* of all queries together, shared out evenly (basic composition); 0 < epsilon <= 100 */
+    double delta;      /* 0: pure, Laplace noise; else Gaussian noise, and delta < 1 / public_n */
+    uint64_t public_n; /* a public bound on the number of rows; 0: none is stated */
+    /* Counts, histograms and contingency tables only: discrete Laplace noise in steady time. What its law is off by
+     * goes into delta, which has to be above 0 and is enough. */
+    bool steady;
+    whist_dp_payer payer; /* ADD_REMOVE or REPLACE, unit RECORD */
+} whist_query_terms;
+
+typedef struct whist_query_value {
+    char label[WHIST_NAME_SIZE * 2 + 8]; /* "count", "cp=2", "[20, 30)" */
+    double value;
+    double noise; /* standard deviation of the noise in the value; 0 where there is none to name */
+} whist_query_value;
+typedef struct whist_query_answer {
+    whist_query_value *values; /* n; owned */
+    size_t n;
+    const char *mechanism; /* "discrete Laplace", … */
+    double steady_delta;   /* steady: what the law being off costs, a part of delta; else 0 */
+} whist_query_answer;
+
+/* Answers n queries over the rows of n_sources sources (all folds). Columns that no query names are not read; a row
+ * that lacks a value of one that is named is left out, fills of the schema apart. out[i] for query i; on failure none
+ * is set, but what was charged stays charged. WHIST_E_ARG for terms outside their ranges. */
+WHIST_API WHIST_MUST_CHECK whist_status whist_query_run(whist_query_answer *out, whist_query *const *queries, size_t n,
+                                                        const whist_schema *schema, const whist_data_source *sources,
+                                                        size_t n_sources, const whist_query_terms *terms);
+WHIST_API void whist_query_answer_clear(whist_query_answer *answer);
+
 #ifdef __cplusplus
 }
 #endif

@@ -138,27 +138,43 @@ static double steady_delta(double distance, size_t n)
     return nextafter((1 + exp(30)) * distance * (double)n, INFINITY);
 }
 
-whist_status whist_dp_steady_gaussian(int64_t *out, double *delta, const int64_t *in, size_t n, double sigma,
-                                      uint32_t sensitivity, const whist_dp_payer *payer)
+static whist_status steady(int64_t *out, double *delta, const int64_t *in, size_t n, const wh_steady *law,
+                           const whist_dp_event *event, const whist_dp_payer *payer)
 {
-    const whist_dp_event event = integer_event(WHIST_DP_DISCRETE_GAUSSIAN, sigma, sensitivity, n);
-    WH_TRY(check_integer(out, in, n, sensitivity));
-    WH_AUTO(wh_steady) steady = {.difference = false};
-    WH_TRY(wh_steady_init(&steady, WH_LAW_DISCRETE_GAUSS, sigma));
     const whist_dp_event distance = {
-        .mechanism = WHIST_DP_APPROXIMATE, .epsilon = 1e-9, .delta = steady_delta(steady.distance, n)};
+        .mechanism = WHIST_DP_APPROXIMATE, .epsilon = 1e-9, .delta = steady_delta(law->distance, n)};
     WH_AUTO(wh_noise_ptr) unused = NULL;
     WH_AUTO(wh_noise_ptr) noise = NULL;
     WH_AUTO(wh_owned) memory = NULL;
     WH_TRY(wh_alloc_raw(&memory, n, sizeof *out));
     int64_t *draw = memory;
     WH_TRY(wh_dp_pay(&unused, payer, &distance));
-    WH_TRY(wh_dp_pay(&noise, payer, &event));
-    WH_TRY(wh_steady_draw(&steady, noise, draw, n));
+    WH_TRY(wh_dp_pay(&noise, payer, event));
+    WH_TRY(wh_steady_draw(law, noise, draw, n));
     for (size_t i = 0; i < n; i++) out[i] = in[i] + draw[i];
     wh_wipe(draw, n * sizeof *draw);
     if (delta) *delta = distance.delta;
     return WHIST_OK;
+}
+
+whist_status whist_dp_steady_gaussian(int64_t *out, double *delta, const int64_t *in, size_t n, double sigma,
+                                      uint32_t sensitivity, const whist_dp_payer *payer)
+{
+    const whist_dp_event event = integer_event(WHIST_DP_DISCRETE_GAUSSIAN, sigma, sensitivity, n);
+    WH_TRY(check_integer(out, in, n, sensitivity));
+    WH_AUTO(wh_steady) law = {.difference = false};
+    WH_TRY(wh_steady_init(&law, WH_LAW_DISCRETE_GAUSS, sigma));
+    return steady(out, delta, in, n, &law, &event, payer);
+}
+
+whist_status whist_dp_steady_laplace(int64_t *out, double *delta, const int64_t *in, size_t n, double a,
+                                     uint32_t sensitivity, const whist_dp_payer *payer)
+{
+    const whist_dp_event event = integer_event(WHIST_DP_DISCRETE_LAPLACE, a, sensitivity, n);
+    WH_TRY(check_integer(out, in, n, sensitivity));
+    WH_AUTO(wh_steady) law = {.difference = false};
+    WH_TRY(wh_steady_init(&law, WH_LAW_DISCRETE_LAPLACE, nextafter(1 / a, INFINITY)));
+    return steady(out, delta, in, n, &law, &event, payer);
 }
 
 /* ---- Calibration -------------------------------------------------------------------------------------- */

@@ -92,6 +92,8 @@ static void test_events(void **state)
     assert_true(p.last.sensitivity == 2 && p.last.dimension == 3);
     assert_ok(whist_dp_skellam(out, in, 3, 70, 2, &yes));
     expect(&p, WHIST_DP_SKELLAM);
+    assert_ok(whist_dp_steady_laplace(out, &delta, in, 3, 0.5, 2, &yes));
+    expect(&p, WHIST_DP_DISCRETE_LAPLACE);
     p.charges = 0;
     assert_ok(whist_dp_steady_gaussian(out, &delta, in, 3, 7, 2, &yes));
     expect(&p, WHIST_DP_DISCRETE_GAUSSIAN);
@@ -400,6 +402,12 @@ static void between(double found, double least, double most)
 }
 
 /* Of what was charged, epsilon 1, the audit finds much, and never more. */
+static whist_status steady_laplace(int64_t *out, const int64_t *in, size_t n, double a, uint32_t sensitivity,
+                                   const whist_dp_payer *payer)
+{
+    return whist_dp_steady_laplace(out, NULL, in, n, a, sensitivity, payer);
+}
+
 static void test_audit_noise(void **state)
 {
     (void)state;
@@ -408,6 +416,7 @@ static void test_audit_noise(void **state)
     between(audit_real(whist_dp_laplace, 1, 10, 10, 0), 0.8, 1);
     between(audit_real(whist_dp_gaussian, sigma, 10, 10, 1e-2), 0.3, 1);
     between(audit_whole(whist_dp_discrete_laplace, 1, 1, 0), 0.8, 1);
+    between(audit_whole(steady_laplace, 1, 1, 0), 0.8, 1);
     double own; /* of the discrete Gaussian: within 2 % of the continuous one at this sigma */
     assert_ok(whist_dp_gaussian_epsilon(&own, 3, 1e-3));
     between(audit_whole(whist_dp_discrete_gaussian, 3, 1, 1e-3), 0.2, own * 1.02);
