@@ -75,7 +75,7 @@ typedef struct whist_policy {
     uint32_t min_sites; /* least number of sites in a study */
     uint32_t max_rounds;
     uint32_t min_metric_count; /* metrics over fewer rows stay at home */
-    char learners[512]; /* allowed names, separated by ' '; "" = all */
+    char learners[512];        /* allowed names, separated by ' '; "" = all */
     char protections[512];
     double max_epsilon; /* most that all studies together may spend of this site's data; 0: no limit of its own */
     double max_delta;   /* … at this delta, which no study's may pass */
