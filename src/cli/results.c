@@ -77,14 +77,22 @@ static void add_stat(cli_table *table, cli_stat stat)
         cli_table_add(table, "%.4f ± %.4f", stat.mean, stat.sd);
 }
 
+/* What the trust table says, and what it comes to under a protection that hides nothing. */
+static const char *each_update(const whist_fed_plan *plan)
+{
+    bool shown = plan->privacy->noise == WHIST_NOISE_CENTRAL && plan->protection->shows_updates;
+    return shown ? ", and each plain update" : "";
+}
+
 void cli_results_privacy(const cli_results *results, FILE *to)
 {
     const whist_fed_privacy *p = results->plan->privacy;
     if (!p) return;
     if (p->sigma > 0)
-        fprintf(to, "privacy: epsilon %.4g at delta %g for one %s (%s), of a budget of %g; sigma %.4g\n         %s\n",
+        fprintf(to, "privacy: epsilon %.4g at delta %g for one %s (%s), of a budget of %g; sigma %.4g\n         %s%s\n",
                 results->runs[results->n - 1].epsilon, p->delta, whist_dp_unit_name(p->unit),
-                whist_dp_relation_name(p->relation), p->epsilon, p->sigma, whist_privacy_trust(p->noise));
+                whist_dp_relation_name(p->relation), p->epsilon, p->sigma, whist_privacy_trust(p->noise),
+                each_update(results->plan));
     else if (results->runs[results->n - 1].epsilon > 0)
         fprintf(to,
                 "privacy: epsilon %.4g at delta %g for one %s (%s) of the site that spent most, of a budget of %g\n    "

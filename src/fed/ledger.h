@@ -38,6 +38,7 @@ typedef struct wh_charge {
     whist_dp_unit unit;
     whist_dp_relation relation;
     whist_privacy_noise noise;
+    bool shows_updates;              /* the protection lets the coordinator read each update */
     const char *mechanism, *sampler; /* for people: "gaussian, rounded to the grid" "none: who takes part is public" */
     double sigma,
         sensitivity;        /* standard deviation in the sum over the bound; the bound. 0 where a learner adds noise */

@@ -11,6 +11,7 @@
 #include "codec/json.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 static const char orders_name[] = "whist-32"; /* wh_spend_orders; another row gets another name */
@@ -78,7 +79,10 @@ static void put_what(whist_json *json, const wh_charge *charge)
     put_text(json, "unit", whist_dp_unit_name(charge->unit));
     put_text(json, "relation", whist_dp_relation_name(charge->relation));
     put_text(json, "noise", whist_privacy_noise_name(charge->noise));
-    put_text(json, "trust", whist_privacy_trust(charge->noise));
+    bool each = charge->noise == WHIST_NOISE_CENTRAL && charge->shows_updates;
+    char trust[160];
+    snprintf(trust, sizeof trust, "%s%s", whist_privacy_trust(charge->noise), each ? ", and each plain update" : "");
+    put_text(json, "trust", trust);
     put_text(json, "mechanism", charge->mechanism);
     put_text(json, "sampler", charge->sampler);
 }

@@ -159,6 +159,7 @@ wh_charge wh_private_charge(const whist_fed_plan *plan, double clip)
         .unit = p->unit,
         .relation = p->relation,
         .noise = p->noise,
+        .shows_updates = plan->protection->shows_updates,
         .mechanism = words[p->mechanism],
         .sampler = "none: who takes part is public",
         .sigma = p->sigma,

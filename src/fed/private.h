@@ -39,7 +39,7 @@ uint64_t wh_private_elements(const whist_fed_plan *plan);
 /* Floats behind the model that carry the bound in force: 0 or 1. */
 size_t wh_private_tail(const whist_fed_plan *plan);
 /* An adaptive bound stays between the first one and so many times more or less. */
-#define WH_PRIVATE_CLIP_RANGE 1024.0
+#define WH_PRIVATE_CLIP_RANGE 64.0
 /* Noise of the share of smaller updates, in sites. */
 double wh_private_count_sigma(const whist_fed_plan *plan);
 /* clip: the bound in force; that of the plan where it is not adaptive. */
