@@ -1,9 +1,12 @@
 /* fed/ledger.c: opening, verifying, charging.
  *
- * In the ledger's store:  log                      one record (codec/log.h) for each charge
- *                         ledger_state             where the log stands; always of the same transaction as the last
- * record ledger_dataset, _owner   names, for those who verify paid STUDY STEP PHASE    digest of what was paid for: a
- * charge is made once peer PIN ID              head that a peer showed last (ledger_peers.c) */
+ * In the ledger's store:
+ *   log                       one record (codec/log.h) for each charge
+ *   ledger_state              where the log stands; of the same transaction as the last record
+ *   ledger_dataset, _owner    names, for those who verify
+ *   paid STUDY STEP PHASE     digest of what was paid for: a charge is made once
+ *   peer PIN                  head that a peer showed last (ledger_peers.c)
+ *   refuted                   our own head that is not of this copy, as a peer showed it */
 #include "fed/ledger_state.h"
 
 #include "base/clock.h"
@@ -136,6 +139,19 @@ whist_status wh_ledger_walk(wh_log_state *state, wh_store *store, const uint8_t 
     return check_end(state, store);
 }
 
+/* A peer has shown that this is not the newest copy. It stays so, however the copy grows. */
+static whist_status check_refuted(wh_ledger *ledger)
+{
+    WH_AUTO(wh_buf) head = WH_BUF_EMPTY;
+    bool found;
+    WH_TRY(wh_store_get(ledger->store, WH_LEDGER_REFUTED, &head, &found));
+    if (found)
+        WH_FAIL(WHIST_E_AUTH,
+                "a peer has shown our own signature under other entries than these: an older copy was put in the "
+                "ledger's place. Bring back the newest one; nothing is released before");
+    return WHIST_OK;
+}
+
 /* ---- Record by record ---- */
 
 struct wh_ledger_reader {
@@ -176,6 +192,7 @@ void wh_ledger_reader_free(wh_ledger_reader *reader)
 whist_status wh_ledger_catch_up(wh_ledger *ledger)
 {
     walk w = {.state = &ledger->state, .sums = &ledger->sums, .ledger = ledger};
+    WH_TRY(check_refuted(ledger));
     WH_TRY(wh_store_log_each(ledger->store, ledger->state.tree.n, walk_one, &w));
     return check_end(&ledger->state, ledger->store);
 }

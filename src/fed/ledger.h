@@ -94,6 +94,8 @@ enum { WH_LEDGER_NOTE_MAX = WH_SIGN_PUBLIC + 2 * WH_LOG_HEAD_SIZE + WH_SIGN_SIZE
 WH_MUST_CHECK whist_status wh_ledger_note_encode(wh_buf *out, const wh_ledger_note *note);
 WH_MUST_CHECK whist_status wh_ledger_note_decode(wh_ledger_note *out, whist_bytes bytes);
 
+/* Whether two heads are about the same ledger. */
+bool wh_ledger_same_log(const uint8_t a[WH_LOG_HEAD_SIZE], const uint8_t b[WH_LOG_HEAD_SIZE]);
 /* What we have to say to the peer with this pin. */
 WH_MUST_CHECK whist_status wh_ledger_note_make(wh_ledger *ledger, wh_ledger_note *out, const uint8_t pin[32]);
 /* Takes what a peer says, and keeps its head. WHIST_E_AUTH with a text each: the key is not the peer's; its ledger is

@@ -7,7 +7,9 @@
  *   its own head         not longer than its own ledger, and the root of that many of its own first entries: it
  *                        carries the receiver's own signature, so whoever shows it need not be trusted
  *
- * A peer's head is kept in the ledger's store as "peer PIN ID". Which data set it is about is the ID's affair. */
+ * A peer's head is kept in the ledger's store as "peer PIN ID". Which data set it is about is its id's affair. Whoever
+ * is asked answers with the head as it was kept before the new one takes its place, so that a copy that was put back
+ * and has grown since is still shown what it lacks; from then on it refuses itself ("refuted"). */
 #include "fed/ledger_state.h"
 
 #include "crypt/x509.h"
@@ -65,6 +67,11 @@ whist_status wh_ledger_note_decode(wh_ledger_note *out, whist_bytes bytes)
     if (wh_cursor_left(&c)) WH_FAIL(WHIST_E_FORMAT, "there are bytes behind a note about a ledger");
     *out = note;
     return WHIST_OK;
+}
+
+bool wh_ledger_same_log(const uint8_t a[WH_LOG_HEAD_SIZE], const uint8_t b[WH_LOG_HEAD_SIZE])
+{
+    return memcmp(a + HEAD_ID, b + HEAD_ID, 32) == 0;
 }
 
 /* ---- Making ---- */
@@ -130,7 +137,7 @@ static whist_status check_theirs(wh_ledger *ledger, const wh_ledger_note *note, 
     if (status != WHIST_OK) return wh_fail_context(status, "the ledger of %s: ", peer);
     WH_TRY(kept_head(ledger, pin, kept, &found));
     if (!found) return WHIST_OK;
-    if (memcmp(kept + HEAD_ID, note->head + HEAD_ID, 32) != 0)
+    if (!wh_ledger_same_log(kept, note->head))
         WH_FAIL(WHIST_E_AUTH,
                 "%s shows another ledger than before: the one of another data set, or one that began anew", peer);
     if (n < head_n(kept))
@@ -220,6 +227,19 @@ static whist_status take_note(wh_ledger *ledger, const wh_ledger_note *note, con
     return keep(ledger, note, pin);
 }
 
+/* So that no growth of this copy makes it good, and no restart. The failure is the caller's already. */
+static void remember_refuted(wh_ledger *ledger, const wh_ledger_note *note)
+{
+    whist_detail why = *whist_detail_get();
+    whist_status status = wh_store_begin(ledger->store);
+    if (status == WHIST_OK) {
+        status = wh_store_set(ledger->store, WH_LEDGER_REFUTED, (whist_bytes){note->kept, sizeof note->kept});
+        if (status == WHIST_OK) status = wh_store_commit(ledger->store);
+        if (status != WHIST_OK) wh_store_rollback(ledger->store);
+    }
+    wh_detail_put(&why);
+}
+
 whist_status wh_ledger_note_take(wh_ledger *ledger, const wh_ledger_note *note, const uint8_t pin[32], const char *peer,
                                  bool *ours)
 {
@@ -231,6 +251,7 @@ whist_status wh_ledger_note_take(wh_ledger *ledger, const wh_ledger_note *note, 
         if (status == WHIST_OK) status = wh_store_commit(ledger->store);
         if (status != WHIST_OK) wh_store_rollback(ledger->store);
     }
+    if (status == WHIST_E_AUTH && *ours) remember_refuted(ledger, note);
     pthread_mutex_unlock(&ledger->lock);
     return status;
 }

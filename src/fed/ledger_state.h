@@ -22,6 +22,8 @@ struct wh_ledger {
     size_t n_studies;
 };
 
+#define WH_LEDGER_REFUTED "refuted"
+
 /* In a transaction: takes in what others have charged since we looked last. */
 WH_MUST_CHECK whist_status wh_ledger_catch_up(wh_ledger *ledger);
 

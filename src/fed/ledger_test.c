@@ -436,12 +436,18 @@ static void test_an_older_copy_shows(void **state)
     assert_false(ours);
     assert_refused(tell(boss, boss_key, site, site_key, &ours), WHIST_E_AUTH, "an older copy was put in its place");
     assert_true(ours);
+    wh_charge charge = charge_of(study_a, 9, 20);
+    assert_refused(wh_ledger_charge(site, &charge, NULL), WHIST_E_AUTH, "our own signature under other entries");
     wh_ledger_close(site);
+    const wh_ledger_env env = {.dir = backup, .dataset = "heart", .owner = "va", .key = site_key};
+    assert_refused(wh_ledger_open(&site, &env), WHIST_E_AUTH, "our own signature under other entries");
 
-    fill(backup, site_key, 7, 12); /* grown past it, in another way */
+    sql(backup, "DELETE FROM meta WHERE key = 'refuted'"); /* a fresh copy of the old one … */
+    fill(backup, site_key, 7, 12);                         /* … that has grown past it, in another way */
     site = open_at(backup, site_key);
     assert_refused(tell(boss, boss_key, site, site_key, &ours), WHIST_E_AUTH, "does not begin with the 4 entries");
     assert_true(ours);
+    sql(backup, "DELETE FROM meta WHERE key = 'refuted'");
     assert_refused(tell(site, boss_key, boss, boss_key, &ours), WHIST_E_AUTH, "another key than its certificate");
     wh_ledger_close(site);
     wh_ledger_close(boss);

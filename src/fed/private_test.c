@@ -567,6 +567,74 @@ static void test_a_second_study_finds_less(void **state)
     world_plan_clear(&plan);
 }
 
+/* ---- Old copies ---- */
+
+static void shell(const char *format, const char *dir, const char *name)
+{
+    char *command = NULL;
+    assert_true(asprintf(&command, format, dir, name) > 0);
+    assert_int_equal(system(command), 0);
+    free(command);
+}
+
+/* A study, then a second one on the same data, whose ledger `name` is the one of before the first. */
+static void run_with_old_ledger(const char *name, whist_status wanted, const char *says)
+{
+    char *dir = test_dir("private");
+    world_plan plan;
+    plan_for(&plan, 3, 5, WHIST_NOISE_CENTRAL);
+    plan.plan.rounds = 2;
+    plan.plan.min_sites = 3;
+    for (uint8_t study = 0; study < 3; study++) {
+        plan.plan.study[5] = study;
+        world w = {.plan = &plan, .dir = dir};
+        assert_ok(world_start(&w));
+        whist_status status = world_run(&w, 60);
+        assert_int_equal(status, study < 2 ? WHIST_OK : wanted);
+        if (study == 2 && !strstr(whist_detail_get()->text, says)) fail_msg("%s", whist_detail_get()->text);
+        /* The old copy was charged once before it was shown what it lacks, and never again. */
+        if (study == 2 && wanted == WHIST_E_TIMEOUT) assert_int_equal(w.actors[1].ledger->state.tree.n, 3);
+        world_end(&w);
+        shell("cd %s && rm -rf coordinator site0 site1 site2 %s", dir, "");
+        if (study == 0) shell("cd %s && cp -r %s-ledger old", dir, name);
+        if (study == 1) shell("cd %s && rm -rf %s-ledger", dir, name);
+        if (study == 1) shell("cd %s && mv old %s-ledger", dir, name);
+    }
+    assert_ok(wh_tree_remove(dir));
+    test_dir_free(dir);
+    world_plan_clear(&plan);
+}
+
+/* Another name for the data is no fresh budget: the coordinator knows the ledger that this site had. */
+static void test_another_name(void **state)
+{
+    (void)state;
+    char *dir = test_dir("private");
+    world_plan plan;
+    plan_for(&plan, 3, 5, WHIST_NOISE_CENTRAL);
+    plan.plan.min_sites = 3;
+    for (uint8_t study = 0; study < 2; study++) {
+        plan.plan.study[5] = study;
+        world w = {.plan = &plan, .dir = dir, .datasets = {[1] = study ? "fresh" : NULL}};
+        assert_ok(world_start(&w));
+        assert_int_equal(world_run(&w, 60), study ? WHIST_E_TIMEOUT : WHIST_OK);
+        if (study && !strstr(whist_detail_get()->text, "shows another ledger than before"))
+            fail_msg("%s", whist_detail_get()->text);
+        world_end(&w);
+        shell("cd %s && rm -rf coordinator site0 site1 site2 site1-ledger %s", dir, "");
+    }
+    assert_ok(wh_tree_remove(dir));
+    test_dir_free(dir);
+    world_plan_clear(&plan);
+}
+
+static void test_old_copies(void **state)
+{
+    (void)state;
+    run_with_old_ledger("coordinator", WHIST_E_AUTH, "an older copy was put in its place");
+    run_with_old_ledger("site1", WHIST_E_TIMEOUT, "our own signature under other entries than these");
+}
+
 /* ---- Refusals ---- */
 
 static void refused(world_plan *plan, const char *text)
@@ -643,6 +711,8 @@ int main(void)
         cmocka_unit_test(test_a_private_learner_is_charged),
         cmocka_unit_test(test_metrics_stay_unless_plain),
         cmocka_unit_test(test_a_second_study_finds_less),
+        cmocka_unit_test(test_another_name),
+        cmocka_unit_test(test_old_copies),
         cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -187,9 +187,10 @@ static whist_status handle(void *user, const wh_request *request, wh_response *r
 static whist_status open_ledger(wh_ledger **out, const world *w, size_t i, const char *name)
 {
     if (*out || !w->plan->plan.privacy) return WHIST_OK;
+    const char *own = i < w->plan->plan.n_sites ? w->datasets[i] : NULL;
     char *dir = NULL;
     if (w->dir) WH_TRY(wh_path(&dir, w->dir, "%s-ledger", name));
-    const wh_ledger_env env = {.dir = dir, .dataset = "toys", .owner = name, .key = w->plan->keys[i]};
+    const wh_ledger_env env = {.dir = dir, .dataset = own ? own : "toys", .owner = name, .key = w->plan->keys[i]};
     whist_status status = wh_ledger_open(out, &env);
     wh_free(dir);
     return status;

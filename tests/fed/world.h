@@ -56,6 +56,7 @@ struct world {
     whist_status (*before)(world *w, size_t actor); /* NULL, or called before each poll: may end and make objects */
     void *user;                                     /* of whoever set `before` or `handler` */
     wh_handler *handler;                            /* NULL: wh_serve_handle; else it is given the world */
+    const char *datasets[WORLD_ACTORS]; /* with privacy: name of a site's data in its ledger; NULL: "toys" */
     uint64_t max_spool_bytes;
     const char *replay;
     wh_store *store;
