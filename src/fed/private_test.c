@@ -501,6 +501,7 @@ static void test_a_private_learner_is_charged(void **state)
     flat_event.unit = WHIST_DP_SITE; /* says one thing, the study another */
     assert_int_equal(world_simulate(&result, &plan, 1, NULL, NULL), WHIST_E_TIMEOUT);
     if (!strstr(whist_detail_get()->text, "set them alike")) fail_msg("%s", whist_detail_get()->text);
+    world_plan_clear(&plan);
     plan_of_noisy(&plan);
     plan.privacy.epsilon = 0.5;
     world poor = {.plan = &plan};
