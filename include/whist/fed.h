@@ -15,6 +15,7 @@
 
 #include <whist/base.h>
 #include <whist/data.h>
+#include <whist/dp.h>
 #include <whist/learn.h>
 #include <whist/nn.h>
 
@@ -176,12 +177,55 @@ typedef struct whist_strategy_class {
 /* The strategies of the library; the list ends with NULL. */
 WHIST_API const whist_strategy_class *const *whist_strategy_classes(void);
 
+/* ---- Privacy -------------------------------------------------------------------------------- */
+
+/* Where the noise is added, and so who is trusted with what. */
+typedef enum whist_privacy_noise {
+    WHIST_NOISE_LOCAL,       /* at each site: the coordinator sees noised updates */
+    WHIST_NOISE_DISTRIBUTED, /* in shares at the sites: only their sum is ever open */
+    WHIST_NOISE_CENTRAL,     /* at the coordinator, which sees the plain sum */
+} whist_privacy_noise;
+
+typedef enum whist_privacy_mechanism {
+    WHIST_MECHANISM_GAUSSIAN,          /* rounded to the grid: local and central noise */
+    WHIST_MECHANISM_DISCRETE_GAUSSIAN, /* distributed noise */
+    WHIST_MECHANISM_SKELLAM,           /* distributed noise */
+} whist_privacy_mechanism;
+
+/* The words of a study: "local", "gaussian" … Never NULL. */
+WHIST_API const char *whist_privacy_noise_name(whist_privacy_noise noise);
+WHIST_API const char *whist_privacy_mechanism_name(whist_privacy_mechanism mechanism);
+/* What the coordinator is trusted with: the sentence of the trust table, as it stands in the ledger. */
+WHIST_API const char *whist_privacy_trust(whist_privacy_noise noise);
+
+/* What a study promises. Everything here is public and fixed before the first round. */
+typedef struct whist_fed_privacy {
+    whist_dp_unit unit;
+    whist_dp_relation relation;
+    whist_privacy_noise noise;
+    whist_privacy_mechanism mechanism;
+    double clip;           /* L2 bound of a site's update; with adaptive clipping the first one */
+    double sigma;          /* noise in the sum over the bound; 0 where the learner adds the noise itself */
+    double delta;          /* that epsilons are told at */
+    double epsilon;        /* the data set's budget, over all studies */
+    size_t honest;         /* distributed: honest sites that are sure to be among the survivors */
+    size_t colluders;      /* distributed: sites that may tell the coordinator what they know */
+    uint64_t units;        /* public upper bound on their number, of records and tasks; of sites the study knows it */
+    bool adaptive;         /* the bound follows a quantile of the norms */
+    double quantile, rate; /* which, and how fast: clip *= exp(-rate (share of smaller updates - quantile)) */
+    double count_sigma;    /* noise of that share, in sites */
+    bool plain_metrics;  /* metrics of test and validation rows leave as they are: those rows are no part of the promise
+                          */
+    const char *dataset; /* name of the data as the study has it; "" for none */
+} whist_fed_privacy;
+
 /* ---- Plan ----------------------------------------------------------------------------------- */
 
 typedef struct whist_fed_site {
     char name[WHIST_NAME_SIZE];
     uint8_t pin[32]; /* SHA-256 of the public key; all zero where the study names none (simulation) */
     bool pinned;
+    double weight; /* with privacy: how much the site counts, a public number; 0 stands for 1 */
 } whist_fed_site;
 
 /* What a federation does, made from a study. Plain data; pointers are owned by the study. */
@@ -210,8 +254,9 @@ typedef struct whist_fed_plan {
     uint32_t evaluate_every;   /* rounds; the last model is always evaluated. 0: only the last */
     bool pooled_moments;       /* a step of purpose MOMENTS comes first */
     size_t n_features;
-    bool stop_early;        /* on the first metric of the validation fold */
-    uint32_t stop_patience; /* evaluations without improvement */
+    const whist_fed_privacy *privacy; /* NULL: no promise is made */
+    bool stop_early;                  /* on the first metric of the validation fold */
+    uint32_t stop_patience;           /* evaluations without improvement */
 
     whist_fed_site coordinator; /* whose key the sites expect */
     const whist_fed_site *sites;
@@ -264,6 +309,7 @@ typedef struct whist_fed_result {
     whist_fed_metrics *history; /* pooled, one an evaluation */
     size_t n_history;
     double seconds;
+    double epsilon; /* spent by this study's rounds at plan->privacy->delta, for one unit; 0 without privacy */
 } whist_fed_result;
 
 /* Runs the same coordinator and site machines that the network runs, in this process. A baseline

@@ -6,6 +6,7 @@
 #ifndef WHIST_RUN_H
 #define WHIST_RUN_H
 
+#include <whist/crypt.h>
 #include <whist/fed.h>
 
 #ifdef __cplusplus
@@ -26,6 +27,7 @@ typedef struct whist_coordinator_run {
     const char *listen;     /* "address:port"; port 0 picks one */
     const char *operations; /* NULL or loopback "address:port" of /healthz and /metrics (plain HTTP, GET only) */
     uint64_t max_spool_bytes;
+    const char *ledger;      /* folder of privacy ledgers; NULL or "": STATE/ledger */
     const char *metrics_dir; /* NULL, or a folder for CSV and TensorBoard files */
     bool wait_for_start;     /* rounds begin when an operator with the right to start says so */
     const volatile int *stop;
@@ -48,7 +50,9 @@ typedef struct whist_site_run {
     const char *coordinator; /* "https://host:port" */
     const char *proxy;       /* NULL, "" or "http://host:port" */
     uint32_t min_metric_count;
-    uint64_t max_state_bytes; /* ceiling on what a study keeps on disk; 0: none */
+    const char *dataset;           /* name of the data in the privacy ledger, below STATE/ledger; NULL: "data" */
+    double max_epsilon, max_delta; /* the site's own limit on what all studies spend of it; 0: none */
+    uint64_t max_state_bytes;      /* ceiling on what a study keeps on disk; 0: none */
     const volatile int *stop;
     whist_progress_fn *progress;
     void *user;
@@ -86,6 +90,46 @@ WHIST_API WHIST_MUST_CHECK whist_status whist_site_log(const char *study_state, 
                                                        whist_log_line_fn *emit, void *user);
 /* The folder of a study below a site's state folder: out has room for 4096 bytes. */
 WHIST_API WHIST_MUST_CHECK whist_status whist_site_study_state(char *out, const char *state, const uint8_t study[32]);
+
+/* ---- Privacy ledgers ---- */
+
+typedef struct whist_ledger_info {
+    char dataset[64], owner[64];
+    uint64_t n;    /* entries, all good */
+    char head[65]; /* Merkle root (RFC 6962) over them, in hex; SHA-256 of nothing where there are none */
+} whist_ledger_info;
+
+/* Walks and verifies a ledger: the folder STATE/ledger/DATASET of a site or coordinator, also while it runs, or a file
+ * of whist_ledger_export. certificate: PEM of its owner, whose key must have signed every entry. emit (may be NULL)
+ * gets each entry: its body tells unit, relation, mechanism, sampler, delta, epsilon before and after, and who is
+ * trusted with what. WHIST_E_AUTH at the first entry that does not hold; WHIST_E_STATE where there is no ledger. */
+WHIST_API WHIST_MUST_CHECK whist_status whist_ledger_read(whist_ledger_info *out, const char *path,
+                                                          whist_bytes certificate, whist_log_line_fn *emit, void *user);
+/* The body of an entry in words: one line that names study, epsilons, unit, mechanism, sampler and trust.
+ * WHIST_E_FORMAT. */
+WHIST_API WHIST_MUST_CHECK whist_status whist_ledger_sentence(char out[640], const char *body);
+/* Verifies, and writes all of it into one file, for outsiders. A file that is there is replaced. */
+WHIST_API WHIST_MUST_CHECK whist_status whist_ledger_export(const char *path, whist_bytes certificate, const char *to);
+
+/* A proof is one JSON object, freed by whist_ledger_text_free. Its head is the one that
+ * peers keep: without the rest of the ledger it shows that an entry is in it, or that it begins with the first `old_n`
+ * entries whose head somebody has kept. `signer` is the owner's key. WHIST_E_ARG where there is no such entry. */
+WHIST_API WHIST_MUST_CHECK whist_status whist_ledger_prove_entry(char **out, const char *path, whist_bytes certificate,
+                                                                 uint64_t seq, const whist_crypt_key *signer);
+WHIST_API WHIST_MUST_CHECK whist_status whist_ledger_prove_since(char **out, const char *path, whist_bytes certificate,
+                                                                 uint64_t old_n, const whist_crypt_key *signer);
+WHIST_API void whist_ledger_text_free(char *text);
+
+typedef struct whist_ledger_proof {
+    whist_ledger_info info; /* of the whole ledger, as the head says */
+    bool entry;             /* an entry is shown to be in it; else: it begins with old_n entries of head old_head */
+    uint64_t seq, old_n;
+    char old_head[65];
+    char *body; /* of the entry: JSON; NULL without one. Freed by whist_ledger_text_free */
+} whist_ledger_proof;
+/* Verifies such a proof against the owner's certificate. WHIST_E_AUTH, WHIST_E_FORMAT. */
+WHIST_API WHIST_MUST_CHECK whist_status whist_ledger_proof_read(whist_ledger_proof *out, whist_bytes proof,
+                                                                whist_bytes certificate);
 
 /* What would leave the site, in fields and bytes: emitted as lines of text. */
 typedef void whist_line_fn(void *user, const char *line);

@@ -76,6 +76,8 @@ typedef struct whist_policy {
     uint32_t min_metric_count; /* metrics over fewer rows stay at home */
     char learners[512];        /* allowed names, separated by ' '; "" = all */
     char protections[512];
+    double max_epsilon; /* most that all studies together may spend of this site's data; 0: no limit of its own */
+    double max_delta;   /* … at this delta, which no study's may pass */
 } whist_policy;
 
 typedef struct whist_site_config {
@@ -84,9 +86,10 @@ typedef struct whist_site_config {
     char proxy[256];                                    /* "" or http://host:port */
     char ca[512], certificate[512], key[512], crl[512]; /* PEM files; relative paths stand beside the configuration */
     char passphrase_file[512];
-    char state[512]; /* folder */
-    char data[512];  /* folder */
-    char file[256];  /* this site's file in it, where it differs from the study's; "" = the study's */
+    char state[512];  /* folder */
+    char data[512];   /* folder */
+    char dataset[64]; /* name of the data in the privacy ledger: one budget, whatever studies call them */
+    char file[256];   /* this site's file in it, where it differs from the study's; "" = the study's */
     struct {
         char study[WHIST_NAME_SIZE], local[WHIST_NAME_SIZE];
     } columns[256]; /* schema column → header name in the local file */
@@ -100,6 +103,7 @@ typedef struct whist_coordinator_config {
     char operations[256]; /* "" or loopback address:port of /healthz and /metrics */
     char ca[512], certificate[512], key[512], crl[512], passphrase_file[512];
     char state[512];
+    char ledger[512]; /* folder of privacy ledgers, over all studies; "" = STATE/ledger */
     char metrics[512];
     uint64_t max_spool_bytes; /* ceiling on uploads waiting on disk */
 } whist_coordinator_config;

@@ -57,6 +57,7 @@ static int print_text(const whist_fed_plan *plan, const whist_fed_result *result
     printf("%s: %u round%s with %zu sites, %.1f s\n", plan->name, result->rounds, result->rounds == 1 ? "" : "s",
            plan->n_sites, result->seconds);
     CLI_TRY(cli_results_table(&results, stdout));
+    cli_results_privacy(&results, stdout);
     return cli_flush();
 }
 
@@ -101,6 +102,7 @@ static int run_config(const cli_args *args, const whist_study *study, const whis
         .listen = listen ? listen : config->listen,
         .operations = config->operations,
         .max_spool_bytes = config->max_spool_bytes,
+        .ledger = config->ledger,
         .metrics_dir = metrics ? metrics : config->metrics,
         .wait_for_start = cli_flag(args, "wait"),
         .stop = stop,

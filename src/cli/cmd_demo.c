@@ -1,5 +1,6 @@
 /* cli/cmd_demo.c: whist demo: the main job on this machine. Four hospitals train together as processes; the same
- * study is then simulated, its model compared to the bit, and two baselines are put beside it. */
+ * study is then simulated, its model compared to the bit, and two baselines are put beside it. With --dp the study
+ * promises privacy: then no two runs end with the same bits, and the ledgers of all five are verified instead. */
 #include "cli/commands.h"
 #include "cli/examples.h"
 #include "cli/file.h"
@@ -24,6 +25,8 @@ typedef struct demo {
     const char *data;   /* folder, or NULL: synthetic */
     const char *source; /* where the data come from, for people */
     double seconds;     /* of the processes */
+    bool dp;
+    char spent[640]; /* the coordinator's last charge */
 } demo;
 
 static void say(const demo *d, const char *text)
@@ -121,10 +124,42 @@ static int compare_models(const cli_fleet *fleet, const whist_fed_result *simula
     return same ? CLI_OK : cli_fail_text(CLI_FAILED, "state", "network and simulation gave different models");
 }
 
+/* ---- Ledgers ---- */
+
+/* The last entry says what all of them add up to. */
+static whist_status keep_last(void *user, const whist_log_line *line)
+{
+    return whist_ledger_sentence(user, line->body);
+}
+
+/* owner: a folder of the federation, "coordinator" or "sites/va"; dataset: as its ledger is called. */
+static int verify_ledger(const demo *d, const char *owner, const char *dataset, char last[640])
+{
+    char ledger[CLI_PATH], certificate[CLI_PATH];
+    CLI_AUTO(cli_blob_clear) cli_blob pem = {0};
+    whist_ledger_info info;
+    CLI_TRY(cli_path(ledger, "%s/federation/%s/state/ledger/%s", d->work, owner, dataset));
+    CLI_TRY(cli_path(certificate, "%s/federation/%s/cert.pem", d->work, owner));
+    CLI_TRY(cli_read(&pem, certificate, CLI_FILE_MAX));
+    CLI_LIB(whist_ledger_read(&info, ledger, cli_view(&pem), keep_last, last));
+    return CLI_OK;
+}
+
+static int verify_ledgers(demo *d, const whist_fed_plan *plan)
+{
+    char owner[128], last[640];
+    for (size_t i = 0; i < plan->n_sites; i++) {
+        snprintf(owner, sizeof owner, "sites/%s", plan->sites[i].name);
+        CLI_TRY(verify_ledger(d, owner, "data", last));
+    }
+    return verify_ledger(d, "coordinator", plan->privacy->dataset, d->spent);
+}
+
 static int run_fleet(demo *d, cli_runs *federated, cli_fleet *fleet)
 {
     CLI_AUTO(cli_study_end) whist_study *study = NULL;
-    CLI_TRY(parse_study(&study, d, cli_example_fedavg, "heart/fedavg.yaml"));
+    CLI_TRY(d->dp ? parse_study(&study, d, cli_example_private, "heart/private.yaml")
+                  : parse_study(&study, d, cli_example_fedavg, "heart/fedavg.yaml"));
     int64_t begin = cli_now_ms();
     fleet->work = d->work;
     fleet->data = d->data;
@@ -136,12 +171,16 @@ static int run_fleet(demo *d, cli_runs *federated, cli_fleet *fleet)
     d->seconds = (double)(cli_now_ms() - begin) / 1000;
     say(d, "simulating the same study, and the baselines");
     CLI_TRY(simulate(federated, d, fleet->study, "study.yaml"));
-    return compare_models(fleet, &federated->runs[0]);
+    return d->dp ? verify_ledgers(d, whist_study_plan(fleet->study)) : compare_models(fleet, &federated->runs[0]);
 }
 
 /* ---- Showing ---- */
 
-static const char *const columns[] = {"federated", "local", "pooled"};
+static const char *column(const demo *d, size_t c)
+{
+    static const char *const names[] = {"federated", "local", "pooled"};
+    return d->dp && c == 0 ? "private" : names[c];
+}
 
 static size_t find_accuracy(const whist_fed_plan *plan)
 {
@@ -173,14 +212,27 @@ static int print_json(const demo *d, const cli_runs *three, const whist_fed_plan
     whist_json_key(json, "processes"), whist_json_uint(json, plan->n_sites + 1);
     whist_json_key(json, "rounds"), whist_json_uint(json, plan->rounds);
     whist_json_key(json, "seconds"), whist_json_real(json, d->seconds);
-    whist_json_key(json, "same_bits_as_simulation"), whist_json_bool(json, true);
+    if (d->dp) {
+        const whist_fed_privacy *p = plan->privacy;
+        whist_json_key(json, "privacy");
+        whist_json_begin_object(json);
+        whist_json_key(json, "epsilon"), whist_json_real(json, three[0].runs[0].epsilon);
+        whist_json_key(json, "delta"), whist_json_real(json, p->delta);
+        whist_json_key(json, "unit"), whist_json_text(json, whist_dp_unit_name(p->unit));
+        whist_json_key(json, "relation"), whist_json_text(json, whist_dp_relation_name(p->relation));
+        whist_json_key(json, "trust"), whist_json_text(json, whist_privacy_trust(p->noise));
+        whist_json_key(json, "ledgers_verified"), whist_json_uint(json, plan->n_sites + 1);
+        whist_json_end_object(json);
+    } else {
+        whist_json_key(json, "same_bits_as_simulation"), whist_json_bool(json, true);
+    }
     whist_json_key(json, "accuracy");
     whist_json_begin_object(json);
     for (size_t i = 0; i <= plan->n_sites; i++) {
         whist_json_key(json, row_name(plan, i));
         whist_json_begin_object(json);
         for (size_t c = 0; c < 3; c++)
-            whist_json_key(json, columns[c]), whist_json_real(json, accuracy(three, plan, c, i));
+            whist_json_key(json, column(d, c)), whist_json_real(json, accuracy(three, plan, c, i));
         whist_json_end_object(json);
     }
     whist_json_end_object(json);
@@ -188,15 +240,28 @@ static int print_json(const demo *d, const cli_runs *three, const whist_fed_plan
     return cli_json_print(json);
 }
 
+static void print_promise(const demo *d, const cli_runs *three, const whist_fed_plan *plan)
+{
+    const whist_fed_privacy *p = plan->privacy;
+    printf("\n%zu processes trained together over mutual TLS: %u rounds in %.1f s. Their models hide each %s:\n"
+           "epsilon %.4g at delta %g (%s). %s.\nThe ledgers of all %zu are verified; the coordinator's ends with\n  "
+           "%s\n\n",
+           plan->n_sites + 1, plan->rounds, d->seconds, whist_dp_unit_name(p->unit), three[0].runs[0].epsilon, p->delta,
+           whist_dp_relation_name(p->relation), whist_privacy_trust(p->noise), plan->n_sites + 1, d->spent);
+}
+
 static int print_text(const demo *d, const cli_runs *three, const whist_fed_plan *plan)
 {
     CLI_AUTO(cli_table_end) cli_table *table = cli_table_new(4);
-    printf(
-        "\n%zu processes trained together over mutual TLS: %u rounds in %.1f s. The simulation of the same study and\n"
-        "seed gives the same model, bit for bit.\n\n",
-        plan->n_sites + 1, plan->rounds, d->seconds);
+    if (d->dp)
+        print_promise(d, three, plan);
+    else
+        printf(
+            "\n%zu processes trained together over mutual TLS: %u rounds in %.1f s. The simulation of the same study "
+            "and\nseed gives the same model, bit for bit.\n\n",
+            plan->n_sites + 1, plan->rounds, d->seconds);
     cli_table_add(table, "accuracy");
-    for (size_t c = 0; c < 3; c++) cli_table_add(table, "%s", columns[c]);
+    for (size_t c = 0; c < 3; c++) cli_table_add(table, "%s", column(d, c));
     for (size_t i = 0; i <= plan->n_sites; i++) {
         cli_table_add(table, "%s", row_name(plan, i));
         for (size_t c = 0; c < 3; c++) {
@@ -208,7 +273,11 @@ static int print_text(const demo *d, const cli_runs *three, const whist_fed_plan
         }
     }
     CLI_TRY(cli_table_print(table, stdout));
-    printf("\nfederated: the model of the processes. local (each hospital alone) and pooled (all rows in one place)\n"
+    if (d->dp)
+        printf("\nprivate: a simulation of the same study; its noise is another draw than that of the processes. ");
+    else
+        printf("\nfederated: the model of the processes. ");
+    printf("local (each hospital alone) and pooled (all rows in one place)\n"
            "are simulated for comparison.\n");
     return cli_flush();
 }
@@ -246,7 +315,7 @@ static int make_work(demo *d)
 
 static int demo_command(const cli_args *args)
 {
-    demo d = {.args = args, .stop = cli_signals_catch()};
+    demo d = {.args = args, .stop = cli_signals_catch(), .dp = cli_flag(args, "dp")};
     cli_progress_init(&d.progress, args, d.stop);
     CLI_TRY(make_work(&d));
     int code = run_demo(&d);
@@ -261,6 +330,8 @@ static int demo_command(const cli_args *args)
 static const cli_option options[] = {
     {"data", 'd', CLI_TEXT, "DIR", "Folder with the four hospitals' files; else WHIST_DATA/heart, else a download."},
     {"keep", 0, CLI_TEXT, "DIR", "Keep keys, configurations, logs and model in this new folder."},
+    {"dp", 0, CLI_FLAG, NULL,
+     "Let the study promise privacy: noise hides each hospital, and every process keeps a ledger of what was spent."},
     {"offline", 0, CLI_FLAG, NULL, "Do not download: without data, use a made-up cohort."},
     {0},
 };

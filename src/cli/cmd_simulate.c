@@ -48,6 +48,7 @@ static int print_text(const whist_study *study, const cli_results *results, doub
            results->runs[0].rounds, results->runs[0].rounds == 1 ? "" : "s", results->n, results->n == 1 ? "" : "s",
            seconds);
     CLI_TRY(cli_results_table(results, stdout));
+    cli_results_privacy(results, stdout);
     return cli_flush();
 }
 

@@ -17,6 +17,13 @@ static void put_study(whist_json *json, const char *path, const whist_study *stu
     whist_json_key(json, "strategy"), whist_json_text(json, plan->strategy->name);
     whist_json_key(json, "protection"), whist_json_text(json, plan->protection->name);
     whist_json_key(json, "rounds"), whist_json_uint(json, plan->rounds);
+    whist_json_key(json, "privacy"),
+        whist_json_text(json, plan->privacy ? whist_dp_unit_name(plan->privacy->unit) : NULL);
+    if (plan->privacy) {
+        whist_json_key(json, "epsilon"), whist_json_real(json, plan->privacy->epsilon);
+        whist_json_key(json, "delta"), whist_json_real(json, plan->privacy->delta);
+        whist_json_key(json, "sigma"), whist_json_real(json, plan->privacy->sigma);
+    }
     whist_json_key(json, "sites"), whist_json_uint(json, plan->n_sites);
     whist_json_key(json, "pinned"), whist_json_bool(json, plan->coordinator.pinned);
     whist_json_end_object(json);
@@ -33,6 +40,10 @@ static void add_study(cli_table *table, const char *path, const whist_study *stu
     cli_table_add(table, "%s", plan->learner->name);
     cli_table_add(table, "%s", plan->strategy->name);
     cli_table_add(table, "%s", plan->protection->name);
+    if (plan->privacy)
+        cli_table_add(table, "%s, ε %g", whist_dp_unit_name(plan->privacy->unit), plan->privacy->epsilon);
+    else
+        cli_table_add(table, "none");
     cli_table_add(table, "%u", plan->rounds);
     cli_table_add(table, "%zu", plan->n_sites);
 }
@@ -40,12 +51,12 @@ static void add_study(cli_table *table, const char *path, const whist_study *stu
 /* Every file is read, every wrong one is told; the table holds only when all are good. */
 static int check(const cli_args *args)
 {
-    static const char *const heads[] = {"file",     "study",      "digest", "model", "learner",
-                                        "strategy", "protection", "rounds", "sites"};
-    CLI_AUTO(cli_table_end) cli_table *table = cli_table_new(9);
+    static const char *const heads[] = {"file",     "study",      "digest",  "model",  "learner",
+                                        "strategy", "protection", "privacy", "rounds", "sites"};
+    CLI_AUTO(cli_table_end) cli_table *table = cli_table_new(10);
     CLI_AUTO(cli_json_end) whist_json *json = NULL;
     CLI_LIB(whist_json_new(&json));
-    for (size_t i = 0; i < 9; i++) cli_table_add(table, "%s", heads[i]);
+    for (size_t i = 0; i < 10; i++) cli_table_add(table, "%s", heads[i]);
     int code = CLI_OK;
     whist_json_begin_object(json);
     whist_json_key(json, "studies");

@@ -2,6 +2,6 @@
 #ifndef CLI_EXAMPLES_H
 #define CLI_EXAMPLES_H
 
-extern const char cli_example_fedavg[], cli_example_local[], cli_example_pooled[];
+extern const char cli_example_fedavg[], cli_example_local[], cli_example_pooled[], cli_example_private[];
 
 #endif

@@ -77,6 +77,57 @@ static void add_stat(cli_table *table, cli_stat stat)
         cli_table_add(table, "%.4f ± %.4f", stat.mean, stat.sd);
 }
 
+/* What the trust table says, and what it comes to under a protection that hides nothing. */
+static const char *each_update(const whist_fed_plan *plan)
+{
+    bool shown = plan->privacy->noise == WHIST_NOISE_CENTRAL && plan->protection->shows_updates;
+    return shown ? ", and each plain update" : "";
+}
+
+void cli_results_privacy(const cli_results *results, FILE *to)
+{
+    const whist_fed_privacy *p = results->plan->privacy;
+    if (!p) return;
+    if (p->sigma > 0)
+        fprintf(to, "privacy: epsilon %.4g at delta %g for one %s (%s), of a budget of %g; sigma %.4g\n         %s%s\n",
+                results->runs[results->n - 1].epsilon, p->delta, whist_dp_unit_name(p->unit),
+                whist_dp_relation_name(p->relation), p->epsilon, p->sigma, whist_privacy_trust(p->noise),
+                each_update(results->plan));
+    else if (results->runs[results->n - 1].epsilon > 0)
+        fprintf(to,
+                "privacy: epsilon %.4g at delta %g for one %s (%s) of the site that spent most, of a budget of %g\n    "
+                "     %s\n",
+                results->runs[results->n - 1].epsilon, p->delta, whist_dp_unit_name(p->unit),
+                whist_dp_relation_name(p->relation), p->epsilon, whist_privacy_trust(p->noise));
+    else
+        fprintf(to, "privacy: noised by the learner at each site, for one %s; each site's ledger says what it spent\n",
+                whist_dp_unit_name(p->unit));
+    if (p->plain_metrics && results->plan->n_metrics)
+        fputs("         metrics are of test rows, which are no part of the promise\n", to);
+}
+
+static void put_privacy(whist_json *json, const cli_results *results)
+{
+    const whist_fed_privacy *p = results->plan->privacy;
+    whist_json_key(json, "privacy");
+    if (!p) {
+        whist_json_null(json);
+        return;
+    }
+    whist_json_begin_object(json);
+    whist_json_key(json, "unit"), whist_json_text(json, whist_dp_unit_name(p->unit));
+    whist_json_key(json, "relation"), whist_json_text(json, whist_dp_relation_name(p->relation));
+    whist_json_key(json, "noise"), whist_json_text(json, whist_privacy_noise_name(p->noise));
+    whist_json_key(json, "trust"), whist_json_text(json, whist_privacy_trust(p->noise));
+    whist_json_key(json, "mechanism"), whist_json_text(json, whist_privacy_mechanism_name(p->mechanism));
+    whist_json_key(json, "sigma"), whist_json_real(json, p->sigma);
+    whist_json_key(json, "clip"), whist_json_real(json, p->clip);
+    whist_json_key(json, "epsilon"), whist_json_real(json, results->runs[results->n - 1].epsilon);
+    whist_json_key(json, "delta"), whist_json_real(json, p->delta);
+    whist_json_key(json, "budget"), whist_json_real(json, p->epsilon);
+    whist_json_end_object(json);
+}
+
 int cli_results_table(const cli_results *results, FILE *to)
 {
     const whist_fed_plan *plan = results->plan;
@@ -135,6 +186,7 @@ static void put_metric(whist_json *json, const cli_results *r, size_t m)
 
 void cli_results_json(whist_json *json, const cli_results *results)
 {
+    put_privacy(json, results);
     whist_json_key(json, "metrics");
     whist_json_begin_object(json);
     for (size_t m = 0; m < results->plan->n_metrics; m++) {

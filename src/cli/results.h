@@ -26,6 +26,8 @@ cli_stat cli_stat_mean(const cli_results *results, size_t m);
 /* One row a site, then mean and pooled; one column a metric. */
 int cli_results_table(const cli_results *results, FILE *to);
 /* Writes "metrics": {…} into an open object. */
+/* What the study promised and spent, in words; nothing where it promises nothing. */
+void cli_results_privacy(const cli_results *results, FILE *to);
 void cli_results_json(whist_json *json, const cli_results *results);
 
 #endif

@@ -62,6 +62,9 @@ int cli_site_open(cli_site *out, const cli_args *args)
         .coordinator = url ? url : config->coordinator,
         .proxy = config->proxy,
         .min_metric_count = config->policy.min_metric_count,
+        .dataset = config->dataset,
+        .max_epsilon = config->policy.max_epsilon,
+        .max_delta = config->policy.max_delta,
         .max_state_bytes = config->max_state_bytes,
     };
     return CLI_OK;

@@ -171,6 +171,19 @@ static whist_status take_record(claimed *out, wh_cursor *records)
     return decode_entry(out, entry);
 }
 
+whist_status wh_log_entry_read(wh_log_entry *out, whist_bytes record, const uint8_t id[32],
+                               const uint8_t key[WH_SIGN_PUBLIC])
+{
+    claimed claim = {.entry = {0}};
+    wh_cursor cursor = wh_cursor_over(record);
+    WH_TRY(take_record(&claim, &cursor));
+    if (wh_cursor_left(&cursor)) WH_FAIL(WHIST_E_FORMAT, "there are bytes behind the record");
+    if (memcmp(claim.id.data, id, 32) != 0) WH_FAIL(WHIST_E_AUTH, "the entry belongs to another log");
+    WH_TRY(wh_sign_verify_digest(key, entry_context, &claim.entry.hash, claim.signature.data));
+    *out = claim.entry;
+    return WHIST_OK;
+}
+
 /* In the order in which an answer helps most: a record of another log fails everything else too. */
 static whist_status check_claim(const wh_log_state *state, const claimed *claim)
 {

@@ -68,6 +68,11 @@ WH_MUST_CHECK whist_status wh_log_append(wh_log_state *state, wh_buf *record, co
  * bad signature. On failure state and cursor are as before. */
 WH_MUST_CHECK whist_status wh_log_verify_record(wh_log_state *state, wh_cursor *records, wh_log_entry *out);
 
+/* Reads one whole record of the log with this id and checks its signature, not its place: for entries that a path to a
+ * signed head vouches for. Views into `record`. WHIST_E_FORMAT, WHIST_E_AUTH. */
+WH_MUST_CHECK whist_status wh_log_entry_read(wh_log_entry *out, whist_bytes record, const uint8_t id[32],
+                                             const uint8_t key[WH_SIGN_PUBLIC]);
+
 /* The state as bytes for a store, and back. It is as trustworthy as the store: who doubts verifies
  * the records from wh_log_begin on. WHIST_E_FORMAT, WHIST_E_NOMEM. */
 WH_MUST_CHECK whist_status wh_log_state_encode(wh_buf *out, const wh_log_state *state);

@@ -1,6 +1,8 @@
 /* fed/aggregate.c: the one place where a sum becomes a model. Memory: a few blocks, whatever the model. */
 #include "fed/aggregate.h"
 
+#include "fed/private.h"
+
 #include "nn/model.h"
 #include "zq/fixed.h"
 
@@ -85,12 +87,29 @@ static size_t n_private_states(const whist_fed_plan *plan)
 
 static uint64_t tail_floats(const whist_fed_plan *plan)
 {
-    return plan->pooled_moments ? 2 * (uint64_t)plan->n_features : 0;
+    return (plan->pooled_moments ? 2 * (uint64_t)plan->n_features : 0) + wh_private_tail(plan);
 }
 
 uint64_t wh_model_file_bytes(const whist_fed_plan *plan)
 {
     return sizeof(float) * (whist_model_size(plan->model) * (1 + plan->strategy->n_broadcast) + tail_floats(plan));
+}
+
+double wh_model_clip_of(const whist_fed_plan *plan, const float *model)
+{
+    uint64_t last = wh_model_file_bytes(plan) / sizeof(float) - 1;
+    return wh_private_tail(plan) ? (double)model[last] : plan->privacy->clip;
+}
+
+whist_status wh_model_clip(double *clip, const whist_fed_plan *plan, const wh_vecfile *model)
+{
+    float value;
+    *clip = plan->privacy->clip;
+    if (!wh_private_tail(plan)) return WHIST_OK;
+    WH_TRY(wh_vecfile_read(model, &value, sizeof value, wh_model_file_bytes(plan) - sizeof value));
+    if (!(value > 0) || !isfinite(value)) WH_FAIL(WHIST_E_FORMAT, "the bound behind the model is no number above 0");
+    *clip = (double)value;
+    return WHIST_OK;
 }
 
 void wh_model_file_name(char out[64], uint64_t version)
@@ -194,15 +213,53 @@ static whist_status block_buffers(wh_arena *arena, const whist_fed_plan *plan, w
     return WHIST_OK;
 }
 
+/* What the promise asks of the coordinator; all zero without one. */
+typedef struct keeper {
+    wh_private rules;
+    wh_noise *noise;
+    int64_t *scratch;
+    double last; /* the number behind the parameters */
+} keeper;
+
+static void keeper_clear(keeper *k)
+{
+    wh_noise_free(k->noise);
+}
+WH_AUTO_CLEAR(keeper, keeper_clear)
+
+static whist_status keeper_init(keeper *k, const whist_fed_plan *plan, const version_files *from, wh_arena *arena)
+{
+    double clip;
+    if (!wh_private_is_on(plan)) return WHIST_OK;
+    WH_TRY(wh_model_clip(&clip, plan, from->model));
+    k->rules = wh_private_rules(plan, clip);
+    WH_TRY(WH_ARENA_NEW(&k->scratch, arena, WH_BLOCK));
+    return wh_noise_new(&k->noise);
+}
+
+static whist_status open_sum(double *sum, wh_step *step, const whist_fed_plan *plan, keeper *keep, size_t k, uint64_t j,
+                             uint8_t *scratch)
+{
+    const uint8_t *elements;
+    size_t n = wh_layout_block_length(&step->layout, k, j);
+    uint64_t p = whist_model_size(plan->model);
+    WH_TRY(wh_step_open_block(step, k, j, scratch, &elements));
+    if (!keep->noise) {
+        wh_fixed_decode(sum, &step->layout.fixed[k], elements, n);
+        return WHIST_OK;
+    }
+    WH_TRY(wh_private_sum(sum, plan, &keep->rules, elements, n, j, step->row.step, keep->noise, keep->scratch));
+    if (p >= j * WH_BLOCK && p < j * WH_BLOCK + n) keep->last = sum[p - j * WH_BLOCK];
+    return WHIST_OK;
+}
+
 static whist_status step_block(wh_step *step, const whist_fed_plan *plan, const whist_strategy_sums *info,
                                whist_strategy_block *block, double *sums[WHIST_MAX_VECTORS], uint8_t *scratch,
-                               const version_files *from, const version_files *to)
+                               keeper *keep, const version_files *from, const version_files *to)
 {
-    for (size_t k = 0; plan->strategy->vectors[k].name; k++) {
-        const uint8_t *elements;
-        WH_TRY(wh_step_open_block(step, k, block->offset / WH_BLOCK, scratch, &elements));
-        wh_fixed_decode(sums[k], &step->layout.fixed[k], elements, block->n);
-    }
+    for (size_t k = 0; plan->strategy->vectors[k].name; k++)
+        WH_TRY(open_sum(sums[k], step, plan, keep, k, block->offset / WH_BLOCK, scratch));
+    if (!block->n) return WHIST_OK; /* only the number behind the parameters */
     WH_TRY(read_block(block, from, plan));
     WH_TRY(plan->strategy->step(plan->strategy_settings, info, block));
     return write_block(block, to, plan);
@@ -219,6 +276,12 @@ static whist_status copy_tail(const whist_fed_plan *plan, const version_files *f
     return wh_vecfile_write(to->model, tail, bytes, at);
 }
 
+static whist_status write_clip(const whist_fed_plan *plan, const keeper *keep, const version_files *to)
+{
+    float clip = (float)wh_private_next_clip(plan, &keep->rules, keep->last);
+    return wh_vecfile_write(to->model, &clip, sizeof clip, wh_model_file_bytes(plan) - sizeof clip);
+}
+
 whist_status wh_model_step(wh_store *store, const whist_fed_plan *plan, wh_step *step, uint64_t version,
                            wh_sums *sums_out)
 {
@@ -231,6 +294,8 @@ whist_status wh_model_step(wh_store *store, const whist_fed_plan *plan, wh_step 
         .rows_steps = sums_out->rows_steps,
     };
     memcpy(info.weight, sums_out->weight, sizeof info.weight);
+    /* Sums are divided by what everybody knew before, whoever arrived. */
+    if (plan->privacy) info.weight[0] = info.rows = info.rows_steps = wh_private_weights(plan);
 
     WH_AUTO(version_files) from = {0}, to = {0};
     WH_TRY(open_files(&from, store, plan, version));
@@ -241,12 +306,16 @@ whist_status wh_model_step(wh_store *store, const whist_fed_plan *plan, wh_step 
     uint8_t *scratch;
     WH_TRY(block_buffers(&arena, plan, &block, sums));
     WH_TRY(WH_ARENA_NEW(&scratch, &arena, scratch_bytes(step)));
+    WH_AUTO(keeper) keep = {.noise = NULL};
+    WH_TRY(keeper_init(&keep, plan, &from, &arena));
+    size_t p = whist_model_size(plan->model);
     for (uint64_t j = 0; j < wh_layout_blocks(&step->layout, 0); j++) {
         block.offset = j * WH_BLOCK;
-        block.n = wh_layout_block_length(&step->layout, 0, j);
-        WH_TRY(step_block(step, plan, &info, &block, sums, scratch, &from, &to));
+        block.n = p <= block.offset ? 0 : p - block.offset < WH_BLOCK ? p - block.offset : WH_BLOCK;
+        WH_TRY(step_block(step, plan, &info, &block, sums, scratch, &keep, &from, &to));
     }
     WH_TRY(copy_tail(plan, &from, &to));
+    if (wh_private_tail(plan)) WH_TRY(write_clip(plan, &keep, &to));
     return sync_files(&to);
 }
 
@@ -268,6 +337,7 @@ whist_status wh_model_begin(wh_store *store, const whist_fed_plan *plan)
         WH_TRY(write_block(&block, &to, plan));
     }
     uint64_t tail_bytes = tail_floats(plan) * sizeof(float);
+    if (wh_private_tail(plan)) tail[tail_floats(plan) - 1] = (float)plan->privacy->clip;
     if (tail_bytes) WH_TRY(wh_vecfile_write(to.model, tail, tail_bytes, wh_model_file_bytes(plan) - tail_bytes));
     return sync_files(&to);
 }

@@ -9,8 +9,12 @@
 
 #include "fed/step.h"
 
-/* model/V.bin: parameters, broadcast vectors, and 2D floats (mean, sd) where moments are pooled. */
+/* model/V.bin: parameters, broadcast vectors, 2D floats (mean, sd) where moments are pooled, and the bound in force
+ * where it is adaptive (private.h). */
 uint64_t wh_model_file_bytes(const whist_fed_plan *plan);
+/* The bound in force, from such a file or from the model in memory. */
+WH_MUST_CHECK whist_status wh_model_clip(double *clip, const whist_fed_plan *plan, const wh_vecfile *model);
+double wh_model_clip_of(const whist_fed_plan *plan, const float *model);
 void wh_model_file_name(char out[64], uint64_t version);
 
 /* Version 0: initial parameters, states as the strategy begins them. */

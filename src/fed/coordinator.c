@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "fed/inbox.h"
+#include "fed/private.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -189,6 +190,7 @@ static whist_status fail_step(wh_coordinator *c, const char *why)
     WH_TRY(clean_spool(c));
     if (++c->attempts < WH_MAX_ATTEMPTS) return WHIST_OK;
     c->state = WH_RUN_FAILED;
+    c->failed = WHIST_E_TIMEOUT;
     snprintf(c->failure, sizeof c->failure, "round %llu failed %u times: %s", (unsigned long long)round, c->attempts,
              why);
     return WHIST_OK;
@@ -326,6 +328,35 @@ static void name_missing(const wh_coordinator *c, char *out, size_t size)
     if (more) snprintf(out + used, size - used, " and %zu more", more);
 }
 
+/* The run is over: nothing can be opened any more. What sites sent and nobody opened is forgotten. */
+static whist_status end_unpaid(wh_coordinator *c)
+{
+    c->step.row.state = WH_STEP_FAILED;
+    snprintf(c->failure, sizeof c->failure, "%s", whist_detail_get()->text);
+    WH_TRY(wh_coordinator_store_row(c, &c->step.row));
+    leave_step(c);
+    c->state = WH_RUN_FAILED;
+    c->failed = WHIST_E_BUDGET;
+    return clean_spool(c);
+}
+
+/* Before the sum of the uploads is asked for, or opened. Paid once, however often a restart comes by here. */
+static whist_status pay(wh_coordinator *c)
+{
+    double clip;
+    bool due = c->ledger && c->step.row.purpose == WHIST_PURPOSE_TRAIN &&
+               c->step.row.phase == wh_upload_phase(c->plan->protection) && wh_private_is_on(c->plan) &&
+               c->plan->privacy->noise != WHIST_NOISE_LOCAL;
+    if (!due) return WHIST_OK;
+    WH_TRY(wh_model_clip(&clip, c->plan, c->model));
+    wh_charge charge = wh_private_charge(c->plan, clip);
+    charge.step = c->step.row.step;
+    charge.round = c->step.row.round;
+    charge.phase = c->step.row.phase;
+    whist_status status = wh_ledger_charge(c->ledger, &charge, NULL);
+    return status == WHIST_E_BUDGET ? end_unpaid(c) : status;
+}
+
 static whist_status close_phase(wh_coordinator *c)
 {
     c->closing = true;
@@ -340,19 +371,23 @@ static whist_status close_phase(wh_coordinator *c)
                (unsigned long long)c->step.row.step, (unsigned long long)c->step.row.round, missing);
     }
     whist_status status;
-    char why[224] = "";
+    char why[448] = "";
     if (sites < least_sites(c))
         snprintf(why, sizeof why, "%zu of at least %zu sites answered phase %s in time%s%s", sites, least_sites(c),
                  c->plan->protection->phases[c->step.row.phase].name, c->declined[0] ? "; " : "", c->declined);
     else if (!parties)
         snprintf(why, sizeof why, "a third party did not answer phase %s",
                  c->plan->protection->phases[c->step.row.phase].name);
-    if (why[0])
+    if (!why[0]) WH_TRY_OUT(pay(c));
+    if (c->state != WH_RUN_GOING)
+        status = WHIST_OK;
+    else if (why[0])
         status = fail_step(c, why);
     else if (c->step.row.phase + 1 < c->plan->protection->n_phases)
         status = next_phase(c);
     else
         status = close_step(c);
+out:
     c->closing = false;
     return status;
 }
@@ -369,7 +404,7 @@ whist_status wh_coordinator_tick(wh_coordinator *c, wh_run_state *state, uint32_
     whist_status status = WHIST_OK;
     *wait_ms = 0;
     if (c->state == WH_RUN_GOING && !c->step_open) status = open_step(c);
-    if (status == WHIST_OK && c->step_open) {
+    if (status == WHIST_OK && c->step_open && c->state == WH_RUN_GOING) {
         bool full = c->step.n_answers >= c->step.n_expected;
         *wait_ms = ms_left(c);
         if (full || *wait_ms == 0) {
@@ -380,7 +415,7 @@ whist_status wh_coordinator_tick(wh_coordinator *c, wh_run_state *state, uint32_
     c->counts.state = c->state;
     *state = c->state;
     pthread_mutex_unlock(&c->lock);
-    if (status == WHIST_OK && *state == WH_RUN_FAILED) WH_FAIL(WHIST_E_TIMEOUT, "%s", c->failure);
+    if (status == WHIST_OK && *state == WH_RUN_FAILED) WH_FAIL(c->failed, "%s", c->failure);
     return status;
 }
 
@@ -420,6 +455,7 @@ whist_status wh_coordinator_new(wh_coordinator **out, const wh_coordinator_env *
     c->store = env->store;
     c->max_spool_bytes = env->max_spool_bytes;
     c->replay = env->replay;
+    c->ledger = env->ledger;
     c->stop_round = UINT64_MAX;
     pthread_mutex_init(&c->lock, NULL);
     pthread_cond_init(&c->changed, NULL);

@@ -13,6 +13,7 @@
 #ifndef WH_FED_COORDINATOR_H
 #define WH_FED_COORDINATOR_H
 
+#include "fed/ledger.h"
 #include "fed/link.h"
 #include "fed/store.h"
 
@@ -23,6 +24,7 @@ typedef struct wh_coordinator_env {
     wh_store *store;          /* outlives the machine */
     uint64_t max_spool_bytes; /* ceiling on uploads lying on disk; 0: none */
     const char *replay;       /* folder of a recorded run, or NULL */
+    wh_ledger *ledger;        /* of the study's data, where the plan makes a promise, else NULL; outlives the machine */
 } wh_coordinator_env;
 
 typedef enum wh_run_state { WH_RUN_GOING, WH_RUN_FINISHED, WH_RUN_FAILED } wh_run_state;
@@ -70,6 +72,9 @@ size_t wh_coordinator_active(wh_coordinator *c, uint32_t *out);
 /* The open phase is overdue from now on. */
 void wh_coordinator_expire(wh_coordinator *c);
 
+/* The run is over for a reason from outside: nothing more is opened, and whoever asks is told why. */
+void wh_coordinator_fail(wh_coordinator *c, whist_status why, const char *text);
+
 /* ---- For status, tables and the end ---- */
 typedef struct wh_coordinator_counts {
     uint64_t step, round, answers, repeated, late, refused, declined, bytes_in;
@@ -92,5 +97,7 @@ WH_MUST_CHECK whist_status wh_coordinator_model_copy(wh_coordinator *c, float *o
 /* Copies mean and sd (2D floats) that stand behind it; a plan with pooled moments only. */
 WH_MUST_CHECK whist_status wh_coordinator_moments_copy(wh_coordinator *c, float *out);
 uint32_t wh_coordinator_rounds_done(wh_coordinator *c);
+/* What this study has spent, at the plan's delta; 0 without a promise. */
+double wh_coordinator_epsilon(wh_coordinator *c);
 
 #endif

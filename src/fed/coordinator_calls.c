@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "fed/inbox.h"
+#include "fed/private.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -383,7 +384,7 @@ whist_status wh_coordinator_submit(wh_coordinator *c, size_t actor, uint64_t ste
 /* A site's words in a text of ours, which is cut here and there and goes to others: plain letters only. */
 static void note_decline(wh_coordinator *c, size_t actor, const char *text)
 {
-    snprintf(c->declined, sizeof c->declined, "%.40s: %.80s", actor_name(c, actor), text);
+    snprintf(c->declined, sizeof c->declined, "%.40s: %.240s", actor_name(c, actor), text);
     for (char *at = c->declined; *at; at++)
         if (*at < ' ' || *at > '~') *at = '?';
 }
@@ -483,6 +484,27 @@ whist_status wh_coordinator_moments_copy(wh_coordinator *c, float *out)
     WH_ENSURE(c->plan->pooled_moments, WHIST_E_ARG);
     uint64_t bytes = 2 * (uint64_t)c->plan->n_features * sizeof *out;
     return copy_of_version(c, out, bytes, wh_model_file_bytes(c->plan) - bytes);
+}
+
+void wh_coordinator_fail(wh_coordinator *c, whist_status why, const char *text)
+{
+    pthread_mutex_lock(&c->lock);
+    if (c->state == WH_RUN_GOING) {
+        c->state = WH_RUN_FAILED;
+        c->failed = why;
+        snprintf(c->failure, sizeof c->failure, "%s", text);
+        c->woken = true;
+        pthread_cond_broadcast(&c->changed);
+    }
+    pthread_mutex_unlock(&c->lock);
+}
+
+double wh_coordinator_epsilon(wh_coordinator *c)
+{
+    const whist_fed_privacy *p = c->plan->privacy;
+    if (!p || !wh_private_is_on(c->plan)) return 0;
+    if (c->ledger && p->noise != WHIST_NOISE_LOCAL) return wh_ledger_spent_by(c->ledger, c->plan->study, p->delta);
+    return wh_private_epsilon(c->plan, wh_coordinator_rounds_done(c));
 }
 
 uint32_t wh_coordinator_rounds_done(wh_coordinator *c)

@@ -19,13 +19,15 @@ struct wh_coordinator {
     wh_store *store;
     uint64_t max_spool_bytes;
     const char *replay;
+    wh_ledger *ledger;
 
     pthread_mutex_t lock; /* guards everything below; never held while computing or writing large files */
     pthread_cond_t changed;
     bool woken;
     wh_run_state state;
-    char failure[256];   /* why the run failed */
-    char declined[128];  /* the last site that declined the open step, and why; "" for none */
+    char failure[512];   /* why the run failed */
+    whist_status failed; /* … and the code for it */
+    char declined[320];  /* the last site that declined the open step, and why; "" for none */
     uint64_t position;   /* closed steps */
     uint64_t version;    /* of the model */
     uint64_t stop_round; /* early stopping; UINT64_MAX: none */

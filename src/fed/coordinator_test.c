@@ -95,7 +95,7 @@ static void make_upload(desk *d, wh_buf *out, float value, whist_purpose purpose
     assert_ok(wh_layout_place(&layout, machine));
     wh_contribution c = {.update = {.n_vectors = 1, .vectors = {x}, .rows = 10, .steps = 1}};
     if (purpose == WHIST_PURPOSE_MOMENTS) c.moments = moments;
-    if (purpose == WHIST_PURPOSE_TRAIN) assert_ok(wh_contribution_weigh(&c, &d->plan.plan));
+    if (purpose == WHIST_PURPOSE_TRAIN) assert_ok(wh_contribution_weigh(&c, &d->plan.plan, 0));
     wh_buf_reset(out);
     assert_ok(wh_upload_make(&d->plan.plan, machine, &layout, n_sites, &c, append, out));
     wh_protection_free(machine);

@@ -1,6 +1,8 @@
 /* fed/layout.c: places in an upload, and the coding of the short vector of sums. */
 #include "fed/layout.h"
 
+#include "fed/private.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -16,7 +18,7 @@ whist_status wh_layout_vectors(wh_layout *out, const whist_fed_plan *plan, whist
     if (purpose == WHIST_PURPOSE_TRAIN)
         while (plan->strategy->vectors[out->n_vectors].name) {
             WH_TRY(wh_fixed_init(&out->fixed[out->n_vectors], plan->bits, plan->fraction, n_sites));
-            out->vectors[out->n_vectors++] = (whist_ring_vector){whist_model_size(plan->model), plan->bits};
+            out->vectors[out->n_vectors++] = (whist_ring_vector){wh_private_elements(plan), plan->bits};
         }
     WH_TRY(wh_fixed_init(&out->fixed[out->n_vectors], WH_SUM_BITS, WH_SUM_FRACTION, n_sites));
     out->vectors[out->n_vectors++] = (whist_ring_vector){wh_sums_count(plan, purpose), WH_SUM_BITS};

@@ -9,6 +9,7 @@
 #define WH_FED_LINK_H
 
 #include "base/mem.h"
+#include "fed/ledger.h"
 #include "fed/manifest.h"
 
 #include <whist/fed.h>
@@ -61,6 +62,9 @@ struct wh_link {
     whist_status (*submit)(wh_link *link, const wh_task *task, const whist_message *messages, size_t n);
     /* This actor cannot answer; the reason is counted and logged at the coordinator. */
     whist_status (*decline)(wh_link *link, const wh_task *task, whist_status why, const char *text);
+    /* Shows the head of the site's privacy ledger to the coordinator and takes its own (ledger.h). WHIST_E_AUTH where a
+     * copy is older than what the other side has seen. NULL: both live in one process. */
+    whist_status (*note)(wh_link *link, wh_ledger *ledger);
 };
 
 #endif

@@ -47,5 +47,5 @@ static whist_status decline(wh_link *link, const wh_task *task, whist_status why
 void wh_link_direct_init(wh_link_direct *out, wh_coordinator *coordinator, size_t actor)
 {
     *out = (wh_link_direct){
-        .link = {poll, model, begin, put, submit, decline}, .coordinator = coordinator, .actor = actor};
+        .link = {poll, model, begin, put, submit, decline, NULL}, .coordinator = coordinator, .actor = actor};
 }

@@ -274,10 +274,41 @@ static whist_status decline(wh_link *link, const wh_task *task, whist_status why
     return post(l, &response, WH_PATH_DECLINE, &message.base, 204);
 }
 
+/* ---- Ledgers ---- */
+
+static whist_status send_note(wh_link_http *l, wh_wire *reply, wh_ledger *ledger)
+{
+    wh_ledger_note own;
+    WH_AUTO(wh_buf) bytes = WH_BUF_EMPTY;
+    WH_TRY(wh_ledger_note_make(ledger, &own, l->pin));
+    WH_TRY(wh_ledger_note_encode(&bytes, &own));
+    Whist__V1__LedgerNote message;
+    whist__v1__ledger_note__init(&message);
+    message.version = WH_WIRE_VERSION;
+    message.study = study_field(l);
+    message.note = (ProtobufCBinaryData){bytes.len, bytes.data};
+    WH_AUTO(wh_response) response = WH_RESPONSE_EMPTY;
+    WH_TRY(post(l, &response, WH_PATH_LEDGER, &message.base, 200));
+    return wh_wire_decode(reply, &whist__v1__ledger_note__descriptor, wh_buf_view(&response.body), WH_WIRE_CONTROL_MAX,
+                          l->study);
+}
+
+static whist_status note(wh_link *link, wh_ledger *ledger)
+{
+    wh_link_http *l = self_of(link);
+    WH_AUTO(wh_wire) wire = WH_WIRE_EMPTY;
+    wh_ledger_note theirs;
+    bool ours;
+    WH_TRY(send_note(l, &wire, ledger));
+    const Whist__V1__LedgerNote *reply = wire.message;
+    WH_TRY(wh_ledger_note_decode(&theirs, (whist_bytes){reply->note.data, reply->note.len}));
+    return wh_ledger_note_take(ledger, &theirs, l->pin, "the coordinator", &ours);
+}
+
 whist_status wh_link_http_init(wh_link_http *out, wh_transport transport, const uint8_t study[32], const char *who)
 {
     *out = (wh_link_http){
-        .link = {poll, model, begin, put, submit, decline}, .transport = transport, .model = WH_MANIFEST_EMPTY};
+        .link = {poll, model, begin, put, submit, decline, note}, .transport = transport, .model = WH_MANIFEST_EMPTY};
     memcpy(out->study, study, sizeof out->study);
     snprintf(out->who, sizeof out->who, "%s", who);
     return WHIST_OK;

@@ -9,6 +9,7 @@ typedef struct wh_link_http {
     wh_link link; /* first: a wh_link * is a wh_link_http * */
     wh_transport transport;
     uint8_t study[32];
+    uint8_t pin[32];         /* of the coordinator, for notes about ledgers; set by the owner of the link */
     char who[128];           /* the coordinator, in error texts */
     uint32_t retry_after_ms; /* of the last answer */
     int64_t skew_ms;         /* the coordinator's clock minus ours, from hello */

@@ -133,6 +133,7 @@ static whist_status metrics_of_model(wh_node *node, const float *model, wh_sums 
 {
     static const whist_fold folds[] = {WHIST_FOLD_TEST, WHIST_FOLD_VALIDATION};
     const whist_fed_plan *plan = node->env.plan;
+    if (plan->privacy && !plan->privacy->plain_metrics) return WHIST_OK; /* they stay at home */
     double least =
         plan->min_metric_count > node->env.min_metric_count ? plan->min_metric_count : node->env.min_metric_count;
     for (size_t f = 0; f < WH_COUNT(folds); f++) {
@@ -156,7 +157,7 @@ static whist_status apply_moments(wh_node *node, const float *tail)
     return WHIST_OK;
 }
 
-static whist_status fit(wh_node *node, const wh_task *task, const float *model, wh_contribution *out)
+static whist_status fit(wh_node *node, const wh_task *task, const float *model, wh_arena *arena, wh_contribution *out)
 {
     const whist_fed_plan *plan = node->env.plan;
     WH_TRY(wh_node_restore_state(node, task));
@@ -167,8 +168,10 @@ static whist_status fit(wh_node *node, const wh_task *task, const float *model, 
         .n_broadcast = plan->strategy->n_broadcast,
     };
     for (size_t i = 0; i < round.n_broadcast; i++) round.broadcast[i] = model + (i + 1) * round.n;
+    WH_TRY(wh_node_before_fit(node, task, &round));
     WH_TRY(plan->learner->fit(node->learner, &round, &out->update));
-    return wh_contribution_weigh(out, plan);
+    WH_TRY(wh_contribution_weigh(out, plan, node->env.index));
+    return wh_node_keep_promise(node, task, model, arena, out);
 }
 
 static whist_status contribute(wh_node *node, const wh_task *task, wh_arena *arena, wh_contribution *out)
@@ -192,7 +195,7 @@ static whist_status contribute(wh_node *node, const wh_task *task, wh_arena *are
     size_t p = whist_model_size(node->env.plan->model);
     WH_TRY(apply_moments(node, model + p * (1 + node->env.plan->strategy->n_broadcast)));
     if (task->evaluate) WH_TRY(metrics_of_model(node, model, &out->sums));
-    return task->purpose == WHIST_PURPOSE_TRAIN ? fit(node, task, model, out) : WHIST_OK;
+    return task->purpose == WHIST_PURPOSE_TRAIN ? fit(node, task, model, arena, out) : WHIST_OK;
 }
 
 /* ---- Answering without a store: straight into the link ---- */
@@ -218,6 +221,7 @@ static whist_status stream_upload(wh_node *node, const wh_task *task)
     WH_AUTO(wh_arena) arena = WH_ARENA_EMPTY;
     wh_contribution contribution;
     WH_TRY(contribute(node, task, &arena, &contribution));
+    WH_TRY(wh_node_pay(node, task, NULL));
     const uint8_t *have;
     WH_TRY(node->env.link->begin(node->env.link, task, node->layout.bytes, NULL, &have));
     link_sink sink = {node->env.link, task};
@@ -228,6 +232,7 @@ static whist_status stream_upload(wh_node *node, const wh_task *task)
 static whist_status answer_and_send(wh_node *node, const wh_task *task)
 {
     WH_TRY(ready_machine(node, task));
+    WH_TRY(wh_node_check_company(node, task));
     WH_TRY(run_phase(node, task));
     if (uploads_now(node, task)) WH_TRY(stream_upload(node, task));
     WH_AUTO(wh_arena) arena = WH_ARENA_EMPTY;
@@ -310,6 +315,7 @@ static whist_status keep_answer(wh_node *node, const wh_task *task, const wh_man
     wh_answer_row row = {.step = task->step, .phase = task->phase, .has_upload = manifest->n_chunks > 0};
     WH_TRY(wh_store_answer_put(node->env.store, &row, manifest, wh_buf_view(&node->outbox)));
     if (node->env.plan->protection->save) WH_TRY(node->env.plan->protection->save(node->machine, keep_machine, node));
+    WH_TRY(wh_node_keep_price(node));
     if (!node->env.release) return WHIST_OK;
     return node->env.release(node->env.user, task, manifest, count_messages(&node->outbox));
 }
@@ -317,6 +323,7 @@ static whist_status keep_answer(wh_node *node, const wh_task *task, const wh_man
 static whist_status make_and_keep(wh_node *node, const wh_task *task, wh_manifest *manifest)
 {
     WH_TRY(ready_machine(node, task));
+    WH_TRY(wh_node_check_company(node, task));
     WH_TRY(run_phase(node, task));
     if (uploads_now(node, task)) WH_TRY(make_upload_file(node, task, manifest));
     WH_TRY(wh_store_begin(node->env.store));
@@ -390,6 +397,7 @@ static whist_status answer_durably(wh_node *node, const wh_task *task)
     wh_buf_reset(&node->outbox);
     WH_TRY(wh_store_answer_get(node->env.store, task->step, task->phase, &row, &manifest, &node->outbox, &found));
     if (!found) WH_TRY(make_answer(node, task, &manifest));
+    WH_TRY(wh_node_pay(node, task, &manifest)); /* made, kept, paid for, sent: in this order, whatever crashes */
     node->made = true;
     whist_status status = send_answer(node, task, &manifest);
     if (status == WHIST_OK || status == WHIST_E_STATE) WH_TRY(forget_answer(node, task));

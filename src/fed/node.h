@@ -25,6 +25,7 @@ typedef struct wh_node_env {
     wh_link *link;
     uint64_t max_state_bytes;  /* ceiling on uploads and learner states in the store; 0: none */
     uint32_t min_metric_count; /* the site's own minimum; the larger one of it and the plan's counts */
+    wh_ledger *ledger;         /* of the site's data, where the plan makes a promise; NULL: nobody pays (simulation) */
     wh_release_fn *release;    /* may be NULL */
     void *user;
     whist_progress_fn *progress; /* may be NULL */
@@ -46,6 +47,8 @@ typedef enum wh_node_state {
 WH_MUST_CHECK whist_status wh_node_step(wh_node *node, wh_node_state *state, uint32_t *wait_ms);
 /* Rounds of training that are behind this node, from its last answer. */
 uint64_t wh_node_rounds(const wh_node *node);
+/* Without a ledger: what this object's answers have spent, at the plan's delta. The plan makes a promise. */
+double wh_node_epsilon(const wh_node *node);
 /* Why the run ended or was refused; "" otherwise. */
 const char *wh_node_text(const wh_node *node);
 

@@ -10,6 +10,14 @@
 
 enum { WH_NO_STEP = 0 }; /* tags are 1 + step */
 
+/* What the update of a step costs; as it stands in the store. */
+typedef struct wh_price {
+    uint64_t step, round;
+    double sigma, sensitivity, closeness, wrap;
+    wh_spend spend;
+    char mechanism[64], sampler[64];
+} wh_price;
+
 struct wh_node {
     wh_node_env env;
     whist_learner *learner;
@@ -26,6 +34,10 @@ struct wh_node {
 
     bool made; /* the answer to the present task is made; what fails now is the sending */
 
+    bool has_price;
+    wh_price price; /* of the newest update */
+    wh_spend spent; /* without a ledger */
+
     uint64_t state_tag;   /* which step's state the learner holds */
     uint64_t backup_tag;  /* and the one it started the last fit from … */
     float *backup;        /* … (n_states * P), NULL until needed */
@@ -40,5 +52,19 @@ WH_MUST_CHECK whist_status wh_node_restore_state(wh_node *node, const wh_task *t
 /* After fit, with a store: the new state as a synced file, older ones removed. */
 WH_MUST_CHECK whist_status wh_node_keep_state(wh_node *node, const wh_task *task);
 void wh_node_drop_state(wh_node *node);
+
+/* ---- Promises (node_private.c) ---- */
+
+/* Before fit: a private learner says what it will spend, and whether the budget still has that. WHIST_E_BUDGET. */
+WH_MUST_CHECK whist_status wh_node_before_fit(wh_node *node, const wh_task *task, const whist_learner_round *round);
+/* After fit: bounds and noises the update, where the plan says so, and fixes its price. */
+WH_MUST_CHECK whist_status wh_node_keep_promise(wh_node *node, const wh_task *task, const float *model, wh_arena *arena,
+                                                wh_contribution *out);
+/* Inside the transaction of an answer. */
+WH_MUST_CHECK whist_status wh_node_keep_price(wh_node *node);
+/* Before an answer that opens the sum. WHIST_E_RANGE where too few are left. */
+WH_MUST_CHECK whist_status wh_node_check_company(const wh_node *node, const wh_task *task);
+/* After the answer is kept and before it leaves; again after a crash. manifest NULL: it streams. WHIST_E_BUDGET. */
+WH_MUST_CHECK whist_status wh_node_pay(wh_node *node, const wh_task *task, const wh_manifest *manifest);
 
 #endif

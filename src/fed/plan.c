@@ -1,6 +1,7 @@
 /* fed/plan.c: which parts go together. Each refusal says why and what to change. */
 #include "base/status.h"
 #include "fed/layout.h"
+#include "fed/private.h"
 #include "fed/schedule.h"
 
 #include <whist/fed.h>
@@ -84,5 +85,6 @@ whist_status whist_fed_plan_check(const whist_fed_plan *plan)
     WH_TRY(check_sites(plan));
     WH_TRY(check_learner(plan));
     WH_TRY(check_protection(plan));
-    return check_fixed(plan);
+    WH_TRY(check_fixed(plan));
+    return wh_private_check(plan);
 }

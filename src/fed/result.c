@@ -113,6 +113,7 @@ whist_status wh_result_from(whist_fed_result *out, const whist_fed_plan *plan, w
     *out = (whist_fed_result){0};
     out->rounds = wh_coordinator_rounds_done(c);
     out->n = whist_model_size(plan->model);
+    out->epsilon = wh_coordinator_epsilon(c);
     whist_status status = WH_NEW(&out->model, out->n);
     if (status == WHIST_OK) status = wh_coordinator_model_copy(c, out->model);
     if (status == WHIST_OK && plan->pooled_moments) status = copy_moments(out, plan, c);

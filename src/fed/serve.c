@@ -2,6 +2,7 @@
 #include "fed/serve.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "fed/wire.h"
 
 #include <stdio.h>
@@ -181,6 +182,49 @@ static whist_status decline(call *c)
     return WHIST_OK;
 }
 
+/* ---- Ledgers ---- */
+
+static const char *actor_name(const call *c)
+{
+    const whist_fed_plan *plan = c->serve->plan;
+    return c->actor < plan->n_sites ? plan->sites[c->actor].name : plan->parties[c->actor - plan->n_sites].name;
+}
+
+/* Where our own ledger is an older copy, whoever says so shows our signature: nothing more is opened. Where the site's
+ * is, its answer is our note all the same (unless we have kept nothing of it): what it signed itself tells it best. */
+static whist_status take_note(call *c, whist_bytes bytes, const wh_ledger_note *own)
+{
+    wh_ledger_note note;
+    bool ours;
+    WH_TRY(wh_ledger_note_decode(&note, bytes));
+    whist_status status = wh_ledger_note_take(c->serve->ledger, &note, c->request->peer.pin, actor_name(c), &ours);
+    if (status != WHIST_OK && ours) wh_coordinator_fail(c->serve->coordinator, status, whist_detail_get()->text);
+    bool tells = own->has_kept && wh_ledger_same_log(own->kept, note.head);
+    if (status != WHIST_E_AUTH || ours || !tells) return status;
+    wh_log(WHIST_LOG_WARNING, "ledger.older", "%s", whist_detail_get()->text);
+    return WHIST_OK;
+}
+
+static whist_status ledger(call *c)
+{
+    WH_AUTO(wh_wire) wire = WH_WIRE_EMPTY;
+    WH_AUTO(wh_buf) bytes = WH_BUF_EMPTY;
+    wh_ledger_note own;
+    if (!c->serve->ledger) WH_FAIL(WHIST_E_FORMAT, "this study makes no promise, so there is no ledger to speak of");
+    WH_TRY(decode(&wire, c, &whist__v1__ledger_note__descriptor));
+    const Whist__V1__LedgerNote *message = wire.message;
+    /* Ours first: it shows the site its head as it was kept before this one takes its place. */
+    WH_TRY(wh_ledger_note_make(c->serve->ledger, &own, c->request->peer.pin));
+    WH_TRY(take_note(c, (whist_bytes){message->note.data, message->note.len}, &own));
+    WH_TRY(wh_ledger_note_encode(&bytes, &own));
+    Whist__V1__LedgerNote reply;
+    whist__v1__ledger_note__init(&reply);
+    reply.version = WH_WIRE_VERSION;
+    reply.study = study_field(c);
+    reply.note = (ProtobufCBinaryData){bytes.len, bytes.data};
+    return encode(c, &reply.base);
+}
+
 /* ---- Operators ---- */
 
 static const char *run_name(wh_run_state state)
@@ -249,7 +293,7 @@ typedef struct route {
 
 static const route routes[] = {
     {WH_PATH_HELLO, hello},   {WH_PATH_POLL, poll},       {WH_PATH_BEGIN, begin},
-    {WH_PATH_SUBMIT, submit}, {WH_PATH_DECLINE, decline},
+    {WH_PATH_SUBMIT, submit}, {WH_PATH_DECLINE, decline}, {WH_PATH_LEDGER, ledger},
 };
 
 static whist_status answer_actor(call *c)

@@ -1,6 +1,6 @@
 /* fed/serve.h: the coordinator's machine behind a wh_handler: decodes requests, calls, encodes answers.
  *
- *   POST /v1/hello  poll  begin  submit  decline      sites and parties, by their pinned keys
+ *   POST /v1/hello  poll  begin  submit  decline  ledger    sites and parties, by their pinned keys
  *   GET  /v1/chunk/model/STEP/INDEX                   PUT /v1/chunk/upload/STEP/PHASE/INDEX
  *   POST /v1/status  start  stop                       operators, by the rights in their certificates */
 #ifndef WH_FED_SERVE_H
@@ -14,6 +14,7 @@
 typedef struct wh_serve {
     wh_coordinator *coordinator;
     const whist_fed_plan *plan;
+    wh_ledger *ledger;      /* the coordinator's, where the plan makes a promise, else NULL */
     atomic_bool waits;      /* for an operator's start */
     atomic_bool stop_asked; /* by an operator */
 } wh_serve;

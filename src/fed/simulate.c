@@ -8,6 +8,7 @@
 #include "base/pool.h"
 #include "fed/link_direct.h"
 #include "fed/node.h"
+#include "fed/private.h"
 #include "fed/result.h"
 
 #include <stdio.h>
@@ -22,6 +23,7 @@ typedef struct sim {
     const whist_simulation *in;
     const whist_fed_plan *plan;
     wh_store *store;
+    wh_ledger *ledger; /* of this simulation alone; NULL without a promise */
     wh_coordinator *coordinator;
     wh_pool *pool;
     sim_site **actors; /* (n_sites + n_parties), NULL until asked for */
@@ -72,7 +74,8 @@ static whist_status run_actor(void *user, size_t piece, unsigned worker)
 
 static void forget_stateless(sim *s)
 {
-    bool remembers = s->plan->learner->n_states || s->plan->pooled_moments || s->plan->protection->n_phases > 1;
+    bool remembers =
+        s->plan->learner->n_states || s->plan->privacy || s->plan->pooled_moments || s->plan->protection->n_phases > 1;
     if (remembers || s->n_actors <= 64) return;
     for (size_t i = 0; i < s->n_active; i++) {
         sim_site *site = s->actors[s->active[i]];
@@ -122,10 +125,22 @@ static void sim_clear(sim *s)
     wh_free(s->actors);
     wh_free(s->active);
     wh_coordinator_free(s->coordinator);
+    wh_ledger_close(s->ledger);
     wh_store_close(s->store);
     wh_pool_free(s->pool);
 }
 WH_AUTO_CLEAR(sim, sim_clear)
+
+/* With a key that nobody will ask for: what a simulation spends is spent by nobody. */
+static whist_status make_ledger(sim *s)
+{
+    whist_crypt_key *key;
+    WH_TRY(whist_crypt_key_new(&key));
+    const wh_ledger_env env = {.dataset = "simulation", .owner = "coordinator", .key = key};
+    whist_status status = wh_ledger_open(&s->ledger, &env);
+    whist_crypt_key_free(key);
+    return status;
+}
 
 static whist_status sim_init(sim *s, const whist_simulation *in, const whist_fed_plan *plan)
 {
@@ -136,8 +151,20 @@ static whist_status sim_init(sim *s, const whist_simulation *in, const whist_fed
     WH_TRY(WH_NEW(&s->actors, s->n_actors));
     WH_TRY(WH_NEW(&s->active, s->n_actors));
     WH_TRY(wh_store_open(&s->store, NULL, plan->study));
-    const wh_coordinator_env env = {.plan = plan, .store = s->store, .replay = in->replay};
+    if (plan->privacy) WH_TRY(make_ledger(s));
+    const wh_coordinator_env env = {.plan = plan, .store = s->store, .replay = in->replay, .ledger = s->ledger};
     return wh_coordinator_new(&s->coordinator, &env);
+}
+
+/* Learners that noise by themselves spend what their site's rows make them spend: the site with the largest bill. */
+static double most_spent(const sim *s)
+{
+    double most = 0;
+    for (size_t i = 0; i < s->plan->n_sites; i++) {
+        double epsilon = s->actors[i] ? wh_node_epsilon(s->actors[i]->node) : 0;
+        if (epsilon > most) most = epsilon;
+    }
+    return most;
 }
 
 static whist_status simulate_federation(whist_fed_result *out, const whist_simulation *in, const whist_fed_plan *plan)
@@ -148,6 +175,7 @@ static whist_status simulate_federation(whist_fed_result *out, const whist_simul
     WH_TRY(run(&s));
     if (in->work_dir) WH_TRY(wh_store_backup(s.store, in->work_dir));
     WH_TRY(wh_result_from(out, plan, s.coordinator, s.store));
+    if (plan->privacy && !wh_private_is_on(plan)) out->epsilon = most_spent(&s);
     out->seconds = wh_clock_seconds() - start;
     return WHIST_OK;
 }

@@ -4,7 +4,10 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
+
+enum { OPEN_TRIES = 100 };
 
 static whist_status new_store(wh_store **out, const char *dir)
 {
@@ -80,17 +83,17 @@ static whist_status make_folder(const char *dir)
 static whist_status open_folder(wh_store *store)
 {
     WH_TRY(wh_make_dirs(store->dir));
-    WH_TRY(wh_store_lock(&store->lock_fd, store->dir));
+    if (!store->shared) WH_TRY(wh_store_lock(&store->lock_fd, store->dir));
     WH_AUTO(wh_store_path) part = NULL;
     WH_AUTO(wh_store_path) path = NULL;
     WH_TRY(wh_path(&part, store->dir, "whist.db.part"));
     if (wh_file_exists(part))
         WH_FAIL(WHIST_E_STATE, "%s is a backup that was never finished: remove it and take another", store->dir);
-    WH_TRY(make_folder(store->dir));
+    WH_TRY(store->shared ? wh_dir_sync(store->dir) : make_folder(store->dir));
     WH_TRY(wh_path(&path, store->dir, "whist.db"));
     WH_TRY(make_private(path));
     WH_TRY(open_database(store, path, SQLITE_OPEN_READWRITE));
-    return wh_spool_count(store);
+    return store->shared ? WHIST_OK : wh_spool_count(store);
 }
 
 /* A damaged page is better found at the start than in the middle of a round. */
@@ -132,11 +135,11 @@ static whist_status start(wh_store *store, const uint8_t *study)
     return study ? bind_study(store, study) : WHIST_OK;
 }
 
-whist_status wh_store_open(wh_store **out, const char *dir, const uint8_t study[32])
+static whist_status open_store(wh_store **out, const char *dir, const uint8_t *study, bool shared)
 {
-    WH_ENSURE(out, WHIST_E_ARG);
     wh_store *store;
     WH_TRY(new_store(&store, dir));
+    store->shared = shared;
     whist_status status = start(store, study);
     if (status != WHIST_OK) {
         wh_store_close(store);
@@ -144,6 +147,24 @@ whist_status wh_store_open(wh_store **out, const char *dir, const uint8_t study[
     }
     *out = store;
     return WHIST_OK;
+}
+
+whist_status wh_store_open(wh_store **out, const char *dir, const uint8_t study[32])
+{
+    WH_ENSURE(out, WHIST_E_ARG);
+    return open_store(out, dir, study, false);
+}
+
+whist_status wh_store_open_shared(wh_store **out, const char *dir)
+{
+    WH_ENSURE(out, WHIST_E_ARG);
+    /* Two that begin the same database get in each other's way where SQLite does not wait by itself. */
+    whist_status status = open_store(out, dir, NULL, true);
+    for (int i = 0; status == WHIST_E_TIMEOUT && i < OPEN_TRIES; i++) {
+        nanosleep(&(struct timespec){.tv_nsec = 20 * 1000 * 1000}, NULL);
+        status = open_store(out, dir, NULL, true);
+    }
+    return status;
 }
 
 /* "file:PATH?immutable=1" with the bytes escaped that mean something in a URI. */

@@ -44,6 +44,10 @@ WH_MUST_CHECK whist_status wh_store_open(wh_store **out, const char *dir, const 
 /* Read-only look at a folder that may be in use by a running process: takes no lock, writes nothing.
  * Here begin … commit make several reads one consistent look. WHIST_E_STATE where there is no store. */
 WH_MUST_CHECK whist_status wh_store_open_readonly(wh_store **out, const char *dir);
+/* A store of small values and a log that several processes write to: no folder lock, no vector files. Each transaction
+ * has the database to itself, from begin on; who has to wait for it longer than some seconds gets WHIST_E_TIMEOUT. dir
+ * NULL: in memory. */
+WH_MUST_CHECK whist_status wh_store_open_shared(wh_store **out, const char *dir);
 /* Rolls back what is open. Vector files must be closed before. */
 void wh_store_close(wh_store *store);
 const char *wh_store_dir(const wh_store *store); /* NULL in memory */

@@ -370,7 +370,8 @@ whist_status wh_store_migrate(wh_store *store, const char *const *migrations, un
                 place(store), version, n);
     if (version == n) return WHIST_OK;
     WH_TRY(wh_store_exec(store, "BEGIN IMMEDIATE", "bring the schema up to date"));
-    whist_status status = migrate_open(store, migrations, version, n);
+    whist_status status = wh_store_schema(store, &version); /* another process may have been quicker */
+    if (status == WHIST_OK) status = migrate_open(store, migrations, version, n);
     if (status != WHIST_OK) {
         /* The texts of the failure are already written; a rollback that SQLite did itself is no news. */
         (void)sqlite3_exec(store->db, "ROLLBACK", NULL, NULL, NULL);

@@ -48,6 +48,7 @@ typedef enum wh_sql {
 struct wh_store {
     char *dir; /* NULL in memory */
     bool readonly;
+    bool shared;   /* several processes write; the folder has no owner */
     wh_fd lock_fd; /* DIR/lock, -1 where none is held */
 
     pthread_mutex_t lock; /* recursive; guards the next five */

@@ -2,13 +2,23 @@
 #include "fed/upload.h"
 
 #include "base/mem.h"
+#include "fed/private.h"
 #include "zq/fixed.h"
 
 #include <math.h>
+#include <string.h>
 
-whist_status wh_contribution_weigh(wh_contribution *contribution, const whist_fed_plan *plan)
+/* Rows and steps are the site's own affair where a promise is made. */
+static whist_status weigh_in_public(wh_contribution *contribution, const whist_fed_plan *plan, size_t site)
+{
+    for (size_t k = 0; plan->strategy->vectors[k].name; k++) contribution->weight[k] = wh_private_weight(plan, site);
+    return WHIST_OK;
+}
+
+whist_status wh_contribution_weigh(wh_contribution *contribution, const whist_fed_plan *plan, size_t site)
 {
     const whist_update *update = &contribution->update;
+    if (plan->privacy) return weigh_in_public(contribution, plan, site);
     if (!(update->rows >= 0) || !isfinite(update->rows) || !(update->steps > 0) || !isfinite(update->steps))
         WH_FAIL(WHIST_E_RANGE, "the learner reports %g rows and %g steps", update->rows, update->steps);
     contribution->sums.rows = update->rows;
@@ -18,6 +28,7 @@ whist_status wh_contribution_weigh(wh_contribution *contribution, const whist_fe
         case WHIST_WEIGHT_UNIFORM: contribution->sums.weight[k] = 1; break;
         case WHIST_WEIGHT_ROWS_PER_STEP: contribution->sums.weight[k] = update->rows / update->steps; break;
         }
+    memcpy(contribution->weight, contribution->sums.weight, sizeof contribution->weight);
     return WHIST_OK;
 }
 
@@ -41,14 +52,22 @@ static whist_status send_block(const maker *m, size_t k, uint64_t j)
     return m->sink(m->user, wh_layout_block_start(m->layout, k, j), (whist_bytes){bytes, len});
 }
 
+static whist_status encode_block(const maker *m, const whist_fed_plan *plan, const wh_contribution *contribution,
+                                 size_t k, uint64_t j)
+{
+    size_t n = wh_layout_block_length(m->layout, k, j);
+    if (!contribution->numbers)
+        return wh_fixed_encode(m->elements, &m->layout->fixed[k], contribution->update.vectors[k] + j * WH_BLOCK, n,
+                               contribution->weight[k]);
+    wh_private_pack(m->elements, plan, contribution->numbers + j * WH_BLOCK, n);
+    return WHIST_OK;
+}
+
 static whist_status send_vectors(const maker *m, const whist_fed_plan *plan, const wh_contribution *contribution)
 {
     for (size_t k = 0; k + 1 < m->layout->n_vectors; k++)
         for (uint64_t j = 0; j < wh_layout_blocks(m->layout, k); j++) {
-            const float *x = contribution->update.vectors[k] + j * WH_BLOCK;
-            size_t n = wh_layout_block_length(m->layout, k, j);
-            whist_status status =
-                wh_fixed_encode(m->elements, &m->layout->fixed[k], x, n, contribution->sums.weight[k]);
+            whist_status status = encode_block(m, plan, contribution, k, j);
             if (status != WHIST_OK)
                 return wh_fail_context(status, "vector %s, block %llu: ", plan->strategy->vectors[k].name,
                                        (unsigned long long)j);

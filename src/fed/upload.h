@@ -9,6 +9,9 @@
 typedef struct wh_contribution {
     whist_update update;   /* no vectors unless the step trains */
     const double *moments; /* MOMENTS: wh_sums_count values, as wh_moments_split leaves them; else NULL */
+    const int64_t
+        *numbers; /* with a promise that the site keeps itself (private.h): the whole vector, in place of update's */
+    double weight[WHIST_MAX_VECTORS];
     wh_sums sums;
 } wh_contribution;
 
@@ -21,7 +24,9 @@ WH_MUST_CHECK whist_status wh_upload_make(const whist_fed_plan *plan, whist_prot
                                           const wh_layout *layout, size_t n_sites, const wh_contribution *contribution,
                                           wh_upload_sink *sink, void *user);
 
-/* Fills the weights in the sums from rows and steps, as the strategy wants them. WHIST_E_RANGE for nonsense. */
-WH_MUST_CHECK whist_status wh_contribution_weigh(wh_contribution *contribution, const whist_fed_plan *plan);
+/* Fills the weights from rows and steps, as the strategy wants them, and tells them in the sums. With a promise the
+ * weights are the study's, and nothing is told. WHIST_E_RANGE for nonsense. */
+WH_MUST_CHECK whist_status wh_contribution_weigh(wh_contribution *contribution, const whist_fed_plan *plan,
+                                                 size_t site);
 
 #endif

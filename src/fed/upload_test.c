@@ -65,7 +65,7 @@ static whist_status make(bench *b, double rows, double steps)
 {
     wh_contribution c = {.update = {.n_vectors = 2, .vectors = {b->x[0], b->x[1]}, .rows = rows, .steps = steps}};
     taker t = {b, 0};
-    WH_TRY(wh_contribution_weigh(&c, &b->plan.plan));
+    WH_TRY(wh_contribution_weigh(&c, &b->plan.plan, 0));
     WH_TRY(wh_upload_make(&b->plan.plan, b->machine, &b->layout, SITES, &c, take, &t));
     assert_int_equal(t.next, b->layout.bytes);
     return WHIST_OK;
@@ -196,7 +196,7 @@ static void test_a_failing_sink(void **state)
     bench b;
     bench_init(&b, 64, 30, "fedavg");
     wh_contribution c = {.update = {.n_vectors = 1, .vectors = {b.x[0]}, .rows = 1, .steps = 1}};
-    assert_ok(wh_contribution_weigh(&c, &b.plan.plan));
+    assert_ok(wh_contribution_weigh(&c, &b.plan.plan, 0));
     assert_int_equal(wh_upload_make(&b.plan.plan, b.machine, &b.layout, SITES, &c, full, NULL), WHIST_E_IO);
     bench_clear(&b);
 }

@@ -15,6 +15,7 @@ enum {
 #define WH_PATH_BEGIN "/v1/begin"
 #define WH_PATH_SUBMIT "/v1/submit"
 #define WH_PATH_DECLINE "/v1/decline"
+#define WH_PATH_LEDGER "/v1/ledger"
 #define WH_PATH_STATUS "/v1/status"
 #define WH_PATH_START "/v1/start"
 #define WH_PATH_STOP "/v1/stop"

@@ -18,6 +18,7 @@ enum { LOOP_MS = 500, LINGER_S = 10, AWAY_S = 75, DRAIN_MS = 3000, RELOAD_EVERY_
 typedef struct running {
     const whist_coordinator_run *run;
     wh_store *store;
+    wh_ledger *ledger; /* where the plan makes a promise */
     wh_coordinator *coordinator;
     wh_serve serve;
     wh_identity_loaded identity;
@@ -32,6 +33,7 @@ static void running_clear(running *r)
     wh_server_stop(r->server, DRAIN_MS);
     wh_metrics_out_free(r->metrics);
     wh_coordinator_free(r->coordinator);
+    wh_ledger_close(r->ledger);
     wh_store_close(r->store);
     wh_identity_clear(&r->identity);
 }
@@ -115,6 +117,21 @@ static whist_status start_servers(running *r)
     return wh_server_start(&r->operations, &plain);
 }
 
+static whist_status open_ledger(running *r)
+{
+    const whist_coordinator_run *run = r->run;
+    const whist_fed_privacy *privacy = run->plan->privacy;
+    char dir[4096];
+    if (!privacy) return WHIST_OK;
+    const char *dataset = privacy->dataset && privacy->dataset[0] ? privacy->dataset : "data";
+    bool own = run->ledger && run->ledger[0];
+    if (snprintf(dir, sizeof dir, "%s%s/%s", own ? run->ledger : run->state, own ? "" : "/ledger", dataset) >=
+        (int)sizeof dir)
+        WH_FAIL(WHIST_E_RANGE, "the name of the ledger's folder is too long");
+    const wh_ledger_env env = {.dir = dir, .dataset = dataset, .owner = "coordinator", .key = r->identity.key};
+    return wh_ledger_open(&r->ledger, &env);
+}
+
 static whist_status start(running *r)
 {
     const whist_coordinator_run *run = r->run;
@@ -128,9 +145,15 @@ static whist_status start(running *r)
                 run->plan->strategy->name);
     WH_TRY(wh_identity_load(&r->identity, &run->identity));
     WH_TRY(wh_store_open(&r->store, run->state, run->plan->study));
-    const wh_coordinator_env env = {.plan = run->plan, .store = r->store, .max_spool_bytes = run->max_spool_bytes};
+    WH_TRY(open_ledger(r));
+    const wh_coordinator_env env = {
+        .plan = run->plan,
+        .store = r->store,
+        .max_spool_bytes = run->max_spool_bytes,
+        .ledger = r->ledger,
+    };
     WH_TRY(wh_coordinator_new(&r->coordinator, &env));
-    r->serve = (wh_serve){.coordinator = r->coordinator, .plan = run->plan};
+    r->serve = (wh_serve){.coordinator = r->coordinator, .plan = run->plan, .ledger = r->ledger};
     atomic_store(&r->serve.waits, run->wait_for_start);
     if (run->metrics_dir && run->metrics_dir[0]) WH_TRY(wh_metrics_out_new(&r->metrics, run->metrics_dir, run->plan));
     return start_servers(r);

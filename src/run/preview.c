@@ -61,6 +61,14 @@ static void say_metrics(const preview *p)
 static void say_sums(const preview *p, whist_purpose purpose)
 {
     const whist_fed_plan *plan = p->plan;
+    if (plan->privacy) {
+        say(p, "      rows, steps and weights: all 0, they stay here");
+        if (plan->privacy->plain_metrics)
+            say_metrics(p);
+        else
+            say(p, "      metrics: all 0, they stay here");
+        return;
+    }
     if (purpose == WHIST_PURPOSE_MOMENTS) {
         say(p, "      number of training rows");
         say(p, "      sum and sum of squares of each of %zu features; all of these in two parts, coarse and fine",
@@ -87,7 +95,10 @@ static void say_vectors(const preview *p, const wh_layout *layout, whist_purpose
         const whist_strategy_vector *vector = &p->plan->strategy->vectors[k];
         say(p, "    %s: %" PRIu64 " numbers of %u bits, %" PRIu64 " bytes%s%s", sums ? "sums" : vector->name,
             layout->vectors[k].length, layout->vectors[k].bits, vector_bytes(layout, k),
-            sums ? "" : ": the change of the model, ", sums ? "" : weighting_text(vector->weighting));
+            sums ? "" : ": the change of the model, ",
+            sums               ? ""
+            : p->plan->privacy ? "bounded, times the site's public weight"
+                               : weighting_text(vector->weighting));
         if (sums) say_sums(p, purpose);
     }
 }
@@ -146,6 +157,21 @@ static whist_status say_purpose(preview *p, whist_purpose purpose, uint64_t time
     return WHIST_OK;
 }
 
+/* What is done to the update before it leaves, and what is paid for it. */
+static void say_promise(const preview *p)
+{
+    const whist_fed_privacy *privacy = p->plan->privacy;
+    say(p, "privacy for one %s (%s): epsilon %g at delta %g, over all studies on these data",
+        whist_dp_unit_name(privacy->unit), whist_dp_relation_name(privacy->relation), privacy->epsilon, privacy->delta);
+    say(p, "  %s", whist_privacy_trust(privacy->noise));
+    if (privacy->sigma > 0)
+        say(p, "  the update is scaled to an L2 norm of %g%s; noise of %g times that (%s)", privacy->clip,
+            privacy->adaptive ? " at first" : "", privacy->sigma, whist_privacy_mechanism_name(privacy->mechanism));
+    else
+        say(p, "  the learner %s adds the noise", p->plan->learner->name);
+    say(p, "  each answer is charged to this site's ledger before it leaves");
+}
+
 static whist_status say_all(preview *p)
 {
     const whist_fed_plan *plan = p->plan;
@@ -154,6 +180,7 @@ static whist_status say_all(preview *p)
     say(p, "study %s, SHA-256 %s", plan->name, hex);
     say(p, "site %s, one of %zu; coordinator %s", plan->sites[p->index].name, plan->n_sites, plan->coordinator.name);
     say(p, "protection %s: %s", plan->protection->name, plan->protection->doc);
+    if (plan->privacy) say_promise(p);
     if (plan->pooled_moments) WH_TRY(say_purpose(p, WHIST_PURPOSE_MOMENTS, 1, "before training, once"));
     snprintf(title, sizeof title, "training, in %s %" PRIu32 " round%s",
              plan->stop_early || plan->sample_fraction < 1 ? "up to" : "each of", plan->rounds,

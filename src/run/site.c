@@ -54,7 +54,9 @@ static whist_status connection_init(connection *c, const whist_site_run *run)
     WH_TRY(make_client(&c->client, c, &c->identity.identity));
     char who[128];
     snprintf(who, sizeof who, "coordinator %.100s", c->address);
-    return wh_link_http_init(&c->link, wh_client_transport(c->client), run->plan->study, who);
+    WH_TRY(wh_link_http_init(&c->link, wh_client_transport(c->client), run->plan->study, who));
+    memcpy(c->link.pin, run->plan->coordinator.pin, sizeof c->link.pin);
+    return WHIST_OK;
 }
 
 /* New certificates take effect with the next connection; work under way goes on. */
@@ -161,6 +163,18 @@ static whist_status greet(connection *c, wh_backoff *backoff)
     }
 }
 
+/* Before anything is worked on: neither side's ledger is an older copy. */
+static whist_status compare_ledgers(connection *c, wh_ledger *ledger, wh_backoff *backoff)
+{
+    for (;;) {
+        if (stopped(c->run)) WH_FAIL(WHIST_E_CANCELLED, "stopped; the same command goes on from here");
+        whist_status status = c->link.link.note(&c->link.link, ledger);
+        if (status == WHIST_OK || !worth_another_try(status)) return status;
+        nap(c->run, after_failure(c, backoff, status));
+        reload_identity(c);
+    }
+}
+
 static whist_status tell_progress(const whist_site_run *run, const wh_node *node)
 {
     return wh_progress(run->progress, run->user, "train", wh_node_rounds(node), run->plan->rounds, "rounds");
@@ -195,6 +209,24 @@ static whist_status serve(connection *c, wh_node *node, wh_backoff *backoff)
     return WHIST_OK;
 }
 
+static whist_status open_ledger(wh_ledger **out, const whist_site_run *run, const connection *c)
+{
+    char dir[4096];
+    const char *dataset = run->dataset && run->dataset[0] ? run->dataset : "data";
+    if (!run->plan->privacy || !run->data) return WHIST_OK;
+    if (snprintf(dir, sizeof dir, "%s/ledger/%s", run->state, dataset) >= (int)sizeof dir)
+        WH_FAIL(WHIST_E_RANGE, "the name of the state folder is too long");
+    const wh_ledger_env env = {
+        .dir = dir,
+        .dataset = dataset,
+        .owner = run->plan->sites[run->index].name,
+        .key = c->identity.key,
+        .max_epsilon = run->max_epsilon,
+        .max_delta = run->max_delta,
+    };
+    return wh_ledger_open(out, &env);
+}
+
 static whist_status run_with_store(const whist_site_run *run, wh_store *store)
 {
     char person[128];
@@ -207,6 +239,8 @@ static whist_status run_with_store(const whist_site_run *run, wh_store *store)
     WH_TRY(connection_init(&c, run));
     WH_AUTO(wh_release) release = {0};
     WH_TRY(wh_release_init(&release, store, run, c.identity.key));
+    WH_AUTO(wh_ledger_ptr) ledger = NULL;
+    WH_TRY(open_ledger(&ledger, run, &c));
     const wh_node_env env = {
         .plan = run->plan,
         .role = run->data ? WHIST_ROLE_SITE : WHIST_ROLE_PARTY,
@@ -214,6 +248,7 @@ static whist_status run_with_store(const whist_site_run *run, wh_store *store)
         .data = run->data,
         .store = store,
         .link = &c.link.link,
+        .ledger = ledger,
         .max_state_bytes = run->max_state_bytes,
         .min_metric_count = run->min_metric_count,
         .release = wh_release_note,
@@ -225,7 +260,11 @@ static whist_status run_with_store(const whist_site_run *run, wh_store *store)
     WH_TRY(wh_node_new(&node, &env));
     wh_backoff backoff = WH_BACKOFF_DEFAULT;
     whist_status status = greet(&c, &backoff);
+    if (status == WHIST_OK && ledger) status = compare_ledgers(&c, ledger, &backoff);
     if (status == WHIST_OK) status = serve(&c, node, &backoff);
+    /* The last charges are seen by the other side, too. It may have gone already: the next study compares again. */
+    if (status == WHIST_OK && ledger && c.link.link.note(&c.link.link, ledger) != WHIST_OK)
+        wh_log(WHIST_LOG_WARNING, "ledger.note", "%s", whist_detail_get()->text);
     wh_node_free(node);
     return status;
 }

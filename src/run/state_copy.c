@@ -2,6 +2,8 @@
  *
  *   coordinator   STATE/whist.db …                  one store
  *   site          STATE/studies/STUDY/whist.db …    one for each study
+ *   both          STATE/ledger/DATASET/whist.db     privacy ledgers. An older copy of one is refused by its peers,
+ * which is no reason to lose it
  *
  * Each store is copied consistently by itself (wh_store_backup); studies do not depend on each other. */
 #include "fed/store.h"
@@ -53,11 +55,11 @@ typedef struct copying {
     size_t n; /* stores copied */
 } copying;
 
-static whist_status copy_study(copying *c, const char *name)
+static whist_status copy_below(copying *c, const char *folder, const char *name)
 {
     char from[MAX_PATH], to[MAX_PATH], below[300];
     bool is_store;
-    if (snprintf(below, sizeof below, "studies/%.255s", name) < 0) return WHIST_E_ARG;
+    if (snprintf(below, sizeof below, "%s/%.255s", folder, name) < 0) return WHIST_E_ARG;
     WH_TRY(join(from, c->from, below));
     WH_TRY(join(to, c->to, below));
     WH_TRY(has(&is_store, from, "whist.db"));
@@ -67,15 +69,15 @@ static whist_status copy_study(copying *c, const char *name)
     return WHIST_OK;
 }
 
-static whist_status each_study(copying *c)
+static whist_status copy_each(copying *c, const char *folder)
 {
     char path[MAX_PATH];
-    WH_TRY(join(path, c->from, "studies"));
+    WH_TRY(join(path, c->from, folder));
     DIR *dir = opendir(path);
     if (!dir) return wh_fail_errno(errno, path, "open the folder");
     whist_status status = WHIST_OK;
     for (struct dirent *entry; status == WHIST_OK && (entry = readdir(dir));)
-        if (entry->d_name[0] != '.') status = copy_study(c, entry->d_name);
+        if (entry->d_name[0] != '.') status = copy_below(c, folder, entry->d_name);
     closedir(dir);
     return status;
 }
@@ -94,18 +96,18 @@ static whist_status check_empty(const char *path)
 
 static whist_status copy_all(const char *from, const char *to)
 {
-    bool one, several;
+    bool one, several, ledgers;
     copying c = {from, to, 0};
     WH_TRY(has(&one, from, "whist.db"));
     WH_TRY(has(&several, from, "studies"));
+    WH_TRY(has(&ledgers, from, "ledger"));
     if (!one && !several)
         WH_FAIL(WHIST_E_STATE, "%s holds no state: neither whist.db (coordinator) nor studies/ (site)", from);
     WH_TRY(wh_make_dirs(to));
     WH_TRY(check_empty(to));
-    if (one) return copy_store(from, to);
-    WH_TRY(each_study(&c));
-    if (!c.n) WH_FAIL(WHIST_E_STATE, "%s/studies holds no study", from);
-    return WHIST_OK;
+    WH_TRY(one ? copy_store(from, to) : copy_each(&c, "studies"));
+    if (!one && !c.n) WH_FAIL(WHIST_E_STATE, "%s/studies holds no study", from);
+    return ledgers ? copy_each(&c, "ledger") : WHIST_OK;
 }
 
 whist_status whist_state_backup(const char *state, const char *to)

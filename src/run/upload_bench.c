@@ -98,7 +98,7 @@ static whist_status protect_into(update *out, const whist_fed_plan *plan)
     for (; plan->strategy->vectors[contribution.update.n_vectors].name; contribution.update.n_vectors++)
         contribution.update.vectors[contribution.update.n_vectors] = values;
     whist_status status = machine_and_layout(&machine, &layout, plan);
-    if (status == WHIST_OK) status = wh_contribution_weigh(&contribution, plan);
+    if (status == WHIST_OK) status = wh_contribution_weigh(&contribution, plan, 0);
     if (status == WHIST_OK)
         status = wh_upload_make(plan, machine, &layout, plan->n_sites, &contribution, write_piece, out);
     out->bytes = status == WHIST_OK ? layout.bytes : 0;

@@ -139,6 +139,11 @@ static const wh_key policy_table[] = {
     {"max_rounds", WH_KEY_INT, SITE(policy.max_rounds), "10000", 1, 1e6, .doc = "Most rounds of a study."},
     {"min_metric_count", WH_KEY_INT, SITE(policy.min_metric_count), "10", 0, 1e9,
      .doc = "Metrics over fewer rows stay at home, whatever the study says."},
+    {"max_epsilon", WH_KEY_REAL, SITE(policy.max_epsilon), "0", 0, 1e6,
+     .doc = "Most epsilon that all studies together may spend of this site's data, whatever they agreed; a study that "
+            "promises less is refused, and so is one that promises nothing. 0: no limit of its own."},
+    {"max_delta", WH_KEY_REAL, SITE(policy.max_delta), "1e-5", 1e-300, 0.5,
+     .doc = "The delta that max_epsilon is told at; a study with a larger one is refused."},
     {"learners", WH_KEY_OTHER, .offset = offsetof(whist_site_config, policy.learners), .size = 64, "", 1, 64,
      .parts = &wh_learner_parts, .read = read_part_names, .type = "list of learners",
      .doc = "Learners that may run here; left out: all."},
@@ -160,6 +165,10 @@ const wh_key wh_site_config_table[] = {
     {"passphrase_file", WH_KEY_PATH, SITE(passphrase_file), "", .doc = "File with the passphrase of the key."},
     {"state", WH_KEY_PATH, SITE(state), NULL, .doc = "Folder for the site's state and its release log."},
     {"data", WH_KEY_PATH, SITE(data), NULL, .doc = "Folder that holds the data."},
+    {"dataset", WH_KEY_TEXT, SITE(dataset), "data", .rule = wh_rule_set,
+     .doc = "Name of these data in the privacy ledger. They have one budget, however studies call them and whatever "
+            "rows are "
+            "added."},
     {"file", WH_KEY_TEXT, SITE(file), "", .rule = wh_rule_file,
      .doc = "This site's file in it, where it is called otherwise than in the study."},
     {"columns", WH_KEY_OTHER, .offset = 0, .fallback = "", .read = read_columns, .type = "map of texts",
@@ -182,6 +191,9 @@ const wh_key wh_coordinator_config_table[] = {
     {"crl", WH_KEY_PATH, COORDINATOR(crl), "", .doc = "PEM file of revoked certificates."},
     {"passphrase_file", WH_KEY_PATH, COORDINATOR(passphrase_file), "", .doc = "File with the passphrase of the key."},
     {"state", WH_KEY_PATH, COORDINATOR(state), NULL, .doc = "Folder for studies, models and rounds."},
+    {"ledger", WH_KEY_PATH, COORDINATOR(ledger), "",
+     .doc = "Folder of privacy ledgers, one for each data set and for all studies on it: name the same one in every "
+            "configuration. Left out: `ledger` in the state folder."},
     {"metrics", WH_KEY_PATH, COORDINATOR(metrics), "", .doc = "Folder for CSV and TensorBoard files; left out: none."},
     {"max_spool_bytes", WH_KEY_BYTES, COORDINATOR(max_spool_bytes), "64GiB", 0x1p20, 0x1p50, .type = "1MiB … 1024TiB",
      .doc = "Ceiling on uploads that wait on disk."},

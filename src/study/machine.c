@@ -4,6 +4,7 @@
 #include "dp/bench.h"
 #include "draw/bench.h"
 #include "fed/fed_bench.h"
+#include "fed/private_bench.h"
 #include "fed/store_bench.h"
 #include "learn/bench.h"
 #include "meta/bench.h"
@@ -24,9 +25,9 @@
 enum { MAX_BENCHES = 256 };
 
 static const whist_bench *const rooms[] = {
-    wh_crypt_benches,   wh_zq_benches,    wh_num_benches,  wh_nn_benches,    wh_nn_graph_benches,
-    wh_nn_conv_benches, wh_codec_benches, wh_net_benches,  wh_store_benches, wh_fed_benches,
-    wh_run_benches,     wh_learn_benches, wh_draw_benches, wh_dp_benches,    wh_meta_benches,
+    wh_crypt_benches, wh_zq_benches,  wh_num_benches,   wh_nn_benches,      wh_nn_graph_benches, wh_nn_conv_benches,
+    wh_codec_benches, wh_net_benches, wh_store_benches, wh_fed_benches,     wh_run_benches,      wh_learn_benches,
+    wh_draw_benches,  wh_dp_benches,  wh_meta_benches,  wh_private_benches,
 };
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;

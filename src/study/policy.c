@@ -30,6 +30,14 @@ whist_status whist_policy_check(const whist_policy *policy, const whist_study *s
     if (plan->rounds > policy->max_rounds)
         WH_FAIL(WHIST_E_AUTH, "policy: max_rounds is %u here, but study %s has %u rounds", policy->max_rounds,
                 plan->name, plan->rounds);
+    const whist_fed_privacy *p = plan->privacy;
+    if (policy->max_epsilon > 0 && !p)
+        WH_FAIL(WHIST_E_AUTH, "policy: max_epsilon is %g here, but study %s promises no privacy at all",
+                policy->max_epsilon, plan->name);
+    if (policy->max_epsilon > 0 && (p->epsilon > policy->max_epsilon || p->delta > policy->max_delta))
+        WH_FAIL(WHIST_E_AUTH,
+                "policy: max_epsilon is %g at delta %g here, but study %s may spend epsilon %g at delta %g of one %s",
+                policy->max_epsilon, policy->max_delta, plan->name, p->epsilon, p->delta, whist_dp_unit_name(p->unit));
     if (!allows(policy->learners, plan->learner->name))
         WH_FAIL(WHIST_E_AUTH, "policy: learners here are: %s; study %s uses %s", policy->learners, plan->name,
                 plan->learner->name);

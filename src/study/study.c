@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "crypt/hash.h"
 #include "data/block.h"
+#include "fed/private.h"
 #include "study/study_object.h"
 
 #include <math.h>
@@ -64,6 +65,42 @@ static size_t min_sites(const wh_study_file *file)
     return drawn < 1 ? 1 : (size_t)drawn;
 }
 
+static whist_privacy_mechanism mechanism_of(const wh_privacy_file *file, whist_privacy_noise noise)
+{
+    if (file->mechanism) return (whist_privacy_mechanism)(file->mechanism - 1);
+    return noise == WHIST_NOISE_DISTRIBUTED ? WHIST_MECHANISM_DISCRETE_GAUSSIAN : WHIST_MECHANISM_GAUSSIAN;
+}
+
+/* Words were said (study_check.c). Sigma is found last: it needs the whole plan. */
+static whist_status make_privacy(whist_study *study)
+{
+    const wh_privacy_file *file = &study->file.privacy;
+    whist_fed_privacy *p = &study->privacy;
+    *p = (whist_fed_privacy){
+        .unit = (whist_dp_unit)(file->unit - 1),
+        .relation = (whist_dp_relation)file->relation,
+        .noise = (whist_privacy_noise)(file->noise - 1),
+        .clip = file->clip,
+        .sigma = file->sigma,
+        .epsilon = file->epsilon,
+        .delta = file->delta,
+        .honest = file->honest,
+        .colluders = file->colluders,
+        .units = file->units,
+        .adaptive = file->adaptive_clip.quantile > 0,
+        .quantile = file->adaptive_clip.quantile,
+        .rate = file->adaptive_clip.rate,
+        .count_sigma = file->adaptive_clip.count_sigma,
+        .plain_metrics = file->metrics == 1,
+        .dataset = study->file.data.schema.set,
+    };
+    p->mechanism = mechanism_of(file, p->noise);
+    study->plan.privacy = p;
+    bool find = p->unit == WHIST_DP_SITE && p->sigma <= 0 && p->clip > 0 && p->epsilon > 0 && p->delta > 0;
+    if (!find || (p->noise == WHIST_NOISE_DISTRIBUTED && p->honest == 0)) return WHIST_OK;
+    return wh_private_calibrate(&p->sigma, &study->plan);
+}
+
 static whist_status make_plan(whist_study *study)
 {
     const wh_study_file *file = &study->file;
@@ -100,9 +137,11 @@ static whist_status make_plan(whist_study *study)
     plan->n_sites = file->sites.n;
     plan->parties = file->parties.sites;
     plan->n_parties = file->parties.n;
-    whist_status status = whist_fed_plan_check(plan);
+    whist_status status = file->privacy.unit ? make_privacy(study) : WHIST_OK;
+    if (status == WHIST_OK) status = whist_fed_plan_check(plan);
     if (status == WHIST_OK) return status;
-    const wh_yaml *learner = wh_yaml_nearest(study->root, "learner");
+    bool private_ = strncmp(whist_detail_get()->text, "privacy: ", 9) == 0;
+    const wh_yaml *learner = wh_yaml_nearest(study->root, private_ ? "privacy" : "learner");
     return wh_fail_context(status, "%s:%u:%u: ", study->path, learner->line, learner->column);
 }
 

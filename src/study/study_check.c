@@ -241,6 +241,27 @@ static whist_status check_parts(const wh_study_file *file, const place *p)
     return WHIST_OK;
 }
 
+/* Words that have to be said; what the numbers mean together is the plan's affair. */
+static whist_status check_privacy(const wh_study_file *file, const place *p)
+{
+    const wh_privacy_file *privacy = &file->privacy;
+    if (!wh_yaml_get(p->root, "privacy")) return WHIST_OK;
+    if (!privacy->unit)
+        REFUSE(p, "privacy",
+               "privacy: unit is missing: say whom the promise is about (record, task or site); an epsilon without it "
+               "means "
+               "nothing");
+    if (!privacy->noise)
+        REFUSE(
+            p, "privacy",
+            "privacy: noise is missing: say where it is added, and so who is trusted (local, distributed or central)");
+    if (!(privacy->epsilon > 0))
+        REFUSE(p, "privacy", "privacy: epsilon is missing: the budget of the data set, over all studies on it");
+    if (!(privacy->delta > 0))
+        REFUSE(p, "privacy", "privacy: delta is missing: the probability that the promise may fail by, such as 1e-5");
+    return WHIST_OK;
+}
+
 /* What a federation cannot do without. */
 static whist_status check_complete(const wh_study_file *file, const place *p)
 {
@@ -264,5 +285,6 @@ whist_status wh_study_check_file(const wh_study_file *file, const wh_yaml *root,
     WH_TRY(check_sites(file, &p));
     WH_TRY(check_parts(file, &p));
     WH_TRY(check_private(file, &p));
+    WH_TRY(check_privacy(file, &p));
     return check_fixed(file, &p);
 }

@@ -37,6 +37,7 @@ typedef struct wh_site_list {
 typedef struct wh_site_file {
     char name[WHIST_NAME_SIZE];
     char file[128];
+    double weight;
     struct {
         uint8_t pin[32];
         bool pinned;
@@ -46,6 +47,17 @@ typedef struct wh_site_count {
     uint32_t count;
     char prefix[32];
 } wh_site_count;
+
+/* Choices as they stand in the table: 0 is "left out" where a word must be said. */
+typedef struct wh_privacy_file {
+    int unit, relation, noise, mechanism, metrics;
+    double clip, sigma, epsilon, delta;
+    uint64_t units;
+    uint32_t honest, colluders;
+    struct {
+        double quantile, rate, count_sigma; /* quantile 0: off */
+    } adaptive_clip;
+} wh_privacy_file;
 
 typedef struct wh_study_file {
     uint32_t version;
@@ -73,6 +85,7 @@ typedef struct wh_study_file {
     struct {
         uint32_t patience; /* 0: off */
     } early_stopping;
+    wh_privacy_file privacy;
     wh_site_file coordinator; /* no file */
     wh_site_list sites, parties;
 } wh_study_file;

@@ -13,6 +13,7 @@ struct whist_study {
     const wh_yaml *root;
     wh_study_file file;
     whist_model *model;
+    whist_fed_privacy privacy; /* the plan points at it, where the study makes a promise */
     whist_fed_plan plan;
 };
 WH_AUTO_FREE(whist_study, whist_study_free)

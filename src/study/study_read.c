@@ -118,6 +118,7 @@ static whist_status read_list(wh_site_list *out, const wh_key *key, const wh_yam
         memcpy(site->name, entry.name, sizeof site->name);
         memcpy(site->pin, entry.key.pin, sizeof site->pin);
         site->pinned = entry.key.pinned;
+        site->weight = entry.weight;
         char *file = NULL;
         if (*entry.file) WH_TRY(wh_arena_strdup(&file, reader->arena, entry.file));
         out->files[out->n++] = file;

@@ -152,6 +152,62 @@ static const wh_key stopping_table[] = {
     {0},
 };
 
+#define PRIVACY(field) STUDY(privacy.field)
+
+static const wh_key adaptive_table[] = {
+    {"quantile", WH_KEY_REAL, PRIVACY(adaptive_clip.quantile), "0", 0, 1,
+     .doc = "The part of the sites whose updates shall be smaller than the bound; 0: the bound stays as it is."},
+    {"rate", WH_KEY_REAL, PRIVACY(adaptive_clip.rate), "0.2", 1e-6, 10,
+     .doc = "How fast the bound follows: it is multiplied by exp(-rate (part that is smaller - quantile))."},
+    {"count_sigma", WH_KEY_REAL, PRIVACY(adaptive_clip.count_sigma), "0", 0, 1e9,
+     .doc =
+         "Noise of that part, in sites; it is paid for with the update. 0: a twentieth of the sites, at least sigma."},
+    {0},
+};
+
+static const wh_key privacy_table[] = {
+    {"unit", WH_KEY_CHOICE, PRIVACY(unit), "unsaid", .choices = "unsaid|record|task|site",
+     .doc =
+         "Whom the promise is about: one `record` of a site, one `task`, or all training rows of a `site`. An epsilon "
+         "without it means nothing."},
+    {"noise", WH_KEY_CHOICE, PRIVACY(noise), "unsaid", .choices = "unsaid|local|distributed|central",
+     .doc =
+         "Where noise is added: at each site (`local`: the coordinator sees noised updates), in shares "
+         "(`distributed`: it sees the noised sum only; needs a protection that hides updates), or at the coordinator "
+         "(`central`: it adds the noise and sees the plain sum)."},
+    {"epsilon", WH_KEY_REAL, PRIVACY(epsilon), "0", 0, 1e6,
+     .doc = "Budget of the data set, over all studies on it: a round that would pass it is refused."},
+    {"delta", WH_KEY_REAL, PRIVACY(delta), "0", 0, 0.5,
+     .doc = "Probability that the promise may fail by; below one in the number of units."},
+    {"clip", WH_KEY_REAL, PRIVACY(clip), "0", 0, 1e9,
+     .doc =
+         "Bound on the L2 norm of a site's update; longer ones are scaled down. With adaptive_clip the first bound."},
+    {"sigma", WH_KEY_REAL, PRIVACY(sigma), "0", 0, 1e6,
+     .doc = "Standard deviation of the noise over the bound: of the sum's, or of each site's own where it is local. 0: "
+            "the "
+            "least one for which all rounds stay within epsilon."},
+    {"relation", WH_KEY_CHOICE, PRIVACY(relation), "zero_out", .choices = "add_remove|replace|zero_out",
+     .doc = "Which two worlds must look alike: the unit is there or not, is another one, or takes part with nothing."},
+    {"mechanism", WH_KEY_CHOICE, PRIVACY(mechanism), "auto", .choices = "auto|gaussian|discrete-gaussian|skellam",
+     .doc =
+         "`auto` takes gaussian (rounded to the grid) for local and central noise, discrete-gaussian for distributed."},
+    {"honest", WH_KEY_INT, PRIVACY(honest), "0", 0, 1e6,
+     .doc = "Distributed noise: how many honest sites are sure to stay to the end. Each adds one part in so many."},
+    {"colluders", WH_KEY_INT, PRIVACY(colluders), "0", 0, 1e6,
+     .doc =
+         "Distributed noise: sites that may tell the coordinator what they know. sampling.min_sites must be at least "
+         "honest + colluders: fewer, and nothing is opened."},
+    {"units", WH_KEY_INT, PRIVACY(units), "0", 0, 0x1p53,
+     .doc = "A public upper bound on the number of records or tasks of a site. Sites are counted."},
+    {"adaptive_clip", WH_KEY_MAP, .fallback = "", .sub = adaptive_table,
+     .doc = "Lets the bound follow a quantile of the norms of updates, without a release of its own."},
+    {"metrics", WH_KEY_CHOICE, PRIVACY(metrics), "stay", .choices = "stay|plain",
+     .doc =
+         "Metrics of test and validation rows `stay` at the sites, or leave in `plain`: then those rows are no part of "
+         "the promise, and the partners say so by this word."},
+    {0},
+};
+
 /* Fixed point of the updates: keys of `protection`, because they say what it carries. */
 static const wh_key fixed_table[] = {
     {"bits", WH_KEY_INT, STUDY(bits), "64", 8, 64, .doc = "Updates are summed as integers modulo 2^bits."},
@@ -163,6 +219,10 @@ const wh_key wh_study_site_table[] = {
     {"name", WH_KEY_TEXT, AT(wh_site_file, name), NULL, .rule = wh_rule_actor, .doc = "Name of the site."},
     {"file", WH_KEY_TEXT, AT(wh_site_file, file), "", .rule = wh_rule_file,
      .doc = "Its file in its own data folder; a bare name, because folders are local matters."},
+    {"weight", WH_KEY_REAL, AT(wh_site_file, weight), "1", 1e-6, 1e9,
+     .doc =
+         "With `privacy`: how much the site counts in the mean, a public number in place of its rows. The noise grows "
+         "with the largest."},
     {"key", WH_KEY_OTHER, AT(wh_site_file, key), "", .read = wh_read_pin, .type = "`sha256:` and 64 hex digits",
      .doc = "SHA-256 of its public key: who may speak for this name. Put in by `whist provision`."},
     {0},
@@ -219,6 +279,9 @@ const wh_key wh_study_table[] = {
     {"protection", WH_KEY_PART, .offset = offsetof(wh_study_file, protection), .fallback = "none",
      .parts = &wh_protection_parts, .sub = fixed_table,
      .doc = "How updates are kept secret on their way into the sum."},
+    {"privacy", WH_KEY_MAP, .fallback = "", .sub = privacy_table,
+     .doc =
+         "What the study promises about single units, and so how updates are bounded and noised. Left out: nothing."},
     {"rounds", WH_KEY_INT, STUDY(rounds), "1", 1, 1e6, .doc = "Number of rounds."},
     {"sampling", WH_KEY_MAP, .fallback = "", .sub = sampling_table, .doc = "Which sites take part in a round."},
     {"timeouts", WH_KEY_MAP, .fallback = "", .sub = timeouts_table, .doc = "How long to wait."},

@@ -114,7 +114,7 @@ static void test_key_refusals(void **state)
     refused(
         "learner:", "lerner:", WHIST_E_FORMAT,
         "s.yaml:10:1: unknown key 'lerner'; did you mean 'learner'? Allowed: whist, name, title, seed, data, model, "
-        "training, learner, strategy, protection, rounds, sampling, timeouts, metrics, min_metric_count, "
+        "training, learner, strategy, protection, privacy, rounds, sampling, timeouts, metrics, min_metric_count, "
         "evaluate_every, "
         "early_stopping, coordinator, sites, parties");
     refused("  lr: 0.5", "  lrr: 0.5", WHIST_E_FORMAT,
@@ -390,6 +390,61 @@ static void test_policy(void **state)
     policy_says(&(whist_policy){2, 3, 10, "", "masks"}, "policy: protections here are: masks; study tiny uses none");
 }
 
+/* ---- Privacy ---- */
+
+#define PRIVATE "privacy: {unit: site, noise: central, epsilon: 5, delta: 1e-3, clip: 2}\nrounds: 3"
+
+static void test_privacy(void **state)
+{
+    (void)state;
+    char *text = with("rounds: 3", PRIVATE);
+    whist_study *study;
+    assert_ok(parse(&study, text));
+    const whist_fed_privacy *p = whist_study_plan(study)->privacy;
+    assert_non_null(p);
+    assert_true(p->unit == WHIST_DP_SITE && p->noise == WHIST_NOISE_CENTRAL && p->relation == WHIST_DP_ZERO_OUT);
+    assert_true(p->mechanism == WHIST_MECHANISM_GAUSSIAN && !p->adaptive && !p->plain_metrics);
+    /* The least sigma for which three rounds stay within 5: (1.4, 1.6) by RDP. */
+    assert_true(p->sigma > 1.2 && p->sigma < 1.6);
+    const whist_policy strict = {.min_sites = 2, .max_rounds = 3, .max_epsilon = 4, .max_delta = 1e-3};
+    assert_int_equal(whist_policy_check(&strict, study), WHIST_E_AUTH);
+    assert_string_equal(whist_detail_get()->text,
+                        "policy: max_epsilon is 4 at delta 0.001 here, but study tiny may spend "
+                        "epsilon 5 at delta 0.001 of one site");
+    whist_policy fair = strict;
+    fair.max_epsilon = 5;
+    assert_ok(whist_policy_check(&fair, study));
+    fair.max_delta = 1e-4;
+    assert_int_equal(whist_policy_check(&fair, study), WHIST_E_AUTH);
+    whist_study_free(study);
+    free(text);
+    policy_says(&strict, "policy: max_epsilon is 4 here, but study tiny promises no privacy at all");
+
+    refused("rounds: 3", "privacy: {noise: central, epsilon: 5, delta: 1e-3}\nrounds: 3", WHIST_E_UNSUPPORTED,
+            "s.yaml:15:10: privacy: unit is missing: say whom the promise is about (record, task or site); an epsilon "
+            "without it means nothing");
+    refused(
+        "rounds: 3", "privacy: {unit: site, epsilon: 5, delta: 1e-3}\nrounds: 3", WHIST_E_UNSUPPORTED,
+        "s.yaml:15:10: privacy: noise is missing: say where it is added, and so who is trusted (local, distributed or "
+        "central)");
+    refused("rounds: 3", "privacy: {unit: site, noise: local, delta: 1e-3}\nrounds: 3", WHIST_E_UNSUPPORTED,
+            "s.yaml:15:10: privacy: epsilon is missing: the budget of the data set, over all studies on it");
+    refused("rounds: 3", "privacy: {unit: site, noise: local, epsilon: 1}\nrounds: 3", WHIST_E_UNSUPPORTED,
+            "s.yaml:15:10: privacy: delta is missing: the probability that the promise may fail by, such as 1e-5");
+    refused("rounds: 3", "privacy: {unit: site, noise: local, epsilon: .nan, delta: 1e-3}\nrounds: 3", WHIST_E_FORMAT,
+            "s.yaml:15:46: epsilon: a finite number is wanted, not '.nan'");
+    refused("rounds: 3",
+            "privacy: {unit: site, noise: distributed, honest: 2, epsilon: 5, delta: 1e-3, clip: 1}\nrounds: 3",
+            WHIST_E_UNSUPPORTED,
+            "s.yaml:15:10: privacy: distributed noise is a share of what hides a site: alone it hides nothing, and "
+            "protection none shows each update to the coordinator; take a protection that opens sums only, or noise "
+            "central or local");
+    refused("rounds: 3", "privacy: {unit: record, noise: local, epsilon: 5, delta: 1e-3, units: 100}\nrounds: 3",
+            WHIST_E_UNSUPPORTED,
+            "s.yaml:15:10: privacy: unit record needs a learner that adds the noise itself, and sgd adds none: take a "
+            "private learner, or unit site");
+}
+
 /* ---- Every failing allocation leaves nothing behind ---- */
 
 static void test_no_memory(void **state)
@@ -491,6 +546,7 @@ int main(void)
         cmocka_unit_test(test_pins),
         cmocka_unit_test(test_two_with_one_key),
         cmocka_unit_test(test_policy),
+        cmocka_unit_test(test_privacy),
         cmocka_unit_test(test_no_memory),
         cmocka_unit_test(test_examples),
         cmocka_unit_test(test_open_data),

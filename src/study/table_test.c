@@ -184,7 +184,7 @@ static void test_site_config_refused(void **state)
                  ":1:1: the key 'state' is missing: Folder for the site's state and its release log.");
     site_refuses("polic", "polyc",
                  ":10:1: unknown key 'polycy'; did you mean 'policy'? Allowed: name, coordinator, proxy, ca, "
-                 "certificate, key, crl, passphrase_file, state, data, file, columns, max_state_bytes, "
+                 "certificate, key, crl, passphrase_file, state, data, dataset, file, columns, max_state_bytes, "
                  "policy");
 }
 

@@ -14,6 +14,23 @@ ends 0 "$whist" log verify kept/federation/sites/va/state --study kept/federatio
     --certificate kept/federation/sites/va/cert.pem
 ends 1 "$whist" demo --offline --keep kept && says err 'there already'
 
+# A study that promises privacy: the ledgers are verified by the demo, and by whoever looks.
+ends 0 "$whist" demo --offline --dp --json --keep private && json out && says out '"ledgers_verified":5'
+says out '"unit":"site"'
+ledger=private/federation/sites/va/state/ledger/data certificate=private/federation/sites/va/cert.pem
+ends 0 "$whist" ledger show "$ledger" --certificate "$certificate" && says out 'the coordinator adds the noise and sees'
+ends 0 "$whist" ledger show "$ledger" --certificate "$certificate" --json && json out
+ends 0 "$whist" ledger export "$ledger" --certificate "$certificate" --out ledger.bin
+ends 0 "$whist" ledger verify ledger.bin --certificate "$certificate" --json && json out && says out '"entries":5'
+ends 3 "$whist" ledger verify ledger.bin --certificate private/federation/sites/hungarian/cert.pem
+ends 3 "$whist" ledger verify ledger.bin --certificate "$certificate" --head 2:00
+ends 0 "$whist" ledger prove "$ledger" --certificate "$certificate" --key private/federation/sites/va/key.pem \
+    --entry 3 --out proof.json
+ends 0 "$whist" ledger verify proof.json --proof --certificate "$certificate" && says out 'entry 3 is in the ledger'
+sed 's/"seq":3/"seq":2/' proof.json >other.json
+ends 3 "$whist" ledger verify other.json --proof --certificate "$certificate"
+ends 2 "$whist" ledger prove "$ledger" --certificate "$certificate" --key private/federation/sites/va/key.pem --out x
+
 # A run that the coordinator has kept, made again: the same model.
 ends 0 "$whist" simulate kept/federation/study.yaml --replay kept/federation/coordinator/state --model again -q
 ends 0 "$whist" simulate kept/federation/study.yaml --model fresh -q

@@ -5,8 +5,14 @@
  *   fed_crash --short    some ten of them, spread over the run
  *
  * The federation lives in one child process: coordinator and three sites with stores on disk, stateful
- * learners, two vectors, pooled moments, early stopping. A second child goes on from what the first left. */
+ * learners, two vectors, pooled moments, early stopping. A second child goes on from what the first left.
+ *
+ * Two more federations promise privacy, with noise at the coordinator and in shares. Their bits are nobody's to know;
+ * what must come out is that each side's ledger holds one charge for each round that was opened: none is missing, none
+ * is there twice, and none was for other bytes than those that were sent (a ledger refuses that). */
 #include "base/file.h"
+#include "fed/ledger_state.h"
+#include "fed/masks4.h"
 #include "fed/toy.h"
 #include "fed/world.h"
 
@@ -20,9 +26,23 @@
 enum { SITES = 3, FEATURES = 6, ROUNDS = 3, STEPS = ROUNDS + 2, MAX_PASSES = 400, SHORT = 10 };
 enum { CHILD_DONE = 0, CHILD_WRONG = 1, CHILD_DISK_FULL = 3 };
 
-static whist_status make_plan(world_plan *plan)
+typedef enum kind { PLAIN, CENTRAL, SHARES, KINDS } kind;
+static const char *const kind_names[KINDS] = {"plain", "central noise", "noise in shares"};
+
+static whist_status make_private_plan(world_plan *plan, kind what)
+{
+    WH_TRY(world_plan_privacy(plan, what == SHARES ? WHIST_NOISE_DISTRIBUTED : WHIST_NOISE_CENTRAL));
+    plan->plan.min_sites = plan->privacy.honest = SITES;
+    plan->plan.rounds = ROUNDS - 1;
+    plan->plan.n_metrics = 0;
+    if (what == SHARES) WH_TRY(world_plan_protection(plan, &test_masks4));
+    return WHIST_OK;
+}
+
+static whist_status make_plan(world_plan *plan, kind what)
 {
     WH_TRY(world_plan_init(plan, SITES, FEATURES));
+    if (what != PLAIN) return make_private_plan(plan, what);
     WH_TRY(world_plan_learner(plan, &toy_state_learner));
     WH_TRY(world_plan_strategy(plan, "scaffold"));
     plan->plan.min_sites = SITES;
@@ -62,6 +82,20 @@ static whist_status check_record(world *w)
     return WHIST_OK;
 }
 
+static whist_status check_ledger(const wh_ledger *ledger, const char *whose)
+{
+    if (ledger->state.tree.n == ROUNDS - 1) return WHIST_OK;
+    WH_FAIL(WHIST_E_STATE, "the ledger of %s has %d charges for %d rounds", whose, (int)ledger->state.tree.n,
+            ROUNDS - 1);
+}
+
+static whist_status check_ledgers(world *w)
+{
+    WH_TRY(check_ledger(w->ledger, "the coordinator"));
+    for (size_t i = 0; i < SITES; i++) WH_TRY(check_ledger(w->actors[i].ledger, w->plan->sites[i].name));
+    return WHIST_OK;
+}
+
 static bool disk_is_full(const world *w, whist_status status)
 {
     bool full = status == WHIST_E_IO;
@@ -88,6 +122,11 @@ static int child(const world_plan *plan, const char *dir, const float *want)
     }
     if (status != WHIST_OK) return complain("run");
     float *model;
+    if (plan->plan.privacy) {
+        if (check_ledgers(&w) != WHIST_OK) return complain("ledgers");
+        world_end(&w);
+        return CHILD_DONE;
+    }
     if (world_model(&w, &model) != WHIST_OK || check_record(&w) != WHIST_OK) return complain("record");
     bool same = memcmp(model, want, whist_model_size(plan->plan.model) * sizeof *want) == 0;
     wh_free(model);
@@ -141,7 +180,7 @@ static bool all(const matrix *m, const char *variable, uint64_t first, uint64_t 
     uint64_t n = 0, value = first;
     for (; struck && good; value += stride, n++) good = one(m, variable, value, &struck);
     printf("%s: %llu runs up to %llu, %s\n", variable, (unsigned long long)n, (unsigned long long)(value - stride),
-           good ? "all went on to the same bits" : "FAILED");
+           good ? "all went on to the same end" : "FAILED");
     return good;
 }
 
@@ -179,12 +218,31 @@ static bool make_want(matrix *m)
     return true;
 }
 
-static bool make_matrix(matrix *m, const char *root)
+static bool make_matrix(matrix *m, const char *root, kind what)
 {
     if (asprintf(&m->dir, "%s/run", root) < 0 || asprintf(&m->count_file, "%s/count", root) < 0 ||
         asprintf(&m->want_file, "%s/want", root) < 0)
         return false;
-    return make_plan(&m->plan) == WHIST_OK && make_want(m);
+    return make_plan(&m->plan, what) == WHIST_OK && (what != PLAIN || make_want(m));
+}
+
+static bool one_kind(const char *root, kind what, bool brief)
+{
+    matrix m = {0};
+    uint64_t points;
+    if (!make_matrix(&m, root, what)) return complain("start") == CHILD_DONE;
+    bool good = count(&m, &points);
+    if (!good) complain("an undisturbed run on disk");
+    uint64_t stride = brief && points > SHORT ? points / (what == PLAIN ? SHORT : SHORT / 2) : 1;
+    printf("%s, %llu durable points\n", kind_names[what], (unsigned long long)points);
+    good = good && all(&m, "WHIST_TEST_CRASH_AT", 1, stride);
+    if (what == PLAIN || !brief) good = good && all(&m, "WHIST_TEST_DISK_FULL_AFTER", 0, brief ? 2 * stride : 1);
+    world_plan_clear(&m.plan);
+    wh_free(m.want);
+    free(m.dir);
+    free(m.count_file);
+    free(m.want_file);
+    return good;
 }
 
 int main(int argc, char **argv)
@@ -193,18 +251,8 @@ int main(int argc, char **argv)
     const char *tmp = getenv("TMPDIR");
     char root[4096];
     snprintf(root, sizeof root, "%s/whist-crash-XXXXXX", tmp ? tmp : "/tmp");
-    matrix m = {0};
-    if (!mkdtemp(root) || !make_matrix(&m, root)) return complain("start");
-    uint64_t points;
-    bool good = count(&m, &points);
-    if (!good) complain("an undisturbed run on disk");
-    uint64_t stride = brief && points > SHORT ? points / SHORT : 1;
-    good = good && all(&m, "WHIST_TEST_CRASH_AT", 1, stride);
-    good = good && all(&m, "WHIST_TEST_DISK_FULL_AFTER", 0, brief ? 2 * stride : 1);
-    world_plan_clear(&m.plan);
-    wh_free(m.want);
-    free(m.dir);
-    free(m.count_file);
-    free(m.want_file);
+    if (!mkdtemp(root)) return complain("start");
+    bool good = true;
+    for (int what = PLAIN; good && what < KINDS; what++) good = one_kind(root, (kind)what, brief);
     return wh_tree_remove(root) == WHIST_OK && good ? 0 : 1;
 }

@@ -52,8 +52,34 @@ static void settings_free(const whist_settings *settings)
     whist_settings_free((whist_settings *)(uintptr_t)settings);
 }
 
+whist_status world_plan_privacy(world_plan *plan, whist_privacy_noise noise)
+{
+    plan->privacy = (whist_fed_privacy){
+        .unit = WHIST_DP_SITE,
+        .relation = WHIST_DP_ZERO_OUT,
+        .noise = noise,
+        .mechanism = noise == WHIST_NOISE_DISTRIBUTED ? WHIST_MECHANISM_DISCRETE_GAUSSIAN : WHIST_MECHANISM_GAUSSIAN,
+        .clip = 1,
+        .sigma = 1,
+        .delta = 1e-5,
+        .epsilon = 50,
+        .plain_metrics = true,
+        .dataset = "toys",
+    };
+    plan->plan.privacy = &plan->privacy;
+    for (size_t i = 0; i <= plan->plan.n_sites; i++) {
+        const uint8_t seed[32] = {(uint8_t)(i + 1), 42};
+        whist_fed_site *who = i < plan->plan.n_sites ? &plan->sites[i] : &plan->plan.coordinator;
+        WH_TRY(wh_sign_key_from_seed(&plan->keys[i], seed));
+        whist_crypt_key_pin(who->pin, plan->keys[i]);
+        who->pinned = true;
+    }
+    return WHIST_OK;
+}
+
 void world_plan_clear(world_plan *plan)
 {
+    for (size_t i = 0; i <= WORLD_ACTORS; i++) whist_crypt_key_free(plan->keys[i]);
     whist_model_free((whist_model *)(uintptr_t)plan->plan.model);
     settings_free(plan->plan.learner_settings);
     settings_free(plan->plan.strategy_settings);
@@ -157,14 +183,34 @@ static whist_status handle(void *user, const wh_request *request, wh_response *r
     return w->handler ? w->handler(w, request, response) : wh_serve_handle(&w->serve, request, response);
 }
 
+/* owner i: a site, or the coordinator at n_sites. */
+static whist_status open_ledger(wh_ledger **out, const world *w, size_t i, const char *name)
+{
+    if (*out || !w->plan->plan.privacy) return WHIST_OK;
+    const char *own = i < w->plan->plan.n_sites ? w->datasets[i] : NULL;
+    char *dir = NULL;
+    if (w->dir) WH_TRY(wh_path(&dir, w->dir, "%s-ledger", name));
+    const wh_ledger_env env = {.dir = dir, .dataset = own ? own : "toys", .owner = name, .key = w->plan->keys[i]};
+    whist_status status = wh_ledger_open(out, &env);
+    wh_free(dir);
+    return status;
+}
+
 static whist_status make_coordinator(world *w)
 {
     if (!w->store) WH_TRY(open_store(&w->store, w, "coordinator"));
+    WH_TRY(open_ledger(&w->ledger, w, w->plan->plan.n_sites, "coordinator"));
     const wh_coordinator_env env = {
-        .plan = &w->plan->plan, .store = w->store, .max_spool_bytes = w->max_spool_bytes, .replay = w->replay};
+        .plan = &w->plan->plan,
+        .store = w->store,
+        .max_spool_bytes = w->max_spool_bytes,
+        .replay = w->replay,
+        .ledger = w->ledger,
+    };
     WH_TRY(wh_coordinator_new(&w->coordinator, &env));
     w->serve.coordinator = w->coordinator;
     w->serve.plan = &w->plan->plan;
+    w->serve.ledger = w->ledger;
     return WHIST_OK;
 }
 
@@ -199,7 +245,9 @@ static whist_status make_actor(world *w, size_t actor)
     if (!a->store) WH_TRY(open_store(&a->store, w, identity(w, actor)->name));
     if (!party) WH_TRY(world_data(&a->data, w->plan, actor));
     if (!a->loopback) WH_TRY(make_loopback(w, actor));
+    if (!party) WH_TRY(open_ledger(&a->ledger, w, actor, identity(w, actor)->name));
     WH_TRY(wh_link_http_init(&a->link, wh_loopback_transport(a->loopback), w->plan->plan.study, "coordinator"));
+    memcpy(a->link.pin, w->plan->plan.coordinator.pin, sizeof a->link.pin);
     const wh_node_env env = {
         .plan = &w->plan->plan,
         .role = party ? WHIST_ROLE_PARTY : WHIST_ROLE_SITE,
@@ -207,6 +255,7 @@ static whist_status make_actor(world *w, size_t actor)
         .data = a->data,
         .store = a->store,
         .link = &a->link.link,
+        .ledger = a->ledger,
         .release = note_release,
         .user = a,
     };
@@ -221,7 +270,9 @@ static void end_actor(world_actor *a, bool close)
     a->node = NULL;
     a->data = NULL;
     if (!close) return;
+    wh_ledger_close(a->ledger);
     wh_store_close(a->store);
+    a->ledger = NULL;
     a->store = NULL;
 }
 
@@ -241,8 +292,10 @@ void world_end(world *w)
         w->actors[i].loopback = NULL;
     }
     wh_coordinator_free(w->coordinator);
+    wh_ledger_close(w->ledger);
     wh_store_close(w->store);
     w->coordinator = NULL;
+    w->ledger = NULL;
     w->store = NULL;
 }
 
@@ -257,6 +310,8 @@ whist_status world_restart_coordinator(world *w)
     WH_ENSURE(w->dir, WHIST_E_ARG);
     wh_coordinator_free(w->coordinator);
     w->coordinator = NULL;
+    wh_ledger_close(w->ledger);
+    w->ledger = NULL;
     wh_store_close(w->store);
     w->store = NULL;
     return make_coordinator(w);

@@ -18,6 +18,8 @@ typedef struct world_plan {
     whist_fed_plan plan;
     whist_fed_site sites[WORLD_ACTORS], parties[4];
     size_t rows; /* of the first site; site i has rows + i */
+    whist_fed_privacy privacy;
+    whist_crypt_key *keys[WORLD_ACTORS + 1]; /* with privacy: of the sites, and of the coordinator at n_sites */
 } world_plan;
 
 /* n_sites sites, a linear model over `features` columns, toy learner, fedavg, protection none, 3 rounds. */
@@ -28,12 +30,16 @@ WH_MUST_CHECK whist_status world_plan_learner(world_plan *plan, const whist_lear
 WH_MUST_CHECK whist_status world_plan_strategy(world_plan *plan, const char *name);
 /* With as many parties as it needs. */
 WH_MUST_CHECK whist_status world_plan_protection(world_plan *plan, const whist_protection_class *class_);
+/* A promise about sites: noise as given, clip 1, sigma 1, epsilon 50, delta 1e-5; fields of plan->privacy may be
+ * changed. Every site and the coordinator get a key, and its pin, for their ledgers. */
+WH_MUST_CHECK whist_status world_plan_privacy(world_plan *plan, whist_privacy_noise noise);
 /* Site i's rows: seeded, two classes, as raw as on the first day. */
 WH_MUST_CHECK whist_status world_data(whist_dataset **out, const world_plan *plan, size_t site);
 
 typedef struct world_actor {
     whist_dataset *data;
     wh_store *store;
+    wh_ledger *ledger; /* with privacy */
     wh_loopback *loopback;
     wh_link_http link;
     wh_node *node;
@@ -50,9 +56,11 @@ struct world {
     whist_status (*before)(world *w, size_t actor); /* NULL, or called before each poll: may end and make objects */
     void *user;                                     /* of whoever set `before` or `handler` */
     wh_handler *handler;                            /* NULL: wh_serve_handle; else it is given the world */
+    const char *datasets[WORLD_ACTORS]; /* with privacy: name of a site's data in its ledger; NULL: "toys" */
     uint64_t max_spool_bytes;
     const char *replay;
     wh_store *store;
+    wh_ledger *ledger;
     wh_coordinator *coordinator;
     wh_serve serve;
     world_actor actors[WORLD_ACTORS];

@@ -9,7 +9,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         &whist__v1__hello__descriptor,        &whist__v1__hello_reply__descriptor, &whist__v1__poll__descriptor,
         &whist__v1__task__descriptor,         &whist__v1__begin__descriptor,       &whist__v1__begin_reply__descriptor,
         &whist__v1__submit__descriptor,       &whist__v1__decline__descriptor,     &whist__v1__status__descriptor,
-        &whist__v1__status_reply__descriptor,
+        &whist__v1__status_reply__descriptor, &whist__v1__ledger_note__descriptor,
     };
     if (size == 0) return 0;
     WH_AUTO(wh_wire) wire = WH_WIRE_EMPTY;

@@ -1,0 +1,247 @@
+/* cli/cmd_ledger.c: whist ledger show|verify|export|prove: what was spent of a data set's privacy, and proofs of it. */
+#include "cli/commands.h"
+#include "cli/pem.h"
+
+#include <whist/run.h>
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+CLI_ENDER(text_end, char, whist_ledger_text_free)
+
+static int read_certificate(cli_blob *out, const cli_args *args)
+{
+    return cli_read(out, cli_text(args, "certificate"), CLI_FILE_MAX);
+}
+
+static whist_status print_line(void *user, const whist_log_line *line)
+{
+    char when[32], sentence[640];
+    time_t seconds = (time_t)(line->unix_ms / 1000);
+    struct tm utc;
+    gmtime_r(&seconds, &utc);
+    strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", &utc);
+    whist_status status = whist_ledger_sentence(sentence, line->body);
+    if (status != WHIST_OK) return status;
+    fprintf(user, "%llu  %s  %s\n", (unsigned long long)line->seq, when, sentence);
+    return WHIST_OK;
+}
+
+typedef struct entries {
+    FILE *to;
+    size_t n;
+} entries;
+
+static whist_status put_line(void *user, const whist_log_line *line)
+{
+    entries *e = user;
+    fprintf(e->to, "%s{\"seq\":%llu,\"unix_ms\":%lld,\"body\":%s}", e->n++ ? "," : "", (unsigned long long)line->seq,
+            (long long)line->unix_ms, line->body);
+    return WHIST_OK;
+}
+
+/* The head of the first `wanted` entries: one that was kept says that nothing before it changed since. */
+typedef struct heads {
+    uint64_t wanted;
+    char earlier[65];
+} heads;
+
+static whist_status note_head(void *user, const whist_log_line *line)
+{
+    heads *h = user;
+    if (line->seq + 1 == h->wanted) memcpy(h->earlier, line->head, sizeof h->earlier);
+    return WHIST_OK;
+}
+
+static void print_info(const whist_ledger_info *info)
+{
+    printf("ledger of the data set '%s', kept by %s\n%llu entries, chained and signed by its key\nhead %llu:%s\n",
+           info->dataset, info->owner, (unsigned long long)info->n, (unsigned long long)info->n, info->head);
+}
+
+static void put_info(whist_json *json, const whist_ledger_info *info)
+{
+    whist_json_key(json, "dataset"), whist_json_text(json, info->dataset);
+    whist_json_key(json, "owner"), whist_json_text(json, info->owner);
+    whist_json_key(json, "entries"), whist_json_uint(json, info->n);
+    whist_json_key(json, "head"), whist_json_text(json, info->head);
+    whist_json_key(json, "good"), whist_json_bool(json, true);
+}
+
+/* ---- show ---- */
+
+static int show_json(const cli_blob *certificate, const char *path)
+{
+    char *text = NULL;
+    size_t len = 0;
+    whist_ledger_info info;
+    entries e = {.to = open_memstream(&text, &len)};
+    if (!e.to) return cli_no_memory();
+    whist_status status = whist_ledger_read(&info, path, cli_view(certificate), put_line, &e);
+    bool whole = fclose(e.to) == 0;
+    if (status == WHIST_OK && whole)
+        printf("{\"dataset\":\"%s\",\"owner\":\"%s\",\"entries\":%llu,\"good\":true,\"head\":\"%s\",\"ledger\":[%s]}\n",
+               info.dataset, info.owner, (unsigned long long)info.n, info.head, text);
+    free(text);
+    CLI_LIB(status);
+    return whole ? cli_flush() : cli_no_memory();
+}
+
+/* Two walks: nothing is shown before every entry held. */
+static int show(const cli_args *args)
+{
+    CLI_AUTO(cli_blob_clear) cli_blob certificate = {0};
+    whist_ledger_info info;
+    CLI_TRY(read_certificate(&certificate, args));
+    CLI_LIB(whist_ledger_read(&info, args->words[0], cli_view(&certificate), NULL, NULL));
+    if (cli_flag(args, "json")) return show_json(&certificate, args->words[0]);
+    CLI_LIB(whist_ledger_read(&info, args->words[0], cli_view(&certificate), print_line, stdout));
+    return cli_flush();
+}
+
+/* ---- verify ---- */
+
+static int verify_ledger(const cli_args *args, const cli_blob *certificate)
+{
+    const char *kept = cli_text(args, "head"), *hex = kept ? strchr(kept, ':') : NULL;
+    heads h = {.wanted = kept ? strtoull(kept, NULL, 10) : 0};
+    whist_ledger_info info;
+    CLI_AUTO(cli_json_end) whist_json *json = NULL;
+    CLI_LIB(whist_ledger_read(&info, args->words[0], cli_view(certificate), note_head, &h));
+    if (kept && (!hex || strcmp(hex + 1, h.earlier) != 0))
+        return cli_fail_text(CLI_REFUSED, "auth",
+                             "the ledger does not begin as the head that was kept says: %s is not %llu:%s", kept,
+                             (unsigned long long)h.wanted, h.earlier[0] ? h.earlier : "(fewer entries)");
+    if (!cli_flag(args, "json")) {
+        print_info(&info);
+        return cli_flush();
+    }
+    CLI_LIB(whist_json_new(&json));
+    whist_json_begin_object(json);
+    put_info(json, &info);
+    whist_json_end_object(json);
+    return cli_json_print(json);
+}
+
+static int show_proof(const cli_args *args, const whist_ledger_proof *proof)
+{
+    char sentence[640] = "";
+    CLI_AUTO(cli_json_end) whist_json *json = NULL;
+    if (proof->entry) CLI_LIB(whist_ledger_sentence(sentence, proof->body));
+    if (!cli_flag(args, "json")) {
+        if (proof->entry)
+            printf("entry %llu is in the ledger of '%s' of %s, which had %llu entries (head %s):\n%s\n",
+                   (unsigned long long)proof->seq, proof->info.dataset, proof->info.owner,
+                   (unsigned long long)proof->info.n, proof->info.head, sentence);
+        else
+            printf("the ledger of '%s' of %s, %llu entries (head %s), begins with the %llu of head %s\n",
+                   proof->info.dataset, proof->info.owner, (unsigned long long)proof->info.n, proof->info.head,
+                   (unsigned long long)proof->old_n, proof->old_head);
+        return cli_flush();
+    }
+    CLI_LIB(whist_json_new(&json));
+    whist_json_begin_object(json);
+    put_info(json, &proof->info);
+    whist_json_key(json, proof->entry ? "seq" : "old_n");
+    whist_json_uint(json, proof->entry ? proof->seq : proof->old_n);
+    whist_json_key(json, proof->entry ? "entry" : "old_head");
+    whist_json_text(json, proof->entry ? sentence : proof->old_head);
+    whist_json_end_object(json);
+    return cli_json_print(json);
+}
+
+static bool is_proof(const cli_blob *file)
+{
+    static const char begin[] = "{\"whist_ledger_proof\"";
+    return file->len >= sizeof begin && strncmp(file->data, begin, sizeof begin - 1) == 0;
+}
+
+static int verify(const cli_args *args)
+{
+    CLI_AUTO(cli_blob_clear) cli_blob certificate = {0};
+    CLI_AUTO(cli_blob_clear) cli_blob file = {0};
+    whist_ledger_proof proof = {0};
+    CLI_TRY(read_certificate(&certificate, args));
+    if (!cli_flag(args, "proof")) return verify_ledger(args, &certificate);
+    CLI_TRY(cli_read(&file, args->words[0], CLI_FILE_MAX));
+    if (!is_proof(&file)) return cli_fail_text(CLI_FAILED, "format", "%s is no proof about a ledger", args->words[0]);
+    CLI_LIB(whist_ledger_proof_read(&proof, cli_view(&file), cli_view(&certificate)));
+    int code = show_proof(args, &proof);
+    whist_ledger_text_free(proof.body);
+    return code;
+}
+
+/* ---- export, prove ---- */
+
+static int export_ledger(const cli_args *args)
+{
+    CLI_AUTO(cli_blob_clear) cli_blob certificate = {0};
+    CLI_TRY(read_certificate(&certificate, args));
+    CLI_LIB(whist_ledger_export(args->words[0], cli_view(&certificate), cli_text(args, "out")));
+    return CLI_OK;
+}
+
+static int prove(const cli_args *args)
+{
+    CLI_AUTO(cli_blob_clear) cli_blob certificate = {0};
+    CLI_AUTO(cli_key_end) whist_crypt_key *key = NULL;
+    CLI_AUTO(text_end) char *proof = NULL;
+    const char *path = args->words[0], *to = cli_text(args, "out");
+    if (cli_flag(args, "entry") == cli_flag(args, "since"))
+        return cli_fail_text(CLI_USAGE, "usage",
+                             "give --entry K for one entry, or --since N for all after the first N");
+    CLI_TRY(read_certificate(&certificate, args));
+    CLI_TRY(cli_key_open(&key, cli_text(args, "key"), cli_text(args, "passphrase-file")));
+    if (cli_flag(args, "entry"))
+        CLI_WORD(whist_ledger_prove_entry(&proof, path, cli_view(&certificate), cli_count(args, "entry", 0), key));
+    else
+        CLI_WORD(whist_ledger_prove_since(&proof, path, cli_view(&certificate), cli_count(args, "since", 0), key));
+    return cli_write(to, proof, strlen(proof), 0644, CLI_WRITE_REPLACE);
+}
+
+#define CERTIFICATE                                                                                                    \
+    {                                                                                                                  \
+        "certificate", 0, CLI_TEXT, "FILE", "The owner's certificate: its key must have signed.", .required = true     \
+    }
+
+static const cli_option show_options[] = {CERTIFICATE, {0}};
+static const cli_option verify_options[] = {
+    CERTIFICATE,
+    {"head", 0, CLI_TEXT, "N:HEX", "A head that was kept: the first N entries must still have it."},
+    {"proof", 0, CLI_FLAG, NULL, "The file is a proof of `whist ledger prove`."},
+    {0},
+};
+static const cli_option export_options[] = {
+    CERTIFICATE,
+    {"out", 'o', CLI_TEXT, "FILE", "The file to write.", .required = true},
+    {0},
+};
+static const cli_option prove_options[] = {
+    CERTIFICATE,
+    {"key", 'k', CLI_TEXT, "FILE", "The owner's private key: it signs the head that the proof leads to.",
+     .required = true},
+    {"passphrase-file", 0, CLI_TEXT, "FILE", "Holds the passphrase of the key."},
+    {"entry", 0, CLI_COUNT, "K", "Prove that entry K, from 0, is in the ledger.", .max = UINT64_MAX},
+    {"since", 0, CLI_COUNT, "N", "Prove that the ledger begins with the first N entries.", .min = 1, .max = UINT64_MAX},
+    {"out", 'o', CLI_TEXT, "FILE", "The proof to write.", .required = true},
+    {0},
+};
+
+const cli_command cli_ledger_commands[] = {
+    {"ledger show", "LEDGER", "Show what was spent of a data set's privacy, once it is verified",
+     "LEDGER is the folder STATE/ledger/DATASET of a site or coordinator, or an exported file. Each line names the "
+     "study, "
+     "epsilon before and after, delta, unit, mechanism, sampler, and who is trusted with what.",
+     show_options, 1, 1, show},
+    {"ledger verify", "LEDGER", "Verify the chain, every signature and every sum of a ledger, or a proof",
+     "Exit code 3 at the first entry that does not hold. Keep the head that is printed somewhere else: given later as "
+     "--head, it shows whether anything before it was changed or removed.",
+     verify_options, 1, 1, verify},
+    {"ledger export", "LEDGER", "Write a verified ledger into one file, for outsiders", "", export_options, 1, 1,
+     export_ledger},
+    {"ledger prove", "LEDGER", "Prove to an outsider that an entry is in a ledger, or that it was only added to",
+     "Merkle proofs of RFC 6962: `whist ledger verify --proof` checks them with the owner's certificate alone.",
+     prove_options, 1, 1, prove},
+    {0},
+};

@@ -1,0 +1,479 @@
+/* fed/ledger_test.c: a ledger refuses what is over budget, whoever asks, and whatever is done to its file. */
+#include "test.h"
+
+#include "fed/ledger_state.h"
+
+#include <math.h>
+#include <sqlite3.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static const uint8_t study_a[32] = {1}, study_b[32] = {2};
+
+static whist_crypt_key *new_key(void)
+{
+    whist_crypt_key *key;
+    assert_ok(whist_crypt_key_new(&key));
+    return key;
+}
+
+static wh_charge charge_of(const uint8_t *study, uint64_t step, double z)
+{
+    wh_charge charge = {
+        .study = study,
+        .study_name = study == study_a ? "a" : "b",
+        .step = step,
+        .round = step,
+        .unit = WHIST_DP_SITE,
+        .relation = WHIST_DP_ZERO_OUT,
+        .noise = WHIST_NOISE_CENTRAL,
+        .mechanism = "gaussian",
+        .sampler = "none",
+        .sigma = z,
+        .sensitivity = 1,
+        .spend = wh_spend_gaussian(z),
+        .epsilon = 3,
+        .delta = 1e-5,
+    };
+    charge.bytes.bytes[0] = (uint8_t)(step + 1);
+    return charge;
+}
+
+static wh_ledger *open_at(const char *dir, const whist_crypt_key *key)
+{
+    wh_ledger *ledger;
+    const wh_ledger_env env = {.dir = dir, .dataset = "heart", .owner = "va", .key = key};
+    assert_ok(wh_ledger_open(&ledger, &env));
+    return ledger;
+}
+
+static void assert_refused(whist_status status, whist_status wanted, const char *text)
+{
+    assert_int_equal(status, wanted);
+    if (!strstr(whist_detail_get()->text, text)) fail_msg("'%s' does not say '%s'", whist_detail_get()->text, text);
+}
+
+/* ---- Curves ---- */
+
+/* One Gaussian release: the exact epsilon (Balle, Wang 2018) of sigma 1 at 1e-5 is 4.3772; Renyi is a bound above it,
+ * and within a tenth. */
+static void test_gaussian_is_bounded(void **state)
+{
+    (void)state;
+    wh_spend one = wh_spend_gaussian(1);
+    double epsilon = wh_spend_epsilon(&one, 1e-5);
+    assert_true(epsilon > 4.377);
+    assert_true(epsilon < 4.377 * 1.1);
+}
+
+static void test_adding_is_looping(void **state)
+{
+    (void)state;
+    wh_spend sum = {.slack = 0};
+    const wh_spend one = wh_spend_gaussian(10), hundred = wh_spend_gaussian(1);
+    for (int i = 0; i < 100; i++) wh_spend_add(&sum, &one);
+    for (size_t i = 0; i < WH_SPEND_ORDERS; i++) {
+        assert_true(sum.rdp[i] >= hundred.rdp[i] * (1 - 1e-14));
+        assert_true(sum.rdp[i] < hundred.rdp[i] * (1 + 1e-12));
+    }
+}
+
+static void test_nothing_costs_nothing(void **state)
+{
+    (void)state;
+    const wh_spend none = {.slack = 0}, eaten = {.slack = 1e-5};
+    assert_true(wh_spend_epsilon(&none, 1e-5) == 0);
+    assert_true(isinf(wh_spend_epsilon(&eaten, 1e-5)));
+    assert_false(wh_spend_fits(&eaten, 100, 1e-5));
+}
+
+static void test_calibration_meets_the_budget(void **state)
+{
+    (void)state;
+    for (uint64_t rounds = 1; rounds <= 1000; rounds *= 10) {
+        double z;
+        assert_ok(wh_spend_calibrate(&z, 3, 1e-5, rounds));
+        wh_spend sum = {.slack = 0}, over = {.slack = 0};
+        const wh_spend one = wh_spend_gaussian(z), less = wh_spend_gaussian(z * 0.99);
+        for (uint64_t i = 0; i < rounds; i++) wh_spend_add(&sum, &one), wh_spend_add(&over, &less);
+        assert_true(wh_spend_fits(&sum, 3, 1e-5));
+        assert_false(wh_spend_fits(&over, 3, 1e-5));
+    }
+    double z;
+    assert_int_equal(wh_spend_calibrate(&z, 0, 1e-5, 1), WHIST_E_ARG);
+    assert_int_equal(wh_spend_calibrate(&z, NAN, 1e-5, 1), WHIST_E_ARG);
+}
+
+/* Shares add up to at least the noise of one Gaussian, and coarse ones cost more than it. */
+static void test_shares(void **state)
+{
+    (void)state;
+    wh_spend_shares shares = {.sensitivity = 1000, .sensitivity1 = 1000, .sigma = 1000, .honest = 4, .dimension = 100};
+    double closeness;
+    const wh_spend want = wh_spend_gaussian(2), fine = wh_spend_discrete_gaussian(&closeness, &shares);
+    assert_true(closeness < 1e-12);
+    const wh_spend skellam = wh_spend_skellam(&shares);
+    for (size_t i = 0; i < WH_SPEND_ORDERS; i++) {
+        assert_true(fine.rdp[i] >= want.rdp[i] && fine.rdp[i] < want.rdp[i] * (1 + 1e-9));
+        assert_true(skellam.rdp[i] >= want.rdp[i]);
+    }
+    shares = (wh_spend_shares){.sensitivity = 1, .sensitivity1 = 1, .sigma = 0.5, .honest = 4, .dimension = 100};
+    const wh_spend coarse = wh_spend_discrete_gaussian(&closeness, &shares);
+    assert_true(closeness > 0.1);
+    assert_true(coarse.rdp[3] > 1.5 * wh_spend_gaussian(1).rdp[3]);
+}
+
+/* ---- Charges ---- */
+
+static void test_charges_add_up(void **state)
+{
+    (void)state;
+    WH_AUTO(whist_crypt_key_ptr) key = new_key();
+    wh_ledger *ledger = open_at(NULL, key);
+    double after = 0, before = 0;
+    for (uint64_t step = 0; step < 5; step++) {
+        wh_charge charge = charge_of(study_a, step, 5);
+        assert_ok(wh_ledger_charge(ledger, &charge, &after));
+        assert_true(after > before);
+        before = after;
+        assert_ok(wh_ledger_charge(ledger, &charge, &after)); /* again: nothing */
+        assert_true(after == before);
+    }
+    assert_int_equal(ledger->state.tree.n, 5);
+    double record, site;
+    assert_ok(wh_ledger_spent(ledger, WHIST_DP_RECORD, 1e-5, &record));
+    assert_ok(wh_ledger_spent(ledger, WHIST_DP_SITE, 1e-5, &site));
+    assert_true(record == site && site == after);
+    wh_charge other = charge_of(study_a, 3, 5);
+    other.bytes.bytes[5] = 9;
+    assert_refused(wh_ledger_charge(ledger, &other, NULL), WHIST_E_AUTH, "paid for with other bytes");
+    wh_ledger_close(ledger);
+}
+
+/* The budget is the data set's: a second study finds what the first has left. */
+static void test_budget_over_studies(void **state)
+{
+    (void)state;
+    WH_AUTO(whist_crypt_key_ptr) key = new_key();
+    wh_ledger *ledger = open_at(NULL, key);
+    uint64_t alone = 0, step = 0;
+    whist_status status = WHIST_OK;
+    for (; status == WHIST_OK; alone++) {
+        wh_charge charge = charge_of(study_a, alone, 5);
+        status = wh_ledger_charge(ledger, &charge, NULL);
+    }
+    assert_refused(status, WHIST_E_BUDGET, "the budget of this data set is spent");
+    wh_charge other = charge_of(study_b, 0, 5);
+    assert_refused(wh_ledger_charge(ledger, &other, NULL), WHIST_E_BUDGET, "over all studies");
+    assert_refused(wh_ledger_check(ledger, &other), WHIST_E_BUDGET, "over all studies");
+    other.epsilon = 6; /* the partners of b agreed to more */
+    assert_ok(wh_ledger_check(ledger, &other));
+    for (status = WHIST_OK; status == WHIST_OK; step++) {
+        other.step = step;
+        status = wh_ledger_charge(ledger, &other, NULL);
+    }
+    double epsilon;
+    assert_ok(wh_ledger_spent(ledger, WHIST_DP_SITE, 1e-5, &epsilon));
+    assert_true(epsilon <= 6 && epsilon > 5.5);
+    assert_true(wh_ledger_spent_by(ledger, study_a, 1e-5) < 3);
+    assert_true(wh_ledger_spent_by(ledger, study_a, 1e-5) + wh_ledger_spent_by(ledger, study_b, 1e-5) > epsilon);
+    wh_ledger_close(ledger);
+}
+
+static void test_own_limit(void **state)
+{
+    (void)state;
+    WH_AUTO(whist_crypt_key_ptr) key = new_key();
+    const wh_ledger_env env = {.dataset = "heart", .owner = "va", .key = key, .max_epsilon = 1, .max_delta = 1e-6};
+    wh_ledger *ledger;
+    assert_ok(wh_ledger_open(&ledger, &env));
+    wh_charge charge = charge_of(study_a, 0, 2.5);
+    assert_refused(wh_ledger_charge(ledger, &charge, NULL), WHIST_E_BUDGET, "max_epsilon allows 1");
+    charge = charge_of(study_a, 0, 10);
+    assert_ok(wh_ledger_charge(ledger, &charge, NULL));
+    wh_ledger_close(ledger);
+}
+
+static void test_units_and_relations(void **state)
+{
+    (void)state;
+    WH_AUTO(whist_crypt_key_ptr) key = new_key();
+    wh_ledger *ledger = open_at(NULL, key);
+    wh_charge site = charge_of(study_a, 0, 20), record = charge_of(study_b, 0, 20);
+    record.unit = WHIST_DP_RECORD;
+    assert_ok(wh_ledger_charge(ledger, &site, NULL));
+    assert_ok(wh_ledger_charge(ledger, &record, NULL)); /* what hides a site hides its records */
+    double records, sites;
+    assert_ok(wh_ledger_spent(ledger, WHIST_DP_RECORD, 1e-5, &records));
+    assert_ok(wh_ledger_spent(ledger, WHIST_DP_SITE, 1e-5, &sites));
+    assert_true(records > sites);
+    site.step = 1;
+    assert_refused(wh_ledger_charge(ledger, &site, NULL), WHIST_E_BUDGET, "promise nothing about a whole site");
+    record.step = 1;
+    record.relation = WHIST_DP_REPLACE;
+    assert_refused(wh_ledger_charge(ledger, &record, NULL), WHIST_E_BUDGET, "cannot be added");
+    record.relation = WHIST_DP_ZERO_OUT;
+    record.spend.rdp[3] = NAN;
+    assert_refused(wh_ledger_charge(ledger, &record, NULL), WHIST_E_RANGE, "finite price");
+    assert_int_equal(ledger->state.tree.n, 2);
+    wh_ledger_close(ledger);
+}
+
+/* ---- Files ---- */
+
+static void fill(const char *dir, const whist_crypt_key *key, uint64_t from, uint64_t to)
+{
+    wh_ledger *ledger = open_at(dir, key);
+    for (uint64_t step = from; step < to; step++) {
+        wh_charge charge = charge_of(study_a, step, 20);
+        assert_ok(wh_ledger_charge(ledger, &charge, NULL));
+    }
+    wh_ledger_close(ledger);
+}
+
+static whist_status count_line(void *user, const wh_ledger_line *line)
+{
+    assert_int_equal(line->seq, *(uint64_t *)user);
+    ++*(uint64_t *)user;
+    return WHIST_OK;
+}
+
+static void test_goes_on(void **state)
+{
+    (void)state;
+    WH_AUTO(whist_crypt_key_ptr) key = new_key();
+    WH_AUTO(whist_crypt_key_ptr) other = new_key();
+    char *dir = test_dir("ledger");
+    fill(dir, key, 0, 3);
+    fill(dir, key, 0, 5); /* three of them are paid */
+    wh_store *store;
+    wh_log_state log;
+    uint64_t n = 0;
+    assert_ok(wh_store_open_readonly(&store, dir));
+    assert_ok(wh_ledger_walk(&log, store, key->public_key, count_line, &n));
+    assert_int_equal(n, 5);
+    assert_int_equal(wh_ledger_walk(&log, store, other->public_key, NULL, NULL), WHIST_E_AUTH);
+    wh_store_close(store);
+    wh_ledger *ledger;
+    wh_ledger_env env = {.dir = dir, .dataset = "heart", .owner = "va", .key = other};
+    assert_refused(wh_ledger_open(&ledger, &env), WHIST_E_AUTH, "belongs to another log");
+    env = (wh_ledger_env){.dir = dir, .dataset = "cancer", .owner = "va", .key = key};
+    assert_refused(wh_ledger_open(&ledger, &env), WHIST_E_AUTH, "the ledger of the data set 'heart'");
+    env.dataset = "../up";
+    assert_refused(wh_ledger_open(&ledger, &env), WHIST_E_ARG, "a-z 0-9");
+    assert_ok(wh_tree_remove(dir));
+    test_dir_free(dir);
+}
+
+static void sql(const char *dir, const char *text)
+{
+    sqlite3 *db;
+    char *path = NULL;
+    assert_true(asprintf(&path, "%s/whist.db", dir) > 0);
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, text, NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(db);
+    free(path);
+}
+
+/* Each way to touch the file has its text; none of them opens. */
+static void test_broken_ledgers(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *sql, *text;
+    } ways[] = {
+        {"DELETE FROM log WHERE seq = 3", "entries are missing after 3"},
+        {"DELETE FROM log WHERE seq = 1", "an entry is missing: number 2 follows"},
+        {"UPDATE log SET record = (SELECT record FROM log WHERE seq = 0) WHERE seq = 1", "entry number 0 stands where"},
+        {"UPDATE log SET record = CAST(substr(record, 1, 200) || x'39' || substr(record, 202) AS BLOB) WHERE seq = 1",
+         "entry 1 of the ledger does not hold"},
+        {"UPDATE log SET record = CAST(substr(record, 1, length(record) - 1) || x'ff' AS BLOB) WHERE seq = 3",
+         "the signature of the entry is not good"},
+        {"UPDATE log SET record = x'00' WHERE seq = 2", "entry 2 of the ledger does not hold"},
+        {"DELETE FROM meta WHERE key = 'ledger_state'", "entries are missing after 4"},
+    };
+    WH_AUTO(whist_crypt_key_ptr) key = new_key();
+    for (size_t i = 0; i < WH_COUNT(ways); i++) {
+        char *dir = test_dir("ledger");
+        wh_ledger *ledger;
+        const wh_ledger_env env = {.dir = dir, .dataset = "heart", .owner = "va", .key = key};
+        fill(dir, key, 0, 4);
+        sql(dir, ways[i].sql);
+        assert_refused(wh_ledger_open(&ledger, &env), WHIST_E_AUTH, ways[i].text);
+        assert_ok(wh_tree_remove(dir));
+        test_dir_free(dir);
+    }
+}
+
+/* An entry whose own key signed a lower price than the one before says. */
+static void test_a_ledger_that_lies(void **state)
+{
+    (void)state;
+    WH_AUTO(whist_crypt_key_ptr) key = new_key();
+    char *dir = test_dir("ledger");
+    fill(dir, key, 0, 2);
+    wh_ledger *ledger = open_at(dir, key);
+    wh_charge charge = charge_of(study_a, 2, 20);
+    WH_AUTO(wh_buf) body = WH_BUF_EMPTY;
+    WH_AUTO(wh_buf) record = WH_BUF_EMPTY;
+    WH_AUTO(wh_buf) encoded = WH_BUF_EMPTY;
+    assert_ok(wh_ledger_entry_encode(&body, &charge, 0.1, 0.2));
+    assert_ok(wh_log_append(&ledger->state, &record, key, ledger->state.last_ms, "charge", wh_buf_view(&body)));
+    assert_ok(wh_log_state_encode(&encoded, &ledger->state));
+    assert_ok(wh_store_begin(ledger->store));
+    assert_ok(wh_store_log_put(ledger->store, 2, wh_buf_view(&record)));
+    assert_ok(wh_store_set(ledger->store, "ledger_state", wh_buf_view(&encoded)));
+    assert_ok(wh_store_commit(ledger->store));
+    wh_ledger_close(ledger);
+    const wh_ledger_env env = {.dir = dir, .dataset = "heart", .owner = "va", .key = key};
+    assert_refused(wh_ledger_open(&ledger, &env), WHIST_E_AUTH, "the entry says epsilon went from 0.1 to 0.2");
+    assert_ok(wh_tree_remove(dir));
+    test_dir_free(dir);
+}
+
+/* ---- Two at once ---- */
+
+static int spend_all(const char *dir, const whist_crypt_key *key, const uint8_t *study)
+{
+    wh_ledger *ledger;
+    const wh_ledger_env env = {.dir = dir, .dataset = "heart", .owner = "va", .key = key};
+    if (wh_ledger_open(&ledger, &env) != WHIST_OK) return 100;
+    int paid = 0;
+    for (uint64_t step = 0; step < 90; step++) {
+        wh_charge charge = charge_of(study, step, 8);
+        whist_status status = wh_ledger_charge(ledger, &charge, NULL);
+        if (status == WHIST_OK)
+            paid++;
+        else if (status != WHIST_E_BUDGET)
+            return 101;
+    }
+    wh_ledger_close(ledger);
+    return paid;
+}
+
+static void test_two_studies_at_once(void **state)
+{
+    (void)state;
+    WH_AUTO(whist_crypt_key_ptr) key = new_key();
+    char *one = test_dir("ledger"), *both = test_dir("ledger");
+    int alone = spend_all(one, key, study_a), paid = 0;
+    assert_true(alone > 4 && alone < 90);
+    pid_t pids[2];
+    for (int i = 0; i < 2; i++) {
+        pids[i] = fork();
+        if (pids[i] == 0) _exit(spend_all(both, key, i ? study_b : study_a));
+    }
+    for (int i = 0; i < 2; i++) {
+        int status;
+        assert_int_equal(waitpid(pids[i], &status, 0), pids[i]);
+        assert_true(WIFEXITED(status) && WEXITSTATUS(status) < 100);
+        paid += WEXITSTATUS(status);
+    }
+    assert_int_equal(paid, alone); /* as many as one of them, not twice as many */
+    assert_ok(wh_tree_remove(one));
+    assert_ok(wh_tree_remove(both));
+    test_dir_free(one);
+    test_dir_free(both);
+}
+
+/* ---- Heads ---- */
+
+static void pin_of(uint8_t pin[32], const whist_crypt_key *key)
+{
+    whist_crypt_key_pin(pin, key);
+}
+
+/* What `from` says, taken by `to`. */
+static whist_status tell(wh_ledger *from, const whist_crypt_key *from_key, wh_ledger *to, const whist_crypt_key *to_key,
+                         bool *ours)
+{
+    uint8_t from_pin[32], to_pin[32];
+    wh_ledger_note note, copy;
+    WH_AUTO(wh_buf) bytes = WH_BUF_EMPTY;
+    pin_of(from_pin, from_key);
+    pin_of(to_pin, to_key);
+    assert_ok(wh_ledger_note_make(from, &note, to_pin));
+    assert_ok(wh_ledger_note_encode(&bytes, &note));
+    assert_true(bytes.len <= WH_LEDGER_NOTE_MAX + 1);
+    assert_ok(wh_ledger_note_decode(&copy, wh_buf_view(&bytes)));
+    return wh_ledger_note_take(to, &copy, from_pin, "va", ours);
+}
+
+static void copy_tree(const char *from, const char *to)
+{
+    char *command = NULL;
+    assert_true(asprintf(&command, "cp %s/whist.db %s/", from, to) > 0);
+    assert_int_equal(system(command), 0);
+    free(command);
+}
+
+static void test_an_older_copy_shows(void **state)
+{
+    (void)state;
+    bool ours;
+    WH_AUTO(whist_crypt_key_ptr) site_key = new_key();
+    WH_AUTO(whist_crypt_key_ptr) boss_key = new_key();
+    char *dir = test_dir("ledger"), *backup = test_dir("ledger");
+    wh_ledger *boss = open_at(NULL, boss_key);
+    fill(dir, site_key, 0, 2);
+    copy_tree(dir, backup);
+    fill(dir, site_key, 2, 4);
+
+    wh_ledger *site = open_at(dir, site_key);
+    assert_ok(tell(site, site_key, boss, boss_key, &ours));
+    assert_ok(tell(boss, boss_key, site, site_key, &ours));
+    assert_ok(tell(site, site_key, boss, boss_key, &ours)); /* now each has the other's */
+    wh_ledger_close(site);
+    fill(dir, site_key, 4, 5);
+    site = open_at(dir, site_key);
+    assert_ok(tell(boss, boss_key, site, site_key, &ours)); /* it grew: fine */
+    wh_ledger_close(site);
+
+    site = open_at(backup, site_key); /* good in itself */
+    assert_refused(tell(site, site_key, boss, boss_key, &ours), WHIST_E_AUTH, "has 2 entries, but 4 of them were seen");
+    assert_false(ours);
+    assert_refused(tell(boss, boss_key, site, site_key, &ours), WHIST_E_AUTH, "an older copy was put in its place");
+    assert_true(ours);
+    wh_charge charge = charge_of(study_a, 9, 20);
+    assert_refused(wh_ledger_charge(site, &charge, NULL), WHIST_E_AUTH, "our own signature under other entries");
+    wh_ledger_close(site);
+    const wh_ledger_env env = {.dir = backup, .dataset = "heart", .owner = "va", .key = site_key};
+    assert_refused(wh_ledger_open(&site, &env), WHIST_E_AUTH, "our own signature under other entries");
+
+    sql(backup, "DELETE FROM meta WHERE key = 'refuted'"); /* a fresh copy of the old one … */
+    fill(backup, site_key, 7, 12);                         /* … that has grown past it, in another way */
+    site = open_at(backup, site_key);
+    assert_refused(tell(boss, boss_key, site, site_key, &ours), WHIST_E_AUTH, "does not begin with the 4 entries");
+    assert_true(ours);
+    sql(backup, "DELETE FROM meta WHERE key = 'refuted'");
+    assert_refused(tell(site, boss_key, boss, boss_key, &ours), WHIST_E_AUTH, "another key than its certificate");
+    wh_ledger_close(site);
+    wh_ledger_close(boss);
+    assert_ok(wh_tree_remove(dir));
+    assert_ok(wh_tree_remove(backup));
+    test_dir_free(dir);
+    test_dir_free(backup);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_gaussian_is_bounded),
+        cmocka_unit_test(test_adding_is_looping),
+        cmocka_unit_test(test_nothing_costs_nothing),
+        cmocka_unit_test(test_calibration_meets_the_budget),
+        cmocka_unit_test(test_shares),
+        cmocka_unit_test(test_charges_add_up),
+        cmocka_unit_test(test_budget_over_studies),
+        cmocka_unit_test(test_own_limit),
+        cmocka_unit_test(test_units_and_relations),
+        cmocka_unit_test(test_goes_on),
+        cmocka_unit_test(test_broken_ledgers),
+        cmocka_unit_test(test_a_ledger_that_lies),
+        cmocka_unit_test(test_two_studies_at_once),
+        cmocka_unit_test(test_an_older_copy_shows),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

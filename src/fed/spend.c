@@ -1,0 +1,172 @@
+/* fed/spend.c: curves, their sum and what it means. */
+#include "fed/spend.h"
+
+#include "dp/account/renyi.h"
+
+#include <math.h>
+
+#define NO_BOUND 1e280
+
+/* Dense where budgets from 0.1 to 10 find their best order, far apart where only tiny ones do. */
+const double wh_spend_orders[WH_SPEND_ORDERS] = {
+    1.25, 1.5, 1.75, 2,  2.25, 2.5, 3,  3.5, 4,  4.5, 5,  6,  7,   8,   9,   10,
+    12,   14,  16,   18, 20,   24,  28, 32,  40, 48,  64, 96, 128, 256, 512, 1024,
+};
+
+/* One step up: more than what an addition, a product or a logarithm of the C library is off by. */
+static double up(double x)
+{
+    return x * (1 + 0x1p-50);
+}
+
+void wh_spend_add(wh_spend *sum, const wh_spend *one)
+{
+    for (size_t i = 0; i < WH_SPEND_ORDERS; i++) sum->rdp[i] = up(sum->rdp[i] + one->rdp[i]);
+    sum->slack = up(sum->slack + one->slack);
+}
+
+bool wh_spend_is_good(const wh_spend *spend)
+{
+    for (size_t i = 0; i < WH_SPEND_ORDERS; i++)
+        if (!(spend->rdp[i] >= 0) || isinf(spend->rdp[i])) return false;
+    return spend->slack >= 0 && spend->slack < 1;
+}
+
+/* What order alpha costs at delta, beside the divergence itself. */
+static double conversion(double alpha, double delta)
+{
+    return log1p(-1 / alpha) - (log(delta) + log(alpha)) / (alpha - 1);
+}
+
+static double at_order(const wh_spend *spend, size_t i, double delta)
+{
+    double epsilon = spend->rdp[i] + conversion(wh_spend_orders[i], delta);
+    return epsilon > 0 ? up(epsilon) : 0;
+}
+
+static bool is_nothing(const wh_spend *spend)
+{
+    for (size_t i = 0; i < WH_SPEND_ORDERS; i++)
+        if (spend->rdp[i] != 0) return false;
+    return true;
+}
+
+double wh_spend_epsilon(const wh_spend *spend, double delta)
+{
+    double left = delta - spend->slack, best = INFINITY;
+    if (!(left > 0)) return INFINITY;
+    if (is_nothing(spend)) return 0;
+    for (size_t i = 0; i < WH_SPEND_ORDERS; i++) best = fmin(best, at_order(spend, i, left));
+    return best;
+}
+
+/* The order at which (epsilon, delta) leaves most for a Gaussian: divergence over order. */
+static size_t order_of(double epsilon, double delta)
+{
+    size_t best = 0;
+    double most = -INFINITY;
+    for (size_t i = 0; i < WH_SPEND_ORDERS; i++) {
+        double room = (epsilon - conversion(wh_spend_orders[i], delta)) / wh_spend_orders[i];
+        if (room > most) most = room, best = i;
+    }
+    return best;
+}
+
+bool wh_spend_fits(const wh_spend *spend, double epsilon, double delta)
+{
+    double left = delta - spend->slack;
+    return left > 0 && (is_nothing(spend) || at_order(spend, order_of(epsilon, delta), left) <= epsilon);
+}
+
+/* ---- Releases ---- */
+
+static wh_spend concentrated(double rho)
+{
+    wh_spend out = {.slack = 0};
+    for (size_t i = 0; i < WH_SPEND_ORDERS; i++) out.rdp[i] = up(wh_spend_orders[i] * rho);
+    return out;
+}
+
+wh_spend wh_spend_gaussian(double z)
+{
+    return concentrated(1 / (2 * z * z));
+}
+
+wh_spend wh_spend_discrete_gaussian(double *closeness, const wh_spend_shares *s)
+{
+    double square = s->sigma * s->sigma, tau = 0, m = (double)s->honest;
+    for (size_t k = 1; k < s->honest; k++) tau += exp(-2 * M_PI * M_PI * square * ((double)k / (double)(k + 1)));
+    tau = up(10 * tau);
+    double ratio = s->sensitivity / (sqrt(m) * s->sigma);
+    double joint = sqrt(ratio * ratio + tau * s->dimension / 2), apart = ratio + tau * sqrt(s->dimension);
+    double epsilon = fmin(joint, apart);
+    *closeness = tau;
+    return concentrated(epsilon * epsilon / 2);
+}
+
+wh_spend wh_spend_skellam(const wh_spend_shares *s)
+{
+    wh_spend out = {.slack = 0};
+    double mu = (double)s->honest * s->sigma * s->sigma, two = s->sensitivity * s->sensitivity;
+    for (size_t i = 0; i < WH_SPEND_ORDERS; i++) {
+        double alpha = ceil(wh_spend_orders[i]);
+        double far = ((2 * alpha - 1) * two + 6 * s->sensitivity1) / (4 * mu * mu), near = 1.5 * s->sensitivity1 / mu;
+        out.rdp[i] = up(alpha * two / (2 * mu) + fmin(far, near));
+    }
+    return out;
+}
+
+static whist_status event_spend(wh_spend *out, const whist_dp_event *event)
+{
+    wh_dp_curve curve;
+    double uses = event->count ? (double)event->count : 1;
+    WH_TRY(whist_dp_event_check(event));
+    WH_TRY(wh_dp_event_curve(&curve, event)); /* for what lies outside of it */
+    out->slack = up(-expm1(curve.log_keep));
+    for (size_t i = 0; i < WH_SPEND_ORDERS; i++) {
+        double one;
+        WH_TRY(wh_dp_event_order(&one, event, wh_spend_orders[i]));
+        out->rdp[i] = isfinite(one) ? fmin(up(one * uses), NO_BOUND) : NO_BOUND;
+    }
+    return WHIST_OK;
+}
+
+whist_status wh_spend_events(wh_spend *out, const whist_dp_event *events, size_t n)
+{
+    wh_spend sum = {.slack = 0};
+    for (size_t i = 0; i < n; i++) {
+        wh_spend one = {.slack = 0};
+        WH_TRY(event_spend(&one, &events[i]));
+        wh_spend_add(&sum, &one);
+    }
+    *out = sum;
+    return WHIST_OK;
+}
+
+/* ---- Calibration ---- */
+
+static bool rounds_fit(double z, double epsilon, double delta, uint64_t rounds)
+{
+    wh_spend sum = wh_spend_gaussian(z);
+    for (size_t i = 0; i < WH_SPEND_ORDERS; i++)
+        sum.rdp[i] *= (double)rounds * (1 + 0x1p-30); /* the ledger rounds up */
+    return wh_spend_fits(&sum, epsilon, delta);
+}
+
+whist_status wh_spend_calibrate(double *z, double epsilon, double delta, uint64_t rounds)
+{
+    double low = 1e-3, high = 1e6;
+    WH_ENSURE(epsilon > 0 && delta > 0 && delta < 1 && rounds > 0, WHIST_E_ARG);
+    if (!rounds_fit(high, epsilon, delta, rounds))
+        WH_FAIL(WHIST_E_RANGE, "no noise up to a million times the sensitivity keeps %llu rounds within epsilon %g",
+                (unsigned long long)rounds, epsilon);
+    while (high / low > 1 + 1e-6) {
+        double middle = sqrt(low * high);
+        if (rounds_fit(middle, epsilon, delta, rounds))
+            high = middle;
+        else
+            low = middle;
+    }
+    *z = high;
+    return WHIST_OK;
+}
