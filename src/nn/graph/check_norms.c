@@ -45,6 +45,14 @@ static wh_value norms_conv(wh_check_setup *s)
     return wh_graph_sum(s->g, h, 14, false);
 }
 
+/* So many examples that their gradients do not lie in a cache together: another rule takes over. */
+static wh_value norms_conv_many(wh_check_setup *s)
+{
+    wh_value x = batch(s, WH_DIMS(460, 4, 3, 3)), w = wh_check_learned(s, WH_DIMS(8, 4, 3, 3));
+    wh_value h = wh_graph_conv(s->g, x, w, WH_NO_VALUE, (wh_conv){1, 0, 1});
+    return wh_graph_sum(s->g, wh_graph_tanh(s->g, h), 14, false);
+}
+
 static wh_value norms_tied(wh_check_setup *s)
 {
     wh_value ids = wh_check_indices(s, WH_EXAMPLES, WH_DIMS(3, 4), 6),
@@ -158,6 +166,7 @@ const wh_check_case wh_check_norms[] = {
     {"norms.mlp", norms_mlp, 1},
     {"norms.steps", norms_steps, 2},
     {"norms.conv", norms_conv, 5},
+    {"norms.conv_many", norms_conv_many, 1},
     {"norms.tied", norms_tied, 3},
     {"norms.lstm", norms_lstm, 1},
     {"norms.pools", norms_pools, 1},
