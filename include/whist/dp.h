@@ -7,7 +7,7 @@
  *   mechanism   makes a number private: charges an event first, then draws
  *
  * An epsilon means nothing without its delta, its relation and its unit, so an answer carries them. An upper end
- * is a guarantee (docs/dp.md names the theorem); an approximation is refused unless it is asked for by name.
+ * is a guarantee (docs/accounting.md names the theorem); an approximation is refused unless it is asked for by name.
  *
  * Conventions. The noise of continuous mechanisms is relative to the sensitivity of adding or removing one record
  * (L2 for Gaussians, L1 for Laplace); the accountant itself doubles the shift where a record is replaced. Integer
