@@ -234,17 +234,19 @@ whist_status whist_ledger_sentence(char out[640], const char *body)
 {
     WH_ENSURE(out && body, WHIST_E_ARG);
     WH_AUTO(wh_json_ptr) root = NULL;
-    char more[96] = "";
+    char more[96] = "", size[48] = "";
     WH_TRY(wh_json_read(&root, (whist_bytes){(const uint8_t *)body, strlen(body)}, WH_LOG_BODY_MAX, 4, "ledger"));
     if (real_of(root, "closeness") > 0)
         snprintf(more, sizeof more, ", closeness %.3g, wrap %.3g", real_of(root, "closeness"), real_of(root, "wrap"));
-    snprintf(
-        out, 640,
-        "%s, round %lld: epsilon %.4g to %.4g at delta %g for one %s (%s); %s, sigma %.4g of %.4g%s; sampling %s; %s",
-        text_of(root, "name"), (long long)json_integer_value(json_object_get(root, "round")),
-        real_of(root, "epsilon_before"), real_of(root, "epsilon_after"), real_of(root, "delta"), text_of(root, "unit"),
-        text_of(root, "relation"), text_of(root, "mechanism"), real_of(root, "sigma"), real_of(root, "sensitivity"),
-        more, text_of(root, "sampler"), text_of(root, "trust"));
+    if (real_of(root, "sensitivity") > 0)
+        snprintf(size, sizeof size, ", sigma %.4g of %.4g", real_of(root, "sigma"), real_of(root, "sensitivity"));
+    else if (real_of(root, "sigma") > 0) /* of a learner, which knows its sensitivity itself */
+        snprintf(size, sizeof size, ", sigma %.4g times the sensitivity", real_of(root, "sigma"));
+    snprintf(out, 640, "%s, round %lld: epsilon %.4g to %.4g at delta %g for one %s (%s); %s%s%s; sampling %s; %s",
+             text_of(root, "name"), (long long)json_integer_value(json_object_get(root, "round")),
+             real_of(root, "epsilon_before"), real_of(root, "epsilon_after"), real_of(root, "delta"),
+             text_of(root, "unit"), text_of(root, "relation"), text_of(root, "mechanism"), size, more,
+             text_of(root, "sampler"), text_of(root, "trust"));
     return WHIST_OK;
 }
 
