@@ -3,6 +3,7 @@
  * The range check costs one integer maximum: |v| as a bit pattern is ordered like |v|, with infinity
  * and NaN above every number, so the largest pattern of a run tells whether all values were good. */
 #include <immintrin.h>
+#include <math.h>
 
 #include "zq/kern/fixed_words.h"
 
@@ -27,20 +28,29 @@ static inline bool all_within(__m512i worst, double limit)
     return _mm512_cmpgt_epu64_mask(worst, _mm512_set1_epi64((long long)bits)) == 0;
 }
 
+/* The largest double that rounds, half to even, to a whole number within limit (0 <= limit < 2^51). */
+static double before_rounding(double limit)
+{
+    double whole = floor(limit), bound = whole + 0.5;
+    return fmod(whole, 2) == 0 ? bound : nextafter(bound, 0);
+}
+
+/* The conversion itself rounds half to even, so the range is checked on what is not rounded yet. */
 static bool encode32(uint8_t *restrict out, const float *restrict x, size_t n, double scale, double limit)
 {
     const __m512d s = _mm512_set1_pd(scale);
     __m512i worst0 = _mm512_setzero_si512(), worst1 = worst0;
     size_t i = 0;
     for (; i + 16 <= n; i += 16) {
-        __m512d a = product(_mm256_loadu_ps(x + i), s), b = product(_mm256_loadu_ps(x + i + 8), s);
+        __m512d a = _mm512_mul_pd(_mm512_cvtps_pd(_mm256_loadu_ps(x + i)), s);
+        __m512d b = _mm512_mul_pd(_mm512_cvtps_pd(_mm256_loadu_ps(x + i + 8)), s);
         worst0 = larger(worst0, a);
         worst1 = larger(worst1, b);
         _mm256_storeu_si256((__m256i *)(void *)(out + 4 * i), _mm512_cvtpd_epi32(a));
         _mm256_storeu_si256((__m256i *)(void *)(out + 4 * i + 32), _mm512_cvtpd_epi32(b));
     }
     bool tail = words_encode32(out + 4 * i, x + i, n - i, scale, limit);
-    return all_within(_mm512_max_epu64(worst0, worst1), limit) && tail;
+    return all_within(_mm512_max_epu64(worst0, worst1), before_rounding(limit)) && tail;
 }
 
 static bool encode64(uint8_t *restrict out, const float *restrict x, size_t n, double scale, double limit)
