@@ -31,6 +31,20 @@ static void test_allocation_is_checked(void **state)
     wh_free(ptr);
 }
 
+/* Blocks of large pages: a size that is no multiple of such a page is as good as any (AddressSanitizer asks). */
+static void test_large_blocks_have_any_size(void **state)
+{
+    (void)state;
+    const size_t sizes[] = {(8 << 20) - 1, 8 << 20, (8 << 20) + 1, (9 << 20) + 4096};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        uint8_t *bytes;
+        assert_int_equal(WH_NEW(&bytes, sizes[i]), WHIST_OK);
+        assert_int_equal((uintptr_t)bytes % 64, 0);
+        assert_int_equal(bytes[0] | bytes[sizes[i] - 1], 0);
+        wh_free(bytes);
+    }
+}
+
 static void test_arena_gives_aligned_zeroes_again_after_reset(void **state)
 {
     (void)state;
@@ -181,6 +195,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_detail_keeps_the_reason),
         cmocka_unit_test(test_allocation_is_checked),
+        cmocka_unit_test(test_large_blocks_have_any_size),
         cmocka_unit_test(test_arena_gives_aligned_zeroes_again_after_reset),
         cmocka_unit_test(test_buffer_respects_its_limit),
         cmocka_unit_test(test_cursor_never_passes_the_end),

@@ -25,9 +25,10 @@ enum { LARGE = 8 << 20, HUGE = 2 << 20 };
 /* Data and arenas: large pages save most of the misses in address translation, and of the page faults. */
 static void *alloc_large(size_t bytes)
 {
-    void *ptr = aligned_alloc(HUGE, bytes);
+    void *ptr; /* posix_memalign: aligned_alloc wants a size that is a multiple of the alignment */
+    if (posix_memalign(&ptr, HUGE, bytes) != 0) return NULL;
 #ifdef MADV_HUGEPAGE
-    if (ptr) (void)madvise(ptr, bytes / HUGE * HUGE, MADV_HUGEPAGE); /* a hint: without it all works as well */
+    (void)madvise(ptr, bytes / HUGE * HUGE, MADV_HUGEPAGE); /* a hint: without it all works as well */
 #endif
     return ptr;
 }
