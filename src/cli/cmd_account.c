@@ -125,7 +125,7 @@ static int question_of(question *out, const cli_args *args)
 
 static int method_of(whist_dp_method *out, const char *word)
 {
-    for (int m = 0; m < WHIST_DP_METHODS; m++)
+    for (whist_dp_method m = 0; m < WHIST_DP_METHODS; m++)
         if (strcmp(word, whist_dp_method_name(m)) == 0) {
             *out = m;
             return CLI_OK;
@@ -228,7 +228,7 @@ static int plot(const char *path, const cli_args *args, const whist_dp_events *e
     size_t n = 0;
     char title[128], *svg = NULL;
     if (!curves) return cli_no_memory();
-    for (int m = 0; m < WHIST_DP_METHODS; m++) {
+    for (whist_dp_method m = 0; m < WHIST_DP_METHODS; m++) {
         whist_dp_options options = options_of(args, events, m);
         if (!wanted[m]) continue;
         fill_curve(&curves[n], &options, events);
@@ -298,7 +298,7 @@ static int wanted_methods(bool wanted[WHIST_DP_METHODS], bool *all, const cli_ar
     const char *word = cli_text(args, "method") ? cli_text(args, "method") : "pld";
     whist_dp_method method = WHIST_DP_PLD;
     *all = strcmp(word, "all") == 0;
-    for (int m = 0; m < WHIST_DP_METHODS; m++) wanted[m] = *all;
+    for (whist_dp_method m = 0; m < WHIST_DP_METHODS; m++) wanted[m] = *all;
     if (*all) return CLI_OK;
     CLI_TRY(method_of(&method, word));
     wanted[method] = true;
@@ -321,7 +321,7 @@ static int account(const cli_args *args)
     begin_json(json, &events, q);
     cli_table_add(table, "method"), cli_table_add(table, q.want_delta ? "delta" : "epsilon");
     cli_table_add(table, "at least"), cli_table_add(table, "what it is");
-    for (int m = 0; m < WHIST_DP_METHODS; m++)
+    for (whist_dp_method m = 0; m < WHIST_DP_METHODS; m++)
         if (wanted[m]) CLI_TRY(report_method(&r, args, &events, m, q));
     whist_json_end_array(json);
     whist_json_end_object(json);
@@ -336,7 +336,7 @@ static int knob_of(whist_dp_knob *out, const cli_args *args)
 {
     static const char *const words[] = {"noise", "rate", "count"};
     const char *word = cli_text(args, "find") ? cli_text(args, "find") : "noise";
-    for (int k = 0; k < WHIST_DP_KNOBS; k++)
+    for (whist_dp_knob k = 0; k < WHIST_DP_KNOBS; k++)
         if (strcmp(word, words[k]) == 0) {
             *out = k;
             return CLI_OK;

@@ -165,7 +165,7 @@ static void test_the_bound_follows_its_quantile(void **state)
         for (size_t j = 0; j < D; j++) square += (double)x_[i * D + j] * (double)x_[i * D + j];
         within += sqrt(square) / 2 <= wh_dp_step_clip(step);
     }
-    assert_true(within > 0.4 * N && within < 0.6 * N);
+    assert_true((double)within > 0.4 * (double)N && (double)within < 0.6 * (double)N);
 }
 
 static void test_refusals(void **state)

@@ -48,10 +48,10 @@ static void test_compose_is_loop(void **state)
     (void)state;
     enum { TIMES = 4 };
     size_t answered[WHIST_DP_METHODS] = {0};
-    for (int m = 0; m < WHIST_DP_MECHANISMS; m++)
-        for (int s = 0; s < WHIST_DP_SAMPLINGS; s++)
-            for (int r = 0; r < WHIST_DP_RELATIONS; r++)
-                for (int method = 0; method < WHIST_DP_METHODS; method++) {
+    for (whist_dp_mechanism m = 0; m < WHIST_DP_MECHANISMS; m++)
+        for (whist_dp_sampling s = 0; s < WHIST_DP_SAMPLINGS; s++)
+            for (whist_dp_relation r = 0; r < WHIST_DP_RELATIONS; r++)
+                for (whist_dp_method method = 0; method < WHIST_DP_METHODS; method++) {
                     whist_dp_event e = sample_event(m, s, r);
                     if (whist_dp_event_check(&e) != WHIST_OK) continue;
                     WH_AUTO(whist_dp_accountant_ptr) at_once = accountant(method, r);
@@ -86,8 +86,8 @@ static void test_compose_is_loop(void **state)
 static void test_coverage(void **state)
 {
     (void)state;
-    for (int m = 0; m < WHIST_DP_MECHANISMS; m++)
-        for (int r = 0; r < WHIST_DP_RELATIONS; r++) {
+    for (whist_dp_mechanism m = 0; m < WHIST_DP_MECHANISMS; m++)
+        for (whist_dp_relation r = 0; r < WHIST_DP_RELATIONS; r++) {
             whist_dp_event e = sample_event(m, WHIST_DP_ALL, r);
             WH_AUTO(whist_dp_accountant_ptr) rdp = accountant(WHIST_DP_RDP, r);
             WH_AUTO(whist_dp_accountant_ptr) pld = accountant(WHIST_DP_PLD, r);
@@ -108,7 +108,7 @@ static void test_coverage(void **state)
 static void test_order(void **state)
 {
     (void)state;
-    for (int s = 0; s < WHIST_DP_SAMPLINGS; s++) {
+    for (whist_dp_sampling s = 0; s < WHIST_DP_SAMPLINGS; s++) {
         double last = 0;
         for (int r = 0; r < 2; r++) {
             whist_dp_event e = sample_event(WHIST_DP_GAUSSIAN, s, r ? WHIST_DP_REPLACE : WHIST_DP_ZERO_OUT);
@@ -355,8 +355,8 @@ static void test_odometer(void **state)
 static void test_json(void **state)
 {
     (void)state;
-    for (int m = 0; m < WHIST_DP_MECHANISMS; m++)
-        for (int s = 0; s < WHIST_DP_SAMPLINGS; s++) {
+    for (whist_dp_mechanism m = 0; m < WHIST_DP_MECHANISMS; m++)
+        for (whist_dp_sampling s = 0; s < WHIST_DP_SAMPLINGS; s++) {
             whist_dp_event e = sample_event(m, s, WHIST_DP_REPLACE);
             if (whist_dp_event_check(&e) != WHIST_OK) continue;
             WH_AUTO(whist_dp_accountant_ptr) one = accountant(WHIST_DP_RDP, WHIST_DP_REPLACE);
