@@ -13,6 +13,7 @@
 #include <whist/data.h>
 #include <whist/fed.h>
 #include <whist/learn.h>
+#include <whist/meta.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -61,6 +62,8 @@ WHIST_API WHIST_MUST_CHECK whist_status whist_study_open_data(const whist_study 
 
 /* The study's section `training`; false where it has none. What *out points to is the study's. */
 WHIST_API bool whist_study_training(const whist_study *study, whist_training *out);
+/* The study's section `episodes`; false where it has none. */
+WHIST_API bool whist_study_episodes(const whist_study *study, whist_episodes *out);
 /* The rows of all sites as one data set, standardised by site, or, where the study pools, by all training rows:
  * *moments is then their mean and sd (2 × features, for whist_model_save; freed by whist_moments_free), else NULL. */
 WHIST_API WHIST_MUST_CHECK whist_status whist_study_open_joined(const whist_study *study, const char *folder,

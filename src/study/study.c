@@ -310,6 +310,13 @@ bool whist_study_training(const whist_study *study, whist_training *out)
     return true;
 }
 
+bool whist_study_episodes(const whist_study *study, whist_episodes *out)
+{
+    if (study->file.episodes.ways == 0) return false;
+    *out = study->file.episodes;
+    return true;
+}
+
 /* Mean and sample sd of all training rows, as the sites' sums would give them. */
 static whist_status pooled_moments(float *moments, whist_dataset *data)
 {

@@ -5,6 +5,7 @@
 #include "study/table.h"
 
 #include <whist/fed.h>
+#include <whist/meta.h>
 
 enum { WH_STUDY_VERSION = 1 };
 
@@ -71,6 +72,7 @@ typedef struct wh_study_file {
         wh_part optimizer;
         uint64_t epochs, steps, batch, evaluate_every;
     } training;
+    whist_episodes episodes; /* ways 0: the study has none */
     uint32_t bits, fraction;
     uint32_t rounds;
     struct {

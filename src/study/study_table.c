@@ -257,6 +257,16 @@ static const wh_key training_table[] = {
     {0},
 };
 
+static const wh_key episodes_table[] = {
+    {"ways", WH_KEY_INT, STUDY(episodes.ways), "0", 0, 65536,
+     .doc = "Classes of an episode, at least 2; 0: no episodes."},
+    {"shots", WH_KEY_INT, STUDY(episodes.shots), "1", 1, 65536, .doc = "Support rows of each class."},
+    {"queries", WH_KEY_INT, STUDY(episodes.queries), "15", 1, 65536, .doc = "Query rows of each class."},
+    {"turns", WH_KEY_INT, STUDY(episodes.turns), "1", 1, 4,
+     .doc = "4: a class turned by 90, 180 and 270 degrees is three more classes; 2: by 180 degrees one more; 1: none."},
+    {0},
+};
+
 const wh_key wh_study_table[] = {
     {"whist", WH_KEY_OTHER, STUDY(version), NULL, .read = wh_read_version, .type = "1",
      .doc = "Version of this format."},
@@ -272,6 +282,9 @@ const wh_key wh_study_table[] = {
      .doc =
          "Training in one place, on the rows of all sites together (`whist train`). A study that has it may leave out "
          "learner, strategy, rounds and sites, which are for a federation and are required otherwise."},
+    {"episodes", WH_KEY_MAP, .fallback = "", .sub = episodes_table,
+     .doc = "Few-shot tasks of `whist meta`, drawn from the rows; `training` says with what optimiser and for how many "
+            "steps, of four episodes each."},
     {"learner", WH_KEY_PART, .offset = offsetof(wh_study_file, learner), .fallback = "sgd", .parts = &wh_learner_parts,
      .doc = "How a site makes an update from the model and its rows."},
     {"strategy", WH_KEY_PART, .offset = offsetof(wh_study_file, strategy), .fallback = "fedavg",

@@ -114,7 +114,8 @@ static void test_key_refusals(void **state)
     refused(
         "learner:", "lerner:", WHIST_E_FORMAT,
         "s.yaml:10:1: unknown key 'lerner'; did you mean 'learner'? Allowed: whist, name, title, seed, data, model, "
-        "training, learner, strategy, protection, privacy, rounds, sampling, timeouts, metrics, min_metric_count, "
+        "training, episodes, learner, strategy, protection, privacy, rounds, sampling, timeouts, metrics, "
+        "min_metric_count, "
         "evaluate_every, "
         "early_stopping, coordinator, sites, parties");
     refused("  lr: 0.5", "  lrr: 0.5", WHIST_E_FORMAT,
