@@ -85,7 +85,8 @@ typedef struct lower {
     form *forms;    /* by value of the graph as it was */
     wh_value *args; /* of one node, as many as any has */
     size_t block;
-    bool all; /* not only where it is known to be faster */
+    bool all;   /* not only where it is known to be faster */
+    bool norms; /* some step needs rows between convolutions */
 } lower;
 
 static wh_dims blocked(const lower *l, wh_dims d)
@@ -170,20 +171,28 @@ static wh_onednn_shape shape_of(const lower *l, const wh_node *node)
                              .pad = node->attr.whole[1]};
 }
 
-/* Where it won when it was measured (docs/nn.md): with 256-bit vectors, many channels and images large enough to pay
- * for turning them over. With AVX-512 it did not win in any layer that takes time. */
+/* Where it won when it was measured (docs/nn.md): with 256-bit vectors, many channels, images of some size, and no norm
+ * that has them turned over. With AVX-512 it did not win in any layer that takes time. */
 static bool is_faster(const lower *l, const wh_onednn_shape *s)
 {
     enum { CHANNELS = 64, PLACES = 256 };
-    return l->block == 8 && s->c >= CHANNELS && s->o >= CHANNELS && s->oh * s->ow >= PLACES;
+    return l->block == 8 && !l->norms && s->c >= CHANNELS && s->o >= CHANNELS && s->oh * s->ow >= PLACES;
 }
 
-/* The batch in pieces: a few for threads to share, of gradients of weights fewer, as each costs an array. */
+/* How many pieces: a few for threads to share, if there is enough work for each; of gradients of weights fewer, as each
+ * costs an array. */
+static size_t shares_of(const wh_onednn_shape *s)
+{
+    enum { SHARES = 4, SUMS = 2, ENOUGH = 1 << 23 };
+    size_t most = s->kind == WH_ONEDNN_WEIGHT ? SUMS : SHARES;
+    size_t work = s->n * s->oh * s->ow * s->kh * s->kw * s->c * s->o / ENOUGH;
+    return work < 1 ? 1 : work < most ? work : most;
+}
+
 static bool find_primitives(conv *c)
 {
-    enum { SHARES = 4, SUMS = 2 };
     wh_onednn_shape piece = c->shape;
-    size_t shares = c->shape.kind == WH_ONEDNN_WEIGHT ? SUMS : SHARES, n = c->shape.n;
+    size_t shares = shares_of(&piece), n = piece.n;
     size_t images = (n + shares - 1) / shares, pieces = (n + images - 1) / images, rest = n % images;
     c->attr.whole[IMAGES] = images;
     c->attr.whole[PIECES] = pieces;
@@ -377,20 +386,25 @@ static void lower_node(lower *l, wh_value v)
         lower_in_rows(l, v, &node);
 }
 
-/* What the outputs need, and whether that is for oneDNN at all. */
-static bool look(bool *needed, size_t *n_args, const wh_graph *g, const wh_value outputs[], size_t n)
+/* What the outputs need. */
+typedef struct need {
+    bool *nodes;
+    size_t n_args; /* the most of one */
+    bool convs, norms, by_example;
+} need;
+
+static void look(need *out, const wh_graph *g, const wh_value outputs[], size_t n)
 {
-    bool any = false, by_example = false;
-    for (size_t i = 0; i < n; i++) needed[outputs[i]] = true;
+    for (size_t i = 0; i < n; i++) out->nodes[outputs[i]] = true;
     for (wh_value v = (wh_value)wh_graph_size(g); v > 0; v--) {
-        if (!needed[v]) continue;
+        if (!out->nodes[v]) continue;
         const wh_node *node = wh_node_at(g, v);
-        any = any || is_conv(node);
-        by_example = by_example || node->op == &wh_op_conv_squared || node->op == &wh_op_conv_each;
-        if (node->n_args > *n_args) *n_args = node->n_args;
-        for (unsigned i = 0; i < node->n_args; i++) needed[node->arg[i]] = true;
+        out->convs = out->convs || is_conv(node);
+        out->norms = out->norms || node->op == &wh_op_normalize || node->op == &wh_op_normalize_grid;
+        out->by_example = out->by_example || node->op == &wh_op_conv_squared || node->op == &wh_op_conv_each;
+        if (node->n_args > out->n_args) out->n_args = node->n_args;
+        for (unsigned i = 0; i < node->n_args; i++) out->nodes[node->arg[i]] = true;
     }
-    return any && !by_example && wh_graph_real(g) == WH_F32;
 }
 
 typedef enum choice { OWN, ONEDNN, AUTO } choice;
@@ -415,20 +429,24 @@ whist_status wh_graph_lower(wh_value outputs[], wh_graph *graph, size_t n)
     WH_TRY(wh_graph_status(graph));
     choice what;
     WH_TRY(chosen(&what));
-    size_t size = wh_graph_size(graph) + 1, n_args = 1;
-    WH_AUTO(wh_owned) needed = NULL;
+    if (what == OWN || wh_graph_real(graph) != WH_F32) return WHIST_OK;
+    size_t size = wh_graph_size(graph) + 1;
+    WH_AUTO(wh_owned) nodes = NULL;
     WH_AUTO(wh_owned) forms = NULL;
     WH_AUTO(wh_owned) args = NULL;
-    if (what == OWN) return WHIST_OK;
-    WH_TRY(wh_alloc(&needed, size, sizeof(bool)));
-    if (!look(needed, &n_args, graph, outputs, n)) return WHIST_OK;
+    WH_TRY(wh_alloc(&nodes, size, sizeof(bool)));
+    need wanted = {.nodes = nodes};
+    look(&wanted, graph, outputs, n);
+    if (!wanted.convs || wanted.by_example) return WHIST_OK;
     whist_status status = wh_onednn_load();
     if (status != WHIST_OK) return what == AUTO ? WHIST_OK : status;
     WH_TRY(wh_alloc(&forms, size, sizeof(form)));
-    WH_TRY(wh_alloc(&args, n_args, sizeof(wh_value)));
-    lower l = {.g = graph, .forms = forms, .args = args, .block = wh_onednn_block(), .all = what == ONEDNN};
+    WH_TRY(wh_alloc(&args, wanted.n_args, sizeof(wh_value)));
+    lower l = {.g = graph, .forms = forms, .args = args, .block = wh_onednn_block()};
+    l.all = what == ONEDNN;
+    l.norms = wanted.norms;
     for (wh_value v = 1; v < size; v++)
-        if (((bool *)needed)[v]) lower_node(&l, v);
+        if (wanted.nodes[v]) lower_node(&l, v);
     WH_TRY(wh_graph_status(graph));
     for (size_t i = 0; i < n; i++) outputs[i] = rows_of(&l, outputs[i]);
     return wh_graph_status(graph);

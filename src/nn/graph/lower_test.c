@@ -197,8 +197,9 @@ static void networks_agree(void **state)
 {
     (void)state;
     need_onednn();
-    /* Batches of pieces that come out even, of a smaller last one, of one image. */
-    agrees(plain_net(WH_F32, 8, 3), 6);
+    /* Batches of pieces that come out even, of a smaller last one, of one piece, of one image. */
+    agrees(plain_net(WH_F32, 64, 3), 6);
+    agrees(plain_net(WH_F32, 61, 3), 6);
     agrees(plain_net(WH_F32, 7, 3), 6);
     agrees(plain_net(WH_F32, 1, 3), 6);
     agrees(plain_net(WH_F32, 5, 32), 9);
@@ -231,7 +232,7 @@ static void threads_change_no_bit(void **state)
 {
     (void)state;
     need_onednn();
-    net n = plain_net(WH_F32, 30, 3);
+    net n = plain_net(WH_F32, 90, 3);
     wh_value outputs[MAX_PARAMS + 2];
     size_t n_outputs = outputs_of(outputs, &n);
     wh_value again[MAX_PARAMS + 2];
@@ -255,6 +256,30 @@ static void threads_change_no_bit(void **state)
     }
     unbind(&one);
     wh_graph_free(n.g);
+}
+
+/* 64 channels and images of 16 x 16 are taken where vectors have 256 bits, but not beside a norm. */
+static net large_net(bool norm)
+{
+    net n = start(WH_F32, 3, 64, 16);
+    wh_value y = conv(&n, n.x, 64, 3, (wh_conv){1, 1, 1});
+    if (norm) y = wh_graph_group_norm(n.g, y, 4, parameter(&n, WH_DIMS(64)), parameter(&n, WH_DIMS(64)), 1e-3);
+    finish(&n, wh_graph_relu(n.g, y));
+    return n;
+}
+
+static void auto_takes_large_layers(void **state)
+{
+    (void)state;
+    need_onednn();
+    for (int norm = 0; norm < 2; norm++) {
+        net n = large_net(norm);
+        wh_value outputs[MAX_PARAMS + 2];
+        bound b = bind(&n, outputs, outputs_of(outputs, &n), "auto", 1);
+        assert_int_equal(count(b.program, " onednn "), !norm && wh_cpu_get() == WH_CPU_AVX2 ? 3 : 0);
+        unbind(&b);
+        wh_graph_free(n.g);
+    }
 }
 
 /* ---- One shape after the other ---------------------------------------------------------------------------- */
@@ -343,9 +368,13 @@ static void what_cannot_be_is_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(networks_agree),        cmocka_unit_test(blocks_are_kept),
-        cmocka_unit_test(threads_change_no_bit), cmocka_unit_test(primitives_are_kept_by_shape),
-        cmocka_unit_test(others_are_left_alone), cmocka_unit_test(what_cannot_be_is_refused),
+        cmocka_unit_test(networks_agree),
+        cmocka_unit_test(blocks_are_kept),
+        cmocka_unit_test(threads_change_no_bit),
+        cmocka_unit_test(primitives_are_kept_by_shape),
+        cmocka_unit_test(auto_takes_large_layers),
+        cmocka_unit_test(others_are_left_alone),
+        cmocka_unit_test(what_cannot_be_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
