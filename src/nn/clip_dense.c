@@ -169,15 +169,9 @@ static void carry(worker *w, const wh_clip *clip)
     for (size_t i = 0; i < clip->model->size; i++) far[i] += (int32_t)(sum[i] * steps);
 }
 
-typedef struct job {
-    wh_clip *clip;
-    const float *params;
-    const whist_batch *batch;
-} job;
-
 static whist_status add_piece(void *user, size_t piece, unsigned index)
 {
-    const job *j = user;
+    const wh_clip_job *j = user;
     const whist_model *model = j->clip->model;
     worker *w = &j->clip->dense->workers[index];
     const size_t from = piece * WH_CLIP_PIECE, left = j->batch->n - from;
@@ -203,16 +197,13 @@ static whist_status add_piece(void *user, size_t piece, unsigned index)
 
 whist_status wh_clip_dense_add(wh_clip *clip, const float *params, const whist_batch *batch, size_t *smaller)
 {
-    job j = {.clip = clip, .params = params, .batch = batch};
+    wh_clip_job j = {.clip = clip, .params = params, .batch = batch};
     wh_clip_dense *dense = clip->dense;
     whist_status status =
         wh_pool_run(clip->options.pool, (batch->n + WH_CLIP_PIECE - 1) / WH_CLIP_PIECE, add_piece, &j);
     for (unsigned t = 0; t < dense->n_workers; t++) {
         worker *w = &dense->workers[t];
-        for (size_t i = 0; t > 0 && i < dense->size; i++) {
-            clip->sum[i] += w->far[i];
-            w->far[i] = 0;
-        }
+        if (t > 0) wh_clip_collect(clip, w->far);
         *smaller += w->smaller;
         w->smaller = 0;
     }

@@ -5,21 +5,17 @@
 #include <math.h>
 #include <string.h>
 
-#include "base/settings.h"
 #include "nn/model.h"
+#include "nn/models_test.h"
 #include "nn/optim.h"
-#include "test.h"
 
 WH_AUTO_FREE(whist_model, whist_model_free)
 WH_AUTO_FREE(whist_model_work, whist_model_work_free)
 
 static uint64_t state_ = 7;
-static double uniform(void) /* [-1, 1), splitmix64 */
+static double uniform(void)
 {
-    uint64_t z = (state_ += UINT64_C(0x9e3779b97f4a7c15));
-    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return (double)(int64_t)((z ^ (z >> 31)) >> 40) / 0x1p23 - 1.0;
+    return test_uniform(&state_);
 }
 
 /* ---- The reference: everything in double, straight from the definitions ---------------------- */

@@ -3,20 +3,6 @@
  * Pools give the bits of the generic kernels. Statistics add up in blocks of NORM_BLOCK rows (float), the blocks in
  * double, of differences from the grid cell's first number: the error is that of float sums over one block. */
 
-typedef struct window {
-    size_t h, w, c, oh, ow, kernel, stride, pad;
-    size_t top, bottom, left, right; /* of the window at hand */
-} window;
-
-static window window_of(const wh_dims *image, const wh_dims *out, const wh_attr *attr)
-{
-    window v = {.h = image->dim[1], .w = image->dim[2], .c = image->dim[3], .oh = out->dim[1], .ow = out->dim[2]};
-    v.kernel = attr->whole[0];
-    v.stride = attr->whole[1];
-    v.pad = attr->whole[2];
-    return v;
-}
-
 TILE mask lanes(size_t left)
 {
     return v_mask(left < V_LANES ? left : V_LANES);
@@ -38,7 +24,7 @@ TILE void set(float *p, vec value, bool full, mask part)
 
 /* One window and one vector of channels: x, t, in and out lie at its first pixel; c and y are one place. h, w and full
  * are constants where these are called for the window of all pools, 2 x 2. */
-TILE void max_at(float *y, const float *x, size_t h, size_t w, const window *v, bool full, mask part)
+TILE void max_at(float *y, const float *x, size_t h, size_t w, const wh_windows *v, bool full, mask part)
 {
     vec best = get(x, full, part);
 #pragma GCC unroll 2
@@ -48,7 +34,8 @@ TILE void max_at(float *y, const float *x, size_t h, size_t w, const window *v, 
     set(y, best, full, part);
 }
 
-TILE void take_at(float *y, const float *x, const float *t, size_t h, size_t w, const window *v, bool full, mask part)
+TILE void take_at(float *y, const float *x, const float *t, size_t h, size_t w, const wh_windows *v, bool full,
+                  mask part)
 {
     vec best = get(x, full, part), taken = get(t, full, part);
 #pragma GCC unroll 2
@@ -65,7 +52,8 @@ TILE void take_at(float *y, const float *x, const float *t, size_t h, size_t w, 
 }
 
 /* Adds c where x is largest: first which tap, then there. */
-TILE void put_at(float *out, const float *x, const float *c, size_t h, size_t w, const window *v, bool full, mask part)
+TILE void put_at(float *out, const float *x, const float *c, size_t h, size_t w, const wh_windows *v, bool full,
+                 mask part)
 {
     vec best = get(x, full, part), which = v_zero(), value = get(c, full, part);
 #pragma GCC unroll 2
@@ -90,7 +78,7 @@ TILE void put_at(float *out, const float *x, const float *c, size_t h, size_t w,
 typedef enum pooling { MAX, TAKE, PUT_BACK } pooling;
 
 TILE void pool_at(pooling what, float *wide, float *narrow, const float *x, const float *t, const float *c, size_t h,
-                  size_t w, const window *v, bool full, mask part)
+                  size_t w, const wh_windows *v, bool full, mask part)
 {
     if (what == MAX) max_at(narrow, x, h, w, v, full, part);
     if (what == TAKE) take_at(narrow, x, t, h, w, v, full, part);
@@ -98,7 +86,7 @@ TILE void pool_at(pooling what, float *wide, float *narrow, const float *x, cons
 }
 
 TILE void pool_place(pooling what, float *wide, float *narrow, const float *x, const float *t, const float *c,
-                     const window *v)
+                     const wh_windows *v)
 {
     size_t h = v->bottom - v->top, w = v->right - v->left, k = 0;
     const mask all = v_mask(V_LANES);
@@ -111,7 +99,7 @@ TILE void pool_place(pooling what, float *wide, float *narrow, const float *x, c
 
 /* Images from … to-1. Of wide (an image of the output) and narrow (pooled), t and c each call has what it needs; the
  * others may be anything that can be pointed into. */
-TILE void pool(pooling what, window *v, float *wide, float *narrow, const float *x, const float *t, const float *c,
+TILE void pool(pooling what, wh_windows *v, float *wide, float *narrow, const float *x, const float *t, const float *c,
                size_t from, size_t to)
 {
     size_t image = v->h * v->w * v->c, pooled = v->oh * v->ow * v->c;
@@ -131,19 +119,19 @@ TILE void pool(pooling what, window *v, float *wide, float *narrow, const float 
 
 static void max_window(const wh_call *call, size_t from, size_t to)
 {
-    window v = window_of(call->arg_dims, call->out_dims, call->attr);
+    wh_windows v = wh_windows_of(call->arg_dims, call->out_dims, call->attr);
     pool(MAX, &v, NULL, call->out, call->arg[0], NULL, NULL, from, to);
 }
 
 static void window_take(const wh_call *call, size_t from, size_t to)
 {
-    window v = window_of(call->arg_dims, call->out_dims, call->attr);
+    wh_windows v = wh_windows_of(call->arg_dims, call->out_dims, call->attr);
     pool(TAKE, &v, NULL, call->out, call->arg[0], call->arg[1], NULL, from, to);
 }
 
 static void window_put(const wh_call *call, size_t from, size_t to)
 {
-    window v = window_of(call->arg_dims, &call->arg_dims[1], call->attr);
+    wh_windows v = wh_windows_of(call->arg_dims, &call->arg_dims[1], call->attr);
     size_t image = v.h * v.w * v.c;
     memset((float *)call->out + from * image, 0, (to - from) * image * sizeof(float));
     pool(PUT_BACK, &v, call->out, NULL, call->arg[0], NULL, call->arg[1], from, to);
