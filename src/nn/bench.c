@@ -4,6 +4,7 @@
 
 #include "base/bench.h"
 #include "base/settings.h"
+#include "nn/clip.h"
 #include "nn/model.h"
 #include "num/bench.h"
 
@@ -17,7 +18,8 @@ typedef struct epoch {
     float *params, *x, *y;
     uint32_t *index;
     size_t n, batch;
-    float *grad, *norms;
+    wh_clip *clip;
+    float *grad;
 } epoch;
 
 static whist_status walk(void *user)
@@ -35,7 +37,11 @@ static whist_status walk_clipped(void *user)
     epoch *e = user;
     for (size_t at = 0; at + e->batch <= e->n; at += e->batch) {
         whist_batch batch = {.rows = e->x, .target = e->y, .n_rows = e->n, .index = e->index + at, .n = e->batch};
-        WH_TRY(wh_model_clipped_grad(e->model, e->work, e->params, &batch, 1, e->grad, e->norms, NULL));
+        WH_TRY(wh_clip_begin(e->clip, 1));
+        WH_TRY(wh_clip_add(e->clip, e->params, &batch, NULL));
+        const int64_t *sum = wh_clip_sum(e->clip);
+        const float unit = (float)(wh_clip_step(e->clip) / (double)e->batch);
+        for (size_t i = 0; i < whist_model_size(e->model); i++) e->grad[i] = (float)sum[i] * unit;
         wh_num_kernels_get()->axpy(e->params, e->grad, whist_model_size(e->model), -1e-3f);
     }
     return WHIST_OK;
@@ -82,6 +88,7 @@ static whist_status take(whist_bench_result *result, const char *name, const tas
 {
     WH_AUTO(whist_model_ptr) model = NULL;
     WH_AUTO(whist_model_work_ptr) work = NULL;
+    WH_AUTO(wh_clip_ptr) clip = NULL;
     WH_AUTO(wh_owned) x = NULL;
     WH_AUTO(wh_arena) memory = WH_ARENA_EMPTY;
     WH_TRY(make_model(&model, t));
@@ -89,7 +96,8 @@ static whist_status take(whist_bench_result *result, const char *name, const tas
     epoch e = {.model = model, .work = work, .n = t->n, .batch = t->batch};
     WH_TRY(WH_ARENA_NEW(&e.params, &memory, whist_model_size(model)));
     WH_TRY(WH_ARENA_NEW(&e.grad, &memory, whist_model_size(model)));
-    WH_TRY(WH_ARENA_NEW(&e.norms, &memory, t->batch));
+    WH_TRY(wh_clip_new(&clip, model, &(wh_clip_options){.n_max = t->batch}));
+    e.clip = clip;
     WH_TRY(WH_ARENA_NEW(&e.y, &memory, t->n));
     WH_TRY(WH_ARENA_NEW(&e.index, &memory, t->n));
     WH_TRY(wh_alloc_raw(&x, t->n * D, sizeof(float)));

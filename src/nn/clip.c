@@ -102,6 +102,14 @@ double wh_clip_layer_bound(const wh_clip *clip)
     return clip->bound / sqrt((double)n);
 }
 
+void wh_clip_collect(wh_clip *clip, int64_t *far)
+{
+    for (size_t i = 0; i < clip->model->size; i++) {
+        clip->sum[i] += far[i];
+        far[i] = 0;
+    }
+}
+
 float wh_clip_weight(const wh_clip *clip, double norm, double bound)
 {
     if (!isfinite(norm)) return 0;

@@ -139,7 +139,6 @@ struct whist_model_work {
     uint32_t *columns; /* (D) features that are not zero in all rows of the batch; n_columns of them, … */
     size_t n_columns;
     bool picks;                      /* … where the first layer makes use of that */
-    double *squared;                 /* (B) norms of the rows' gradients */
     float *grad;                     /* (P), for steps that cannot be fused */
     uint32_t *order, *order_scratch; /* (B) Cox: rows by stratum, then time */
     double *log_risk;                /* (B) Cox */
@@ -189,19 +188,14 @@ void wh_nn_head_rows(const whist_model *model, const wh_rows *rows, const float 
 void wh_nn_back(const whist_model *model, size_t l, const float *params, const float *delta, float *out,
                 const float *value, size_t n);
 
+/* weight (M,N) of the layer becomes (WH_GEMM_PUT), or changes by alpha times (WH_GEMM_AXPY), v^T δ, v (n,M) and δ (n,N)
+ * with the layer's stride. A single column is computed as a row, the few of a narrow layer as rows. */
+void wh_nn_weight_gradient(const whist_model *model, whist_model_work *work, const wh_layer *layer, float *weight,
+                           const float *v, size_t ldv, const float *delta, size_t n, wh_gemm_mode mode, float alpha);
+
 /* wh_nn_head for survival models: scores and delta have stride ld. */
 void wh_cox_head(const whist_model *model, whist_model_work *work, const wh_rows *rows, const float *scores, size_t ld,
                  float *delta, double *loss);
-
-/* min(1, clip / norm) of a row whose δ holds 1/n of its gradient, squared in all; *norm: its own. */
-float wh_nn_clip(double clip, double squared, size_t n, float *norm);
-
-/* For private learning with models of dense layers: grad (P) = (1/n) Σ_i min(1, clip / norms[i]) g_i, with g_i the
- * gradient of row i's own (weighted) loss and norms[i] its length (n, out). Without l2: a penalty is nobody's record.
- * WHIST_E_UNSUPPORTED for other models. grad may not be work's. */
-WH_MUST_CHECK whist_status wh_model_clipped_grad(const whist_model *model, whist_model_work *work, const float *params,
-                                                 const whist_batch *batch, double clip, float *grad, float *norms,
-                                                 double *loss);
 
 /* ---- compiled.c: the same contracts as whist_model_*, by programs ---- */
 WH_MUST_CHECK whist_status wh_compiled_new(wh_compiled **out, const whist_model *model, size_t max_batch);

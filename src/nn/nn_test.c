@@ -5,21 +5,17 @@
 #include <math.h>
 #include <string.h>
 
-#include "base/settings.h"
 #include "nn/model.h"
+#include "nn/models_test.h"
 #include "nn/optim.h"
-#include "test.h"
 
 WH_AUTO_FREE(whist_model, whist_model_free)
 WH_AUTO_FREE(whist_model_work, whist_model_work_free)
 
 static uint64_t state_ = 7;
-static double uniform(void) /* [-1, 1), splitmix64 */
+static double uniform(void)
 {
-    uint64_t z = (state_ += UINT64_C(0x9e3779b97f4a7c15));
-    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return (double)(int64_t)((z ^ (z >> 31)) >> 40) / 0x1p23 - 1.0;
+    return test_uniform(&state_);
 }
 
 /* ---- The reference: everything in double, straight from the definitions ---------------------- */
@@ -367,57 +363,6 @@ static void test_narrow_steps_have_them_too(void **state)
     assert_memory_equal(a, b, sizeof a);
 }
 
-/* ---- Per-example clipping ---------------------------------------------------------------------- */
-
-/* Against the loop over single rows. */
-static void check_clipped(const char *class_name, const char *hidden, size_t d, size_t n)
-{
-    enum { K = 3, MAX = 80 };
-    static float params[MAX_P], grad[MAX_P], one[MAX_P], x[MAX * 128], y[MAX], norms[MAX];
-    static double want[MAX_P];
-    uint32_t index[MAX];
-    const whist_model_shape shape = {d, K, WHIST_TARGET_CLASS};
-    WH_AUTO(whist_settings_ptr) settings = NULL;
-    WH_AUTO(whist_model_ptr) model = NULL;
-    WH_AUTO(whist_model_work_ptr) work = NULL;
-    assert_ok(whist_settings_new(&settings, whist_model_class_find(class_name)->options));
-    if (hidden) assert_ok(whist_settings_set(settings, "hidden", hidden));
-    assert_ok(whist_model_new(&model, class_name, settings, &shape));
-    assert_ok(whist_model_work_new(&work, model, n));
-    size_t size = whist_model_size(model);
-    for (size_t i = 0; i < n * d; i++) x[i] = (float)uniform();
-    for (size_t i = 0; i < n; i++) y[i] = (float)(i % K), index[i] = (uint32_t)(n - 1 - i);
-    whist_model_init(model, params, 5);
-    memset(want, 0, sizeof want);
-    double loss, losses = 0, clip = 0;
-    whist_batch batch = {.rows = x, .target = y, .n_rows = n, .index = index, .n = n};
-    assert_ok(wh_model_clipped_grad(model, work, params, &batch, 1e9, grad, norms, &loss));
-    for (size_t i = 0; i < n; i++) clip += (double)norms[i] / (double)n; /* the mean norm: some lie above */
-    assert_ok(wh_model_clipped_grad(model, work, params, &batch, clip, grad, norms, &loss));
-    size_t shortened = 0;
-    for (size_t i = 0; i < n; i++) {
-        double squared = 0, own;
-        whist_batch single = {.rows = x, .target = y, .n_rows = n, .index = index + i, .n = 1};
-        assert_ok(whist_model_loss_grad(model, work, params, &single, one, &own));
-        for (size_t k = 0; k < size; k++) squared += (double)one[k] * (double)one[k];
-        assert_true(fabs(norms[i] - sqrt(squared)) <= 1e-5 * sqrt(squared));
-        shortened += sqrt(squared) > clip;
-        for (size_t k = 0; k < size; k++) want[k] += (double)one[k] * fmin(1, clip / sqrt(squared)) / (double)n;
-        losses += own / (double)n;
-    }
-    assert_true(shortened > 0 && shortened < n); /* both kinds were there */
-    assert_true(fabs(loss - losses) <= 1e-6 * losses);
-    for (size_t k = 0; k < size; k++) assert_true(fabs(grad[k] - want[k]) <= 2e-6 * clip);
-}
-
-static void test_clipped_gradients_are_those_of_the_loop(void **state)
-{
-    (void)state;
-    check_clipped("softmax", NULL, 90, 77); /* in groups */
-    check_clipped("softmax", NULL, 20, 20);
-    check_clipped("mlp", "[12, 7]", 30, 40);
-}
-
 /* The n-th request for memory fails: a clean error, and success once there are enough. */
 static void test_lack_of_memory_is_an_error(void **state)
 {
@@ -603,7 +548,6 @@ int main(void)
         cmocka_unit_test(test_large_steps_have_them_too),
         cmocka_unit_test(test_sparse_steps_have_them_too),
         cmocka_unit_test(test_narrow_steps_have_them_too),
-        cmocka_unit_test(test_clipped_gradients_are_those_of_the_loop),
         cmocka_unit_test(test_lack_of_memory_is_an_error),
         cmocka_unit_test(test_mlp_learns_xor),
         cmocka_unit_test(test_tensors_cover_the_parameters),

@@ -12,7 +12,6 @@ static whist_status reserve(whist_model_work *work, const whist_model *model, si
     size_t widest = 1, input = 1;
     WH_TRY(WH_ARENA_NEW(&work->y, memory, max_batch));
     WH_TRY(WH_ARENA_NEW(&work->weight, memory, max_batch));
-    WH_TRY(WH_ARENA_NEW(&work->squared, memory, max_batch));
     for (size_t l = 0; l < model->n_layers; l++) {
         size_t width = wh_nn_stride(model->layers[l].out);
         if (width > widest) widest = width;

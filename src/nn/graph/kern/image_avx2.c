@@ -15,21 +15,12 @@ typedef __m256 choice;
 #include "nn/graph/kern/image_tiles.h"
 #include "nn/graph/kern/image_windows.h"
 
-TILE void v_turn(vec r[8])
+#define v_low _mm256_unpacklo_ps
+#define v_high _mm256_unpackhi_ps
+#define v_shuffle _mm256_shuffle_ps
+
+TILE void v_turn_parts(vec r[8])
 {
-    __m256 t[8];
-#pragma GCC unroll 4
-    for (int i = 0; i < 8; i += 2) {
-        t[i] = _mm256_unpacklo_ps(r[i], r[i + 1]);
-        t[i + 1] = _mm256_unpackhi_ps(r[i], r[i + 1]);
-    }
-#pragma GCC unroll 2
-    for (int i = 0; i < 8; i += 4) {
-        r[i] = _mm256_shuffle_ps(t[i], t[i + 2], 0x44);
-        r[i + 1] = _mm256_shuffle_ps(t[i], t[i + 2], 0xee);
-        r[i + 2] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0x44);
-        r[i + 3] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0xee);
-    }
 #pragma GCC unroll 4
     for (int i = 0; i < 4; i++) {
         __m256 low = r[i], high = r[i + 4];

@@ -15,22 +15,13 @@ typedef __mmask16 choice;
 #include "nn/graph/kern/image_tiles.h"
 #include "nn/graph/kern/image_windows.h"
 
-/* Four times: pairs of rows, then pairs of pairs, … exchange halves of what they hold. */
-TILE void v_turn(vec r[16])
+#define v_low _mm512_unpacklo_ps
+#define v_high _mm512_unpackhi_ps
+#define v_shuffle _mm512_shuffle_ps
+
+TILE void v_turn_parts(vec r[16])
 {
     __m512 t[16];
-#pragma GCC unroll 8
-    for (int i = 0; i < 16; i += 2) {
-        t[i] = _mm512_unpacklo_ps(r[i], r[i + 1]);
-        t[i + 1] = _mm512_unpackhi_ps(r[i], r[i + 1]);
-    }
-#pragma GCC unroll 4
-    for (int i = 0; i < 16; i += 4) {
-        r[i] = _mm512_shuffle_ps(t[i], t[i + 2], 0x44);
-        r[i + 1] = _mm512_shuffle_ps(t[i], t[i + 2], 0xee);
-        r[i + 2] = _mm512_shuffle_ps(t[i + 1], t[i + 3], 0x44);
-        r[i + 3] = _mm512_shuffle_ps(t[i + 1], t[i + 3], 0xee);
-    }
 #pragma GCC unroll 4
     for (int i = 0; i < 4; i++) {
         t[i] = _mm512_shuffle_f32x4(r[i], r[i + 4], 0x88);
