@@ -90,9 +90,9 @@ static double loss(void *user, double *gradient, const double *x)
     return here;
 }
 
-static void start(double *x, size_t n, uint64_t steps)
+static void start(double *x, size_t n, uint64_t reach)
 {
-    double far = log(1 + (double)steps), gap = (far + 1) / (double)n;
+    double far = log(1 + (double)reach), gap = (far + 1) / (double)n;
     for (size_t i = 0; i < n; i++) {
         double u = gap * ((double)i + 0.5), theta = -expm1(-u);
         x[i] = log(theta / (1 - theta));
@@ -100,20 +100,25 @@ static void start(double *x, size_t n, uint64_t steps)
     }
 }
 
-/* Short horizons are enough to choose by, with passes cut to fit. */
+/* The best of three starts. Short horizons are enough to choose by, with passes cut to fit. */
 static whist_status choose(blt *out, const whist_dp_matrix_options *o)
 {
     WH_AUTO(wh_owned) memory = NULL;
-    double x[2 * WH_MATRIX_BUFFERS];
+    double x[2 * WH_MATRIX_BUFFERS], best = (double)INFINITY;
     problem z = {.options = *o, .n = o->bands};
     if (z.options.steps > WH_MATRIX_HORIZON) z.options.steps = WH_MATRIX_HORIZON;
     uint64_t fit = (z.options.steps - 1) / z.options.separation + 1;
     if (z.options.participations > fit) z.options.participations = fit;
     WH_TRY(wh_alloc(&memory, z.options.steps, sizeof(double)));
     z.c = memory;
-    start(x, z.n, z.options.steps);
-    WH_TRY(wh_descend(x, 2 * z.n, loss, &z, 150));
-    *out = from_numbers(x, z.n);
+    const uint64_t reach[] = {z.options.steps, z.options.separation, 8}; /* two buffers that meet stay together */
+    for (size_t i = 0; i < WH_COUNT(reach); i++) {
+        start(x, z.n, reach[i]);
+        WH_TRY(wh_descend(x, 2 * z.n, loss, &z, 150));
+        double here = value(&z, x);
+        if (here < best) best = here, *out = from_numbers(x, z.n);
+    }
+    if (!isfinite(best)) WH_FAIL(WHIST_E_RANGE, "no coefficients were found: take fewer buffers");
     return WHIST_OK;
 }
 
