@@ -7,16 +7,18 @@
  * and everything that leaves is computed from Y alone. What is drawn is z = round(2^8 s Z), an exactly rounded Gaussian
  * (draw/sample.h), and from there all is whole numbers:
  *
- *   banded, sqrt    e_t = round((z_t - Σ_{j>=1} 2^8 c_j e_{t-j}) / 2^8)
- *       The coefficients are multiples of 2^-8, so with G_t = S_t + e_t for what is released
- *       G_t = round(round_8(Y_t) - Σ_{j>=1} c_j G_{t-j}), round_8 to multiples of 2^-8: post-processing of Y, exactly.
- *       Rounding feeds back into the next steps and adds nothing to the sensitivity.
- *   tree            node estimates in multiples of 2^-8, each w own + (1 - w) (left + right), rounded: as whole numbers
- * in S pass through it unchanged (w and 1 - w add up to 1 exactly), this is post-processing, too. blt             the
- * same as banded, with Σ_j c_j e_{t-j} = Σ_i ω_i s_i from buffers s_i ← θ_i s_i + e that are rounded to 2^-12. Given
- * what was released before, rounding is off by at most η in each number, and differs between neighbours: the mean of
- * G_t moves by |(C ΔS)_t| + 2 η, over all steps and numbers by Δ + 2 η √(steps · length). wh_matrix_slack is that
- * second part, and belongs into s; it is below 0.1 % of the sensitivity.
+ * banded, sqrt: e_t = round((z_t - Σ_{j>=1} 2^8 c_j e_{t-j}) / 2^8). The coefficients are multiples of 2^-8, so with
+ * G_t = S_t + e_t for what is released G_t = round(round_8(Y_t) - Σ_{j>=1} c_j G_{t-j}), round_8 to multiples of 2^-8:
+ * post-processing of Y, exactly. Rounding feeds back into the next steps and adds nothing to the sensitivity.
+ *
+ * tree: node estimates in multiples of 2^-8, each w own + (1 - w) (left + right), rounded. Whole numbers in S pass
+ * through it unchanged, since w and 1 - w add up to 1 exactly: post-processing, too.
+ *
+ * blt: as banded, with Σ_j c_j e_{t-j} = Σ_i ω_i s_i from buffers s_i ← θ_i s_i + e that are rounded to 2^-12. Given
+ * what was released before, that is off by at most η in each number, differently for neighbours. So the mean of G_t
+ * moves by |(C ΔS)_t| + 2 η, and over all steps and numbers by Δ + 2 η √(steps · length), whatever came before, which
+ * is as private as one Gaussian (Smith, Thakurta 2022). wh_matrix_slack is the second part, and belongs into s; it is
+ * below 0.1 % of the sensitivity.
  *
  * Memory: `buffers` vectors of the facts, whatever the number of steps. What was drawn is wiped at the end. A stream
  * cannot be copied, set back or begun at another step: noise of a step is made once. */
