@@ -1,6 +1,6 @@
 /* crypt/box.h: bytes that only one key opens, and long streams under one secret: libsodium's sealed box
- * (crypto_box_seal: an ephemeral X25519 key, XSalsa20-Poly1305, a BLAKE2b nonce of both public keys) and its secretstream
- * (XChaCha20-Poly1305 in chunks that can be neither dropped, reordered nor cut off).
+ * (crypto_box_seal: an ephemeral X25519 key, XSalsa20-Poly1305, a BLAKE2b nonce of both public keys) and its
+ * secretstream (XChaCha20-Poly1305 in chunks that can be neither dropped, reordered nor cut off).
  *
  * A box hides what is in it and says nothing about who made it: whoever opens one needs a signature beside it. Its key
  * is an X25519 key of its own, never an Ed25519 key turned into one: a key that signs and lets others in should be able
@@ -49,7 +49,8 @@ WH_AUTO_CLEAR(wh_stream, wh_stream_clear)
 /* head is public and goes first. */
 void wh_stream_seal_begin(wh_stream *out, uint8_t head[WH_STREAM_HEAD], const uint8_t key[WH_STREAM_KEY]);
 /* The next chunk: out has room for text.len + WH_STREAM_MORE. aad is authenticated, not hidden. last: none follows. */
-WH_MUST_CHECK whist_status wh_stream_seal(uint8_t *out, wh_stream *stream, whist_bytes aad, whist_bytes text, bool last);
+WH_MUST_CHECK whist_status wh_stream_seal(uint8_t *out, wh_stream *stream, whist_bytes aad, whist_bytes text,
+                                          bool last);
 
 WH_MUST_CHECK whist_status wh_stream_open_begin(wh_stream *out, const uint8_t head[WH_STREAM_HEAD],
                                                 const uint8_t key[WH_STREAM_KEY]);

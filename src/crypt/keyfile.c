@@ -91,10 +91,9 @@ static whist_status from_pkcs8(whist_secret *out, wh_keyfile_kind kind, const PK
     size_t len = secret.len;
     if (EVP_PKEY_get_base_id(pkey) != kind_id(kind) || EVP_PKEY_get_raw_private_key(pkey, secret.data, &len) != 1 ||
         len != SECRET)
-        WH_OSSL_FAIL(WHIST_E_FORMAT,
-                     kind == WH_KEYFILE_X25519
-                         ? "the private key is not an X25519 key: make one with `whist site recipient`"
-                         : "the private key is not an Ed25519 key: make one with `whist provision`");
+        WH_OSSL_FAIL(WHIST_E_FORMAT, kind == WH_KEYFILE_X25519
+                                         ? "the private key is not an X25519 key: make one with `whist site recipient`"
+                                         : "the private key is not an Ed25519 key: make one with `whist provision`");
     *out = secret;
     secret = (whist_secret)WHIST_SECRET_EMPTY;
     return WHIST_OK;
