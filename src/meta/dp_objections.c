@@ -23,7 +23,9 @@ const char *wh_meta_plain_objection(const whist_settings *settings, whist_dp_uni
     case WHIST_DP_SITE:
     case WHIST_DP_UNITS: break;
     }
-    if (plain_metrics && strcmp(whist_settings_text(settings, "evaluate"), "personal") == 0)
+    bool personal =
+        wh_settings_has(settings, "evaluate") && strcmp(whist_settings_text(settings, "evaluate"), "personal") == 0;
+    if (plain_metrics && personal)
         return "its metrics are those of models adapted on training rows, and metrics: plain lets them leave without "
                "noise; say learner.evaluate: start, or leave the metrics at home";
     return NULL;

@@ -260,11 +260,12 @@ static whist_status check_privacy(const wh_study_file *file, const place *p)
 {
     const wh_privacy_file *privacy = &file->privacy;
     if (!wh_yaml_get(p->root, "privacy")) return WHIST_OK;
-    if (wh_yaml_get(p->root, "episodes"))
+    bool site = privacy->unit == WHIST_DP_SITE + 1;
+    if (wh_yaml_get(p->root, "episodes") && privacy->unit && !site)
         REFUSE(p, "privacy",
                "privacy: episodes mix the same rows anew into one task after another: a row is in many of them, and no "
                "promise about tasks would be kept. Leave out episodes, and take dp-meta (tasks are persons), dp-fomaml "
-               "or dp-reptile (records)");
+               "or dp-reptile (records); or promise something about sites");
     if (!privacy->unit)
         REFUSE(p, "privacy",
                "privacy: unit is missing: say whom the promise is about (record, task or site); an epsilon without it "
