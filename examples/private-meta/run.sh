@@ -15,7 +15,7 @@ whist=${WHIST:-whist}
 data=${1:-${WHIST_DATA:?says where the heart data lie}/heart}
 [ -f "$data/flamby_split.csv" ] || { echo "no heart data in $data (whist data get heart)" >&2; exit 1; }
 data=$(cd "$data" && pwd)
-port=${PORT:-18444}
+port=${PORT:-$((20000 + $$ % 10000))}
 work=$(mktemp -d)
 cd "$work"
 pids=
