@@ -36,6 +36,7 @@ typedef enum whist_column_type {
     WHIST_COLUMN_EVENT,    /* survival: 1 = the event was seen, 0 = censored */
     WHIST_COLUMN_SITE,     /* names the site that owns the row */
     WHIST_COLUMN_ROW,      /* the row's id, for a split file that names ids */
+    WHIST_COLUMN_PERSON,   /* whose row it is, by any text: rows of one person are one task, one unit of privacy */
 } whist_column_type;
 
 typedef struct whist_column {
@@ -142,9 +143,12 @@ typedef struct whist_rows {
     const float *y;      /* (n) or (n,n_targets): value, 0/1, class index, or survival time */
     const float *event;  /* (n) for survival, else NULL */
     const float *weight; /* (n) example weights, or NULL for all 1 */
-    size_t n_targets;    /* of a row; 0: one */
-    size_t x_stride;     /* elements from one row to the next, less than d where windows overlap; 0: d */
-    size_t y_stride;     /* the same of y; 0: n_targets */
+    /* (n) whose row it is: equal for rows of one person (the beginning of the text's SHA-256); NULL without a column of
+     * persons */
+    const uint64_t *person;
+    size_t n_targets; /* of a row; 0: one */
+    size_t x_stride;  /* elements from one row to the next, less than d where windows overlap; 0: d */
+    size_t y_stride;  /* the same of y; 0: n_targets */
 } whist_rows;
 
 typedef struct whist_dataset whist_dataset;

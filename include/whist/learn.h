@@ -83,6 +83,10 @@ struct whist_learner_class {
      * stays the learner's until its next call. They must tell what fit really does: mechanism, sampling, count. NULL:
      * the learner adds no noise of its own. */
     whist_status (*spends)(whist_learner *self, const whist_learner_round *round, whist_dp_event *out, size_t *n);
+    whist_dp_unit unit; /* of its events; without `spends` nothing */
+    /* What speaks against a promise about this unit with these settings, as the end of a refusal; NULL: nothing that
+     * this learner knows of. plain_metrics: metrics of the folds leave without noise. The function may be NULL. */
+    const char *(*objection)(const whist_settings *settings, whist_dp_unit unit, bool plain_metrics);
 };
 
 /* The classes of the library; the list ends with NULL. */

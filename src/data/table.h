@@ -50,6 +50,7 @@ typedef struct wh_table {
     wh_buf y, event; /* (n) float; event only for survival */
     wh_buf line;     /* (n) u64, from 1; the row's number for IDX */
     wh_buf dropped;  /* (n) u8 */
+    wh_buf person;   /* (n) u64; with a PERSON column */
     wh_buf owner;    /* (n) u32: slot or WH_NOBODY; with a SITE column */
     wh_buf id;       /* (n) char *; with a ROW column */
     wh_arena ids;
@@ -74,6 +75,10 @@ static inline const float *wh_table_event(const wh_table *table)
 static inline const uint64_t *wh_table_line(const wh_table *table)
 {
     return (const uint64_t *)(const void *)table->line.data;
+}
+static inline const uint64_t *wh_table_person(const wh_table *table)
+{
+    return (const uint64_t *)(const void *)table->person.data;
 }
 static inline bool wh_table_dropped(const wh_table *table, size_t row)
 {

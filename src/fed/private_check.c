@@ -63,6 +63,9 @@ static whist_status check_unit(const whist_fed_plan *plan)
     const whist_fed_privacy *p = plan->privacy;
     bool learner = plan->learner->spends != NULL;
     const char *unit = whist_dp_unit_name(p->unit);
+    const char *objection =
+        plan->learner->objection ? plan->learner->objection(plan->learner_settings, p->unit, p->plain_metrics) : NULL;
+    if (objection) REFUSE("unit %s with learner %s: %s", unit, plan->learner->name, objection);
     if (p->unit == WHIST_DP_SITE && p->sigma > 0) return WHIST_OK;
     if (p->unit == WHIST_DP_SITE) REFUSE("unit site needs sigma, or epsilon with rounds that noise can be found for");
     if (p->noise != WHIST_NOISE_LOCAL)
@@ -78,6 +81,11 @@ static whist_status check_unit(const whist_fed_plan *plan)
         REFUSE("unit %s needs a learner that adds the noise itself, and %s adds none: take a private learner, or unit "
                "site",
                unit, plan->learner->name);
+    if (plan->learner->unit != p->unit)
+        REFUSE("learner %s hides one %s, and the study promises something about one %s: say unit %s, or take another "
+               "learner",
+               plan->learner->name, whist_dp_unit_name(plan->learner->unit), unit,
+               whist_dp_unit_name(plan->learner->unit));
     return WHIST_OK;
 }
 

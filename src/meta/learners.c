@@ -5,6 +5,7 @@
 
 #include "base/settings.h"
 #include "draw/design.h"
+#include "meta/dp_learners.h"
 #include "meta/model.h"
 
 WH_AUTO_FREE(whist_model_work, whist_model_work_free)
@@ -258,9 +259,19 @@ static whist_status evaluate(whist_learner *self, const float *model, whist_fold
 
 /* ---- The classes ------------------------------------------------------------------------------------------- */
 
+static const char *first_order(const whist_settings *settings, whist_dp_unit unit, bool plain_metrics)
+{
+    return wh_meta_plain_objection(settings, unit, plain_metrics, false);
+}
+
+static const char *second_order(const whist_settings *settings, whist_dp_unit unit, bool plain_metrics)
+{
+    return wh_meta_plain_objection(settings, unit, plain_metrics, true);
+}
+
 static const char *const vectors[] = {"delta", NULL};
 
-#define META_LEARNER(id, text, words, table)                                                                           \
+#define META_LEARNER(id, text, words, table, order)                                                                    \
     static whist_status id##_new(whist_learner **out, const whist_learner_env *env)                                    \
     {                                                                                                                  \
         return make(out, env, &wh_learner_##id);                                                                       \
@@ -273,15 +284,17 @@ static const char *const vectors[] = {"delta", NULL};
                                                  .free_ = learner_free,                                                \
                                                  .fit = fit,                                                           \
                                                  .evaluate = evaluate,                                                 \
-                                                 .adapt = adapt};
+                                                 .adapt = adapt,                                                       \
+                                                 .objection = order};
 
-META_LEARNER(maml, "maml", "MAML: the start from which a few steps serve a task best, exact to second order", options)
-META_LEARNER(fomaml, "fomaml", "MAML with first derivatives alone", options)
-META_LEARNER(reptile, "reptile", "the start moves towards the adapted models", options)
-META_LEARNER(anil, "anil", "MAML whose inner steps move the last layer alone", options)
-META_LEARNER(boil, "boil", "MAML whose inner steps move all but the last layer", options)
+META_LEARNER(maml, "maml", "MAML: the start from which a few steps serve a task best, exact to second order", options,
+             second_order)
+META_LEARNER(fomaml, "fomaml", "MAML with first derivatives alone", options, first_order)
+META_LEARNER(reptile, "reptile", "the start moves towards the adapted models", options, first_order)
+META_LEARNER(anil, "anil", "MAML whose inner steps move the last layer alone", options, second_order)
+META_LEARNER(boil, "boil", "MAML whose inner steps move all but the last layer", options, second_order)
 META_LEARNER(per_fedavg, "per-fedavg", "Per-FedAvg: MAML across sites, first-order, Hessian-free or exact",
-             per_fedavg_options)
+             per_fedavg_options, second_order)
 
 const whist_learner_class *const *wh_meta_learner_classes(void)
 {
@@ -291,6 +304,10 @@ const whist_learner_class *const *wh_meta_learner_classes(void)
                                                          &wh_learner_anil,
                                                          &wh_learner_boil,
                                                          &wh_learner_per_fedavg,
+                                                         &wh_learner_dp_meta,
+                                                         &wh_learner_dp_reptile,
+                                                         &wh_learner_dp_fomaml,
+                                                         &wh_learner_dp_protonet,
                                                          NULL};
     return classes;
 }

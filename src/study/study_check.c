@@ -191,6 +191,14 @@ static whist_status check_fixed(const wh_study_file *file, const place *p)
     return WHIST_OK;
 }
 
+static bool has_person(const wh_study_file *file)
+{
+    const wh_column_file *columns = file->data.columns.items;
+    for (size_t i = 0; i < file->data.columns.n; i++)
+        if (columns[i].column.type == WHIST_COLUMN_PERSON) return true;
+    return false;
+}
+
 /* A private learner hides what its gradients tell of a row. What else is made of the rows is not hidden by it. */
 static whist_status check_private(const wh_study_file *file, const place *p)
 {
@@ -218,6 +226,12 @@ static whist_status check_private(const wh_study_file *file, const place *p)
     if (schema->class_weights_balanced)
         REFUSE(p, "data.class_weights", "learner %s does not hide the counts behind balanced weights: give numbers",
                name);
+    if (learner->unit == WHIST_DP_TASK && !has_person(file))
+        REFUSE(
+            p, "data.columns",
+            "learner %s hides tasks, and a task is a person: say by a column of type person whose row is whose; tasks "
+            "that are mixed anew from the same rows would share them",
+            name);
     if (file->early_stopping.patience > 0)
         REFUSE(p, "early_stopping", "learner %s does not hide the validation rows that early stopping looks at", name);
     return WHIST_OK;
@@ -246,6 +260,12 @@ static whist_status check_privacy(const wh_study_file *file, const place *p)
 {
     const wh_privacy_file *privacy = &file->privacy;
     if (!wh_yaml_get(p->root, "privacy")) return WHIST_OK;
+    bool site = privacy->unit == WHIST_DP_SITE + 1;
+    if (wh_yaml_get(p->root, "episodes") && privacy->unit && !site)
+        REFUSE(p, "privacy",
+               "privacy: episodes mix the same rows anew into one task after another: a row is in many of them, and no "
+               "promise about tasks would be kept. Leave out episodes, and take dp-meta (tasks are persons), dp-fomaml "
+               "or dp-reptile (records); or promise something about sites");
     if (!privacy->unit)
         REFUSE(p, "privacy",
                "privacy: unit is missing: say whom the promise is about (record, task or site); an epsilon without it "

@@ -10,10 +10,11 @@
 
 static const wh_key column_table[] = {
     {"name", WH_KEY_TEXT, COLUMN(column.name), NULL, .doc = "Name of the column."},
-    {"type", WH_KEY_CHOICE, COLUMN(column.type), NULL, .choices = "ignore|real|category|target|event|site|row",
-     .doc = "What the column is: `target` is what the model predicts (for survival: the time), `event` says "
-            "whether the event was seen (1) or censored (0), `site` names the owner of the row, `row` is the "
-            "row's id for a split file."},
+    {"type", WH_KEY_CHOICE, COLUMN(column.type), NULL, .choices = "ignore|real|category|target|event|site|row|person",
+     .doc =
+         "What the column is: `target` is what the model predicts (for survival: the time), `event` says "
+         "whether the event was seen (1) or censored (0), `site` names the owner of the row, `row` is the "
+         "row's id for a split file, `person` says by any text whose row it is: the rows of one person are one task."},
     {"levels", WH_KEY_TEXTS, COLUMN(levels), "", 1, 4096, .type = "list of texts",
      .doc = "Allowed values, in order: of a category, or the class names of a target. They are fixed here "
             "because finding them in the data would leak."},
