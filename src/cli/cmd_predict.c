@@ -1,8 +1,7 @@
 /* cli/cmd_predict.c: whist predict: a model file and rows give predictions. */
 #include "cli/commands.h"
-#include "cli/data.h"
+#include "cli/few.h"
 #include "cli/file.h"
-#include "cli/hex.h"
 #include "cli/runs.h"
 
 #include <whist/run.h>
@@ -13,24 +12,10 @@
 
 CLI_ENDER(dataset_end, whist_dataset, whist_dataset_free)
 
-/* ---- The model belongs to the study ---- */
-
-static int check_origin(const char *path, const whist_study *study)
-{
-    char digest[CLI_HEX], made_by[CLI_HEX] = "";
-    whist_status status = whist_model_metadata(made_by, sizeof made_by, path, "study");
-    if (status != WHIST_OK && status != WHIST_E_RANGE) return cli_fail(status); /* too long: no digest at all */
-    if (strcmp(made_by, cli_hex(digest, whist_study_digest(study))) == 0) return CLI_OK;
-    return cli_fail_text(CLI_REFUSED, "auth",
-                         "%s was not made by this study (its metadata name another); --force "
-                         "uses it all the same",
-                         path);
-}
-
 static int load_model(float **out, const cli_args *args, const whist_study *study)
 {
     const whist_model *model = whist_study_plan(study)->model;
-    if (!cli_flag(args, "force")) CLI_TRY(check_origin(args->words[0], study));
+    if (!cli_flag(args, "force")) CLI_TRY(cli_model_origin(args->words[0], study));
     float *params = calloc(whist_model_size(model), sizeof *params);
     if (!params) return cli_no_memory();
     whist_status status = whist_model_load(params, args->words[0], model);
