@@ -1,6 +1,7 @@
 /* cli/cmd_meta.c: whist meta train, eval, adapt: learning from few examples. */
 #include "cli/commands.h"
 #include "cli/few.h"
+#include "cli/rows.h"
 #include "cli/signals.h"
 #include "cli/term.h"
 
@@ -180,6 +181,106 @@ static int eval(const cli_args *args)
     return cli_flag(args, "json") ? print_json(&few, &test, &score) : print(&few, &test, &score);
 }
 
+/* ---- A personal model ------------------------------------------------------------------------------------------ */
+
+CLI_ENDER(dataset_end, whist_dataset, whist_dataset_free)
+
+static int open_more(whist_dataset **out, whist_rows *rows, const cli_args *args, const cli_few *few, const char *path,
+                     const char *labels)
+{
+    CLI_TRY(cli_rows_input(out, args, few->study, path, labels));
+    CLI_TRY(cli_rows_standardize(*out, few->study, args->words[0]));
+    *rows = whist_dataset_rows(*out, WHIST_FOLD_TEST);
+    return CLI_OK;
+}
+
+/* Learners without inner steps keep the support itself; a network with a context or Gaussians is no plain model. */
+static int check_out(const cli_args *args, const cli_few *few)
+{
+    static const char *const plain[] = {"maml",       "fomaml", "reptile",  "anil",   "boil",
+                                        "per-fedavg", "imaml",  "meta-sgd", "maml++", "meta-lstm"};
+    const char *name = few->env.learner->name;
+    if (!cli_flag(args, "out")) return CLI_OK;
+    for (size_t i = 0; i < sizeof plain / sizeof *plain; i++)
+        if (strcmp(plain[i], name) == 0) return CLI_OK;
+    return cli_fail_text(CLI_FAILED, "unsupported",
+                         "a personal model of %s is the start and the support rows: keep those, and leave --out out",
+                         name);
+}
+
+static int save_personal(const cli_args *args, const cli_few *few, const whist_meta_personal *p)
+{
+    char classes[1024] = "";
+    size_t at = 0;
+    if (!cli_flag(args, "out")) return CLI_OK;
+    for (size_t k = 0; k < p->n_classes && at < sizeof classes - 16; k++)
+        at += (size_t)snprintf(classes + at, sizeof classes - at, "%s%u", k ? "," : "", p->classes[k]);
+    const whist_model_meta extra[] = {{"meta_learner", few->env.learner->name}, {"classes", classes}, {NULL, NULL}};
+    CLI_LIB(whist_model_save(cli_text(args, "out"), whist_study_plan(few->study), p->params, few->moments, extra));
+    return CLI_OK;
+}
+
+static int predictions_csv(const whist_meta_personal *p, const whist_rows *query)
+{
+    printf("row");
+    for (size_t k = 0; k < p->outputs; k++)
+        if (p->n_classes)
+            printf(",p%u", p->classes[k]);
+        else
+            printf(p->outputs > 1 ? ",p%zu" : ",prediction", k);
+    printf(",target\n");
+    for (size_t i = 0; i < query->n; i++) {
+        printf("%zu", i + 1);
+        for (size_t k = 0; k < p->outputs; k++) printf(",%.9g", (double)p->prediction[i * p->outputs + k]);
+        if (isnan(query->y[i]))
+            printf(",\n"); /* nobody knows it yet */
+        else
+            printf(",%.9g\n", (double)query->y[i]);
+    }
+    return cli_flush();
+}
+
+static int predictions_json(const cli_few *few, const whist_meta_personal *p, const whist_rows *query)
+{
+    CLI_AUTO(cli_json_end) whist_json *json = NULL;
+    CLI_LIB(whist_json_new(&json));
+    whist_json_begin_object(json);
+    whist_json_key(json, "learner"), whist_json_text(json, few->env.learner->name);
+    whist_json_key(json, "batches"), whist_json_text(json, whist_meta_batches(&few->env));
+    whist_json_key(json, "classes"), whist_json_begin_array(json);
+    for (size_t k = 0; k < p->n_classes; k++) whist_json_uint(json, p->classes[k]);
+    whist_json_end_array(json);
+    whist_json_key(json, "predictions"), whist_json_begin_array(json);
+    for (size_t i = 0; i < query->n; i++) {
+        whist_json_begin_array(json);
+        for (size_t k = 0; k < p->outputs; k++) whist_json_real(json, (double)p->prediction[i * p->outputs + k]);
+        whist_json_end_array(json);
+    }
+    whist_json_end_array(json);
+    whist_json_end_object(json);
+    return cli_json_print(json);
+}
+
+static int adapt(const cli_args *args)
+{
+    CLI_AUTO(cli_few_clear_one) cli_few few = {0};
+    CLI_AUTO(dataset_end) whist_dataset *support = NULL;
+    CLI_AUTO(dataset_end) whist_dataset *query = NULL;
+    whist_rows s, q;
+    whist_meta_personal personal;
+    size_t steps = cli_flag(args, "steps") ? (size_t)cli_count(args, "steps", 0) : SIZE_MAX;
+    CLI_TRY(cli_few_study(&few, args, args->words[1], args->words[0]));
+    CLI_TRY(check_out(args, &few));
+    CLI_TRY(open_more(&support, &s, args, &few, cli_text(args, "support"), cli_text(args, "labels")));
+    CLI_TRY(open_more(&query, &q, args, &few, cli_text(args, "input"), NULL));
+    CLI_LIB(whist_meta_adapt(&personal, &few.env, few.params, &s, &q, steps));
+    int code = save_personal(args, &few, &personal);
+    if (code == CLI_OK)
+        code = cli_flag(args, "json") ? predictions_json(&few, &personal, &q) : predictions_csv(&personal, &q);
+    whist_meta_personal_clear(&personal);
+    return code;
+}
+
 #define COMMON                                                                                                         \
     {"data", 'd', CLI_TEXT, "DIR", "Folder with the data (WHIST_DATA/SET, the study's set)."},                         \
         {"seed", 's', CLI_COUNT, "S", "Draw by this seed instead of the study's.", .max = UINT64_MAX},                 \
@@ -224,6 +325,18 @@ static const cli_option eval_options[] = {
     {0},
 };
 
+static const cli_option adapt_options[] = {
+    {"support", 0, CLI_TEXT, "FILE", "The few rows to adapt to: a CSV file with targets, or an IDX file of images.",
+     .required = true},
+    {"labels", 0, CLI_TEXT, "FILE", "IDX file with the classes of the support images: any whole numbers."},
+    {"input", 'i', CLI_TEXT, "FILE", "The rows to predict: CSV (targets may be left out) or IDX.", .required = true},
+    {"out", 'o', CLI_TEXT, "FILE", "Write the personal model, for learners whose inner steps make one."},
+    {"site", 0, CLI_TEXT, "NAME", "Convert the rows as this site's, where the study standardises by site."},
+    {"data", 'd', CLI_TEXT, "DIR", "Folder with that site's data."},
+    MODEL_OPTIONS,
+    {0},
+};
+
 const cli_command cli_meta_commands[] = {
     {"meta train", "STUDY", "Learn a start from which few examples are enough",
      "The study's sections 'learner', 'episodes' and 'training' say how. Where the data have validation rows the best "
@@ -232,5 +345,10 @@ const cli_command cli_meta_commands[] = {
      train_options, 1, 1, train},
     {"meta eval", "MODEL STUDY", "Measure a few-shot model on episodes of the test rows",
      "The model's metadata must name the study.", eval_options, 2, 2, eval},
+    {"meta adapt", "MODEL STUDY", "Make a personal model of a few rows, and predict by it",
+     "The model is one of `whist meta train`; its metadata must name the study. A row that is support and input both "
+     "is "
+     "refused.",
+     adapt_options, 2, 2, adapt},
     {0},
 };

@@ -100,7 +100,7 @@ static int choose_sites(cli_few *few, const cli_args *args)
 /* ---- Mean and sd ------------------------------------------------------------------------------------------ */
 
 /* Of the training rows of the sites that are there. */
-static void pool_moments(double *mean, double *sd, const cli_few *few, double *sums, double *all, size_t d)
+static void pool_moments(const cli_few *few, double *sums, double *all, size_t d)
 {
     for (size_t i = 0; i < few->env.n_data; i++) {
         whist_dataset_moments(few->data[i], sums);
@@ -110,25 +110,23 @@ static void pool_moments(double *mean, double *sd, const cli_few *few, double *s
         double n = all[0], off = all[1 + d + j] - all[1 + j] * all[1 + j] / n;
         few->moments[j] = (float)(all[1 + j] / n);
         few->moments[d + j] = n > 1 && off > 0 ? (float)sqrt(off / (n - 1)) : 0;
-        mean[j] = (double)few->moments[j], sd[j] = (double)few->moments[d + j];
     }
 }
 
-static int standardize(cli_few *few, const char *model)
+static int standardize(cli_few *few)
 {
     if (!whist_study_plan(few->study)->pooled_moments || few->env.n_data == 0) return CLI_OK;
     size_t d = whist_dataset_features(few->data[0]);
+    bool given = few->moments != NULL; /* by the model file */
     double *numbers = calloc(6 * d + 2, sizeof *numbers), *mean = numbers, *sd = mean + d;
-    few->moments = calloc(2 * d, sizeof *few->moments);
+    if (!given) few->moments = calloc(2 * d, sizeof *few->moments);
     if (!numbers || !few->moments) {
         free(numbers);
         return cli_no_memory();
     }
     whist_status status = WHIST_OK;
-    if (model)
-        status = whist_model_load_moments(mean, sd, model, d);
-    else
-        pool_moments(mean, sd, few, sd + d, sd + d + 2 * d + 1, d);
+    if (!given) pool_moments(few, sd + d, sd + d + 2 * d + 1, d);
+    for (size_t j = 0; j < 2 * d; j++) mean[j] = (double)few->moments[j]; /* as a model file holds them */
     for (size_t i = 0; status == WHIST_OK && i < few->env.n_data; i++)
         status = whist_dataset_standardize(few->data[i], mean, sd);
     free(numbers);
@@ -165,6 +163,23 @@ static int load_params(cli_few *few, const cli_args *args, const char *path)
     return CLI_OK;
 }
 
+/* What a model file says of mean and sd, to be written again with a model made of it. */
+static int load_moments(cli_few *few, const char *path)
+{
+    size_t d = whist_study_plan(few->study)->n_features;
+    if (!whist_study_plan(few->study)->pooled_moments) return CLI_OK;
+    double *numbers = calloc(2 * d, sizeof *numbers);
+    few->moments = calloc(2 * d, sizeof *few->moments);
+    if (!numbers || !few->moments) {
+        free(numbers);
+        return cli_no_memory();
+    }
+    whist_status status = whist_model_load_moments(numbers, numbers + d, path, d);
+    for (size_t j = 0; status == WHIST_OK && j < 2 * d; j++) few->moments[j] = (float)numbers[j];
+    free(numbers);
+    return status == WHIST_OK ? CLI_OK : cli_fail(status);
+}
+
 int cli_few_study(cli_few *few, const cli_args *args, const char *study, const char *model)
 {
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
@@ -178,7 +193,9 @@ int cli_few_study(cli_few *few, const cli_args *args, const char *study, const c
     few->env.seed = plan->seed;
     few->env.study = plan->study;
     few->env.threads = (unsigned)cli_count(args, "threads", cores > 0 ? (uint64_t)cores : 1);
-    return model ? load_params(few, args, model) : CLI_OK;
+    if (!model) return CLI_OK;
+    CLI_TRY(load_params(few, args, model));
+    return load_moments(few, model);
 }
 
 int cli_few_open(cli_few *few, const cli_args *args, const char *study, const char *model)
@@ -187,7 +204,7 @@ int cli_few_open(cli_few *few, const cli_args *args, const char *study, const ch
     if (few->env.episodes.kind != WHIST_TASKS_SINUSOID) {
         CLI_TRY(open_rows(few, args));
         CLI_TRY(choose_sites(few, args));
-        CLI_TRY(standardize(few, model));
+        CLI_TRY(standardize(few));
     }
     /* The rows are the few's, and nobody moves them any more. */
     few->env.data = (const whist_dataset *const *)few->data;

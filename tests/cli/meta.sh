@@ -39,7 +39,7 @@ ends 0 "$whist" meta eval one.safetensors tiny.yaml --attack both --epsilon 0.05
 ends 1 "$whist" predict one.safetensors tiny.yaml --site all && says err 'gives features and no predictions' && silent
 
 # Stopped by kill -9 and by Ctrl-C, a training goes on to the same bits.
-study maml | sed 's/steps: 20/steps: 1500/; s/evaluate_every: 5/evaluate_every: 500/' >long.yaml
+study maml | sed 's/steps: 20/steps: 800/; s/evaluate_every: 5/evaluate_every: 500/' >long.yaml
 ends 0 "$whist" meta train long.yaml --out whole.safetensors
 for signal in KILL INT; do
     rm -f run.ck
@@ -70,6 +70,48 @@ Y
 ends 0 "$whist" meta train sine.yaml --out sine.safetensors && says out 'maml'
 ends 0 "$whist" meta eval sine.safetensors sine.yaml --steps 0 && says out 'mse'
 ends 0 "$whist" meta eval sine.safetensors sine.yaml --steps 5 && says out '5 inner steps'
+
+# Sites as tasks: one is left out, and a few of its rows make its model.
+cat >sites.yaml <<Y
+whist: 1
+name: sites
+data:
+  format: csv
+  task: binary
+  standardize: pooled
+  columns: [{name: age, type: real}, {name: dose, type: real}, {name: ill, type: target}]
+  split: {test_fraction: 0.3}
+model: {name: logistic}
+learner: {name: maml, inner_lr: 0.5, inner_steps: 3}
+strategy: {name: fedavg}
+training: {optimizer: {name: adam, lr: 0.02}, steps: 60}
+episodes: {tasks: sites, shots: 6, queries: 8}
+sites: [{name: a, file: a.csv}, {name: b, file: b.csv}, {name: c, file: c.csv}]
+Y
+for site in a b c; do
+    awk -v s=$site 'BEGIN {
+        print "age,dose,ill"
+        for (i = 0; i < 60; i++) {
+            x = (i * 7919 + (s == "b") * 31) % 101; d = (i * 104729) % 97
+            print x "," d "," ((s == "a" ? x > 50 : s == "b" ? x < 50 : d > 48) + 0)
+        }
+    }' >$site.csv
+done
+ends 0 "$whist" meta train sites.yaml --data . --leave-out c --out sites.safetensors
+ends 0 "$whist" meta eval sites.safetensors sites.yaml --data . --site c -n 20 --steps 20 && says out '20 inner steps'
+ends 2 "$whist" meta eval sites.safetensors sites.yaml --data . --ways 3 && says err 'tasks of classes' && silent
+ends 2 "$whist" meta eval sites.safetensors sites.yaml --data . --site x && silent
+(head -n 1 c.csv && sed -n 2,7p c.csv) >support.csv
+(head -n 1 c.csv && sed -n 20,23p c.csv | sed 's/,[01]$/,/') >new.csv
+ends 0 "$whist" meta adapt sites.safetensors sites.yaml --support support.csv --input new.csv --out mine.safetensors &&
+    says out 'row,prediction,target'
+awk -F, 'NR > 1 { printf "%.5f\n", $2 }' out >adapted
+ends 0 "$whist" predict mine.safetensors sites.yaml --input new.csv && awk -F, 'NR > 1 { printf "%.5f\n", $2 }' out >predicted
+cmp adapted predicted || bad=1
+ends 1 "$whist" meta adapt sites.safetensors sites.yaml --support support.csv --input support.csv &&
+    says err 'query row 1 is support row 1' && silent
+ends 1 "$whist" meta adapt sites.safetensors sites.yaml --support new.csv --input support.csv &&
+    says err 'support row 1 has no target' && silent
 
 # Refusals.
 study protonet >tiny.yaml
