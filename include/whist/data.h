@@ -185,6 +185,10 @@ WHIST_API WHIST_MUST_CHECK whist_status whist_dataset_open(whist_dataset **out, 
 WHIST_API WHIST_MUST_CHECK whist_status whist_dataset_open_more(whist_dataset **out, const whist_schema *schema,
                                                                 const whist_data_source *source,
                                                                 const whist_dataset *like);
+/* Images of the schema's size to adapt to or to predict for: an IDX file, all of them in order, as WHIST_FOLD_TEST.
+ * labels: an IDX file of as many whole numbers from 0 to 65535, or NULL: y is NaN. Not standardised. */
+WHIST_API WHIST_MUST_CHECK whist_status whist_dataset_open_images(whist_dataset **out, const whist_schema *schema,
+                                                                  const char *images_path, const char *labels_path);
 /* All sites of a simulation at once, reading each file once; each gets what whist_dataset_open would
  * give it. out has source->n_sites entries, owned by the caller one by one; on failure none is set.
  * names[i] per site; files NULL, or files[i] per site (FILE); source's file (FILE), site, site_index are

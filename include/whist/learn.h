@@ -24,6 +24,35 @@ extern "C" {
 
 enum { WHIST_MAX_VECTORS = 4, WHIST_MAX_METRICS = 16, WHIST_MAX_EVENTS = 8 };
 
+/* Few-shot tasks: what `episodes` of a study says. */
+typedef enum whist_task_kind {
+    WHIST_TASKS_CLASSES,  /* `ways` classes of a fold, `shots` support and `queries` query rows of each */
+    WHIST_TASKS_SITES,    /* rows of one owner: `shots` support and `queries` query rows in all */
+    WHIST_TASKS_SINUSOID, /* y = a sin(x + p), made up: `shots` and `queries` points; a row is x, the target y */
+} whist_task_kind;
+typedef enum whist_adversary {
+    WHIST_ADVERSARY_NONE,
+    WHIST_ADVERSARY_QUERY,   /* adversarial querying (Goldblum et al. 2020): query rows are attacked */
+    WHIST_ADVERSARY_SUPPORT, /* support rows are */
+    WHIST_ADVERSARY_BOTH, /* testing: both. Training: ADML (Yin et al. 2018), each episode twice, attacked on one side
+                           */
+} whist_adversary;
+/* Steps of projected gradient ascent on a loss, within epsilon of each number (Madry et al. 2018); of images, whose
+ * numbers lie in 0 … 1, they stay there. */
+typedef struct whist_attack {
+    whist_adversary on;
+    double epsilon, step; /* step 0: epsilon / 4 */
+    uint32_t steps;
+} whist_attack;
+typedef struct whist_episodes {
+    whist_task_kind kind;
+    uint32_t ways, shots, queries, turns; /* turns: 1, 2 or 4 turned images are classes */
+    bool seen_classes;                    /* tests may be on classes of training */
+    bool support_statistics;              /* transductive batch norm looks at the support rows alone: inductive */
+    uint32_t validate;                    /* validation episodes of an evaluation in training */
+    whist_attack attack;                  /* of training */
+} whist_episodes;
+
 /* What leaves a site. All vectors have the model's length. */
 typedef struct whist_update {
     size_t n_vectors;
@@ -49,6 +78,7 @@ typedef struct whist_learner_env {
     uint64_t seed;              /* the study's: order of rows only, never privacy noise */
     const char *const *metrics; /* names from the study, n_metrics of them */
     size_t n_metrics;
+    const whist_episodes *episodes; /* the tasks of meta-learners; NULL: the study says nothing of them */
 } whist_learner_env;
 
 typedef struct whist_learner_class whist_learner_class;

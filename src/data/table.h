@@ -97,6 +97,9 @@ WH_MUST_CHECK whist_status wh_table_read_csv(wh_table *out, const whist_schema *
 WH_MUST_CHECK whist_status wh_table_parse_csv(wh_table *out, const whist_schema *schema, whist_bytes text,
                                               const char *file, const wh_sites *sites, const char *const *names);
 WH_MUST_CHECK whist_status wh_table_read_idx(wh_table *out, const whist_schema *schema, const char *folder);
+/* One file of images, and NULL or one of labels; y is NaN without. */
+WH_MUST_CHECK whist_status wh_table_read_images(wh_table *out, const whist_schema *schema, const char *images,
+                                                const char *labels);
 /* Rows of slot 0. */
 WH_MUST_CHECK whist_status wh_table_synthesize(wh_table *out, const whist_schema *schema, const wh_sites *sites);
 

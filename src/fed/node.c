@@ -481,6 +481,7 @@ static whist_status make_learner(wh_node *node)
         .seed = plan->seed,
         .metrics = plan->metrics,
         .n_metrics = plan->n_metrics,
+        .episodes = plan->episodes,
     };
     return plan->learner->new_(&node->learner, &node->learner_env);
 }

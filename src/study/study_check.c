@@ -1,6 +1,7 @@
 /* study/study_check.c: keys that are good alone but do not fit together, refused with the place, the
  * reason and the change to make. What concerns learner, strategy and protection among each other is
  * whist_fed_plan_check; what concerns columns is whist_schema_features. */
+#include "meta/scheme.h"
 #include "study/study_file.h"
 
 #include <math.h>
@@ -282,6 +283,54 @@ static whist_status check_privacy(const wh_study_file *file, const place *p)
     return WHIST_OK;
 }
 
+/* Does "section.key" stand in the file? */
+static bool stands(const place *p, const char *path)
+{
+    const char *dot = strchr(path, '.');
+    const wh_yaml *node = wh_yaml_nearest(p->root, path);
+    return node != p->root && node->key && strcmp(node->key, dot + 1) == 0;
+}
+
+/* What few-shot tasks leave without a meaning, or cannot do without. */
+static whist_status check_episodes(const wh_study_file *file, const place *p)
+{
+    static const struct {
+        const char *path, *why;
+    } idle[] = {
+        {"training.batch", "a training step is learner.tasks tasks of episodes.shots and queries"},
+        {"training.epochs", "tasks have no end: set training.steps"},
+        {"learner.support", "episodes.shots says how many support rows a task has"},
+        {"learner.query", "episodes.queries says how many query rows a task has"},
+        {"learner.evaluate", "over episodes a learner is measured after its inner steps"},
+    };
+    const whist_episodes *e = &file->episodes.of;
+    const whist_learner_class *learner = file->learner.class_;
+    wh_scheme_kind kind = wh_scheme_kind_of(learner);
+    if (!file->episodes.given && kind != WH_SCHEME_NONE && kind != WH_SCHEME_CHAIN)
+        REFUSE(p, "learner", "learner %s learns over few-shot tasks: say what they are in a section 'episodes'",
+               learner->name);
+    if (!file->episodes.given) return WHIST_OK;
+    if (kind == WH_SCHEME_NONE)
+        REFUSE(p, "learner",
+               "episodes are for a meta-learner, and %s is none: name one in 'learner', such as protonet or "
+               "maml",
+               learner->name);
+    for (size_t i = 0; i < WH_COUNT(idle); i++)
+        if (stands(p, idle[i].path))
+            REFUSE(p, idle[i].path, "%s does nothing with episodes: %s", idle[i].path, idle[i].why);
+    if (file->training.given && !wh_yaml_get(p->root, "rounds") && stands(p, "learner.lr"))
+        REFUSE(p, "learner.lr",
+               "learner.lr is the step of a round, and this study has none: training.optimizer.lr is that "
+               "of training in one place");
+    if (e->kind == WHIST_TASKS_CLASSES && e->ways < 2)
+        REFUSE(p, "episodes", "episodes: ways is missing: how many classes a task has, at least 2");
+    if (e->kind != WHIST_TASKS_CLASSES && (e->ways || e->turns > 1))
+        REFUSE(p, "episodes", "episodes: ways and turns are for tasks of classes");
+    if (e->kind != WHIST_TASKS_CLASSES && wh_scheme_is_metric(kind))
+        REFUSE(p, "learner", "learner %s compares classes: take tasks: classes, or another learner", learner->name);
+    return WHIST_OK;
+}
+
 /* What a federation cannot do without. */
 static whist_status check_complete(const wh_study_file *file, const place *p)
 {
@@ -305,6 +354,7 @@ whist_status wh_study_check_file(const wh_study_file *file, const wh_yaml *root,
     WH_TRY(check_sites(file, &p));
     WH_TRY(check_parts(file, &p));
     WH_TRY(check_private(file, &p));
+    WH_TRY(check_episodes(file, &p));
     WH_TRY(check_privacy(file, &p));
     return check_fixed(file, &p);
 }

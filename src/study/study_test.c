@@ -173,8 +173,9 @@ static void test_value_refusals(void **state)
             "s.yaml:18:23: file: '../one.csv' leaves the data folder or names a folder; write the bare name of a file");
     refused("learner:\n  name: sgd", "learner:\n  name: sdg", WHIST_E_FORMAT,
             "s.yaml:11:9: unknown learner 'sdg'; did you mean 'sgd'? Allowed: sgd, fedprox, adam, scaffold, "
-            "nesterov, adamw, adagrad, yogi, dp-sgd, dp-ftrl, maml, fomaml, reptile, anil, boil, per-fedavg, dp-meta, "
-            "dp-reptile, dp-fomaml, dp-protonet");
+            "nesterov, adamw, adagrad, yogi, dp-sgd, dp-ftrl, maml, fomaml, reptile, anil, boil, per-fedavg, meta-sgd, "
+            "maml++, imaml, cavia, meta-lstm, abml, protonet, matching, relation, r2d2, dp-meta, dp-reptile, dp-fomaml, "
+            "dp-protonet");
 }
 
 static void test_unsafe(void **state)
