@@ -52,6 +52,9 @@ typedef struct whist_column {
     /* REAL: x becomes (x - center) / scale, by numbers that everybody may know; a scale of 0 stands for 1. Unlike
      * standardisation it tells nothing of the rows, so private learners allow it. */
     double center, scale;
+    /* REAL: public bounds, known without the data; a question that names none takes these. low < high. */
+    bool has_bounds;
+    double low, high;
     bool standardize; /* REAL: take part in standardisation (default true); one-hot columns follow the schema's flag */
 } whist_column;
 
@@ -130,6 +133,8 @@ typedef struct whist_schema {
     double *class_weights; /* NULL: all 1 */
     size_t n_class_weights;
     bool class_weights_balanced; /* n / (classes * count), from the site's own training rows */
+
+    bool asked_only; /* rows are asked (learn.h) and nothing is learned from them: no column need be a target */
 
     uint64_t synthetic_rows; /* rows a site, SYNTHETIC; 0 means 200 */
 } whist_schema;

@@ -131,6 +131,76 @@ typedef struct whist_ledger_proof {
 WHIST_API WHIST_MUST_CHECK whist_status whist_ledger_proof_read(whist_ledger_proof *out, whist_bytes proof,
                                                                 whist_bytes certificate);
 
+/* ---- Paying in one place ---------------------------------------------------------------------------------
+ * Whoever has the rows can ask and train without a federation, and pays from the same ledger: that of the data set,
+ * over all studies, a site's own or one of its own. A release is made in memory, then kept in the transaction that
+ * charges it, then given out; after a crash it is given out again and not charged again. */
+
+typedef struct whist_purse_place {
+    const char *state;           /* folder: the ledger is STATE/ledger/DATASET */
+    const char *dataset, *owner; /* as in the ledger */
+    const char *key;             /* PEM of the owner's private key, which signs */
+    const char *passphrase_file; /* NULL or "": the key is not encrypted */
+    double epsilon, delta;       /* what the owner allows in all; epsilon 0: no limit of its own */
+} whist_purse_place;
+
+typedef struct whist_purse whist_purse;
+/* Opens the ledger, begins one where there is none, and verifies all of it. WHIST_E_AUTH for one that does not hold, or
+ * of another owner or data set. Several may have one open: charges wait for each other. */
+WHIST_API WHIST_MUST_CHECK whist_status whist_purse_open(whist_purse **out, const whist_purse_place *place);
+WHIST_API void whist_purse_free(whist_purse *purse);
+/* Epsilon of everything charged for one record so far, at delta. */
+WHIST_API WHIST_MUST_CHECK whist_status whist_purse_spent(whist_purse *purse, double delta, double *epsilon);
+
+/* One release: what it is, what it costs, and the bytes themselves. */
+typedef struct whist_purse_bill {
+    uint8_t id[32];               /* which release (whist_purse_id), or the training it is a round of */
+    uint64_t round;               /* 0 …: charged once for each */
+    const char *name;             /* for people: "count", name of a study */
+    const whist_dp_event *events; /* n_events of one relation, all for records */
+    size_t n_events;
+    double epsilon, delta; /* a budget beside the owner's; epsilon 0: none, and the owner must have one */
+    whist_bytes release;   /* kept with the charge, in place of what this id kept before; data NULL for a mere look */
+} whist_purse_bill;
+
+/* The id of what `text` describes: equal for equal texts and runs. */
+WHIST_API void whist_purse_id(uint8_t id[32], const char *kind, whist_bytes text, uint64_t run);
+/* Whether the bill could be paid now. Errors as of pay. */
+WHIST_API WHIST_MUST_CHECK whist_status whist_purse_check(whist_purse *purse, const whist_purse_bill *bill);
+/* Charges and keeps, durable when it returns; *after (may be NULL): epsilon of everything, then. WHIST_E_BUDGET with
+ * what is left; WHIST_E_STATE where nobody has set a budget. Nothing is charged on failure: the release must not get
+ * out. */
+WHIST_API WHIST_MUST_CHECK whist_status whist_purse_pay(whist_purse *purse, const whist_purse_bill *bill,
+                                                        double *after);
+/* What was kept last for this id, and of which round. *found false: nothing. *out has a 0 behind it that len does not
+ * count, and is freed by whist_ledger_text_free. */
+WHIST_API WHIST_MUST_CHECK whist_status whist_purse_kept(whist_purse *purse, const uint8_t id[32], uint64_t *round,
+                                                         char **out, size_t *len, bool *found);
+
+/* Private training on rows that lie in one place: the plan's learner, which must be a private one, for the plan's
+ * rounds. Each round is charged and kept before anything of it is to be seen. */
+typedef struct whist_private_training {
+    const whist_fed_plan *plan;
+    const whist_dataset *data;
+    whist_purse *purse; /* NULL: nothing is charged, for rows that nobody owns */
+    uint64_t run;       /* 0 …: trainings of one study are told apart by it; one that was paid for is not made anew */
+    whist_progress_fn *progress;
+    void *user;
+} whist_private_training;
+
+typedef struct whist_private_trained {
+    float *params;         /* whist_model_size; owned */
+    uint64_t rounds, kept; /* done; of them made and charged by an earlier call */
+    double epsilon, spent; /* of this training for the plan's delta, an upper bound; of the data set with it */
+} whist_private_trained;
+/* WHIST_E_BUDGET before anything is trained where the whole of it would not fit, WHIST_E_UNSUPPORTED for a learner or a
+ * promise that is no record's, WHIST_E_CANCELLED where progress asked to stop: the same call goes on later. */
+WHIST_API WHIST_MUST_CHECK whist_status whist_train_private(whist_private_trained *out,
+                                                            const whist_private_training *in);
+WHIST_API void whist_private_trained_clear(whist_private_trained *trained);
+/* What whist_purse_id takes, with the kind "training", for a plan and its seed: written into `text`. */
+WHIST_API whist_bytes whist_private_training_text(uint8_t text[40], const whist_fed_plan *plan);
+
 /* What would leave the site, in fields and bytes: emitted as lines of text. */
 typedef void whist_line_fn(void *user, const char *line);
 WHIST_API WHIST_MUST_CHECK whist_status whist_site_preview(const whist_fed_plan *plan, size_t index,

@@ -39,7 +39,7 @@ whist_status wh_identity_passphrase(wh_buf *out, const whist_identity_files *fil
     return WHIST_OK;
 }
 
-static whist_status load_key(whist_crypt_key **out, const whist_identity_files *files)
+whist_status wh_identity_key(whist_crypt_key **out, const whist_identity_files *files)
 {
     WH_AUTO(wh_buf) passphrase = WH_BUF_EMPTY;
     WH_TRY(wh_identity_passphrase(&passphrase, files));
@@ -67,7 +67,7 @@ static whist_status load(wh_identity_loaded *out, const whist_identity_files *fi
     WH_TRY(wh_file_read(&out->ca, files->ca, MAX_PEM));
     WH_TRY(wh_file_read(&out->certificate, files->certificate, MAX_PEM));
     if (named(files->crl)) WH_TRY(wh_file_read(&out->crl, files->crl, MAX_PEM));
-    WH_TRY(load_key(&out->key, files));
+    WH_TRY(wh_identity_key(&out->key, files));
     warn_of_expiry(files, wh_buf_view(&out->certificate));
     out->identity = (wh_identity){
         .key = out->key,

@@ -28,6 +28,11 @@ static const wh_key column_table[] = {
      .doc = "A real column becomes (x - center) / scale, by these two numbers, which everybody may know: what private "
             "learners take instead of standardisation."},
     {"scale", WH_KEY_REAL, COLUMN(column.scale), "1", 1e-300, 1e300, .doc = "See center."},
+    {"low", WH_KEY_OTHER, COLUMN(low), "", -1e300, 1e300, .read = wh_read_optional_real, .type = "number",
+     .doc = "With high: public bounds of a real column, known without the data. `whist dp query` takes them where a "
+            "question names none."},
+    {"high", WH_KEY_OTHER, COLUMN(high), "", -1e300, 1e300, .read = wh_read_optional_real, .type = "number",
+     .doc = "See low."},
     {"standardize", WH_KEY_BOOL, COLUMN(column.standardize), "true",
      .doc = "Whether a real column takes part in standardisation."},
     {0},
@@ -130,6 +135,25 @@ static const wh_key data_table[] = {
      .read = wh_read_class_weights, .type = "`balanced` or list of numbers",
      .doc = "Weights of examples by class; `balanced` is n / (classes * count) from the site's own training rows."},
     {"synthetic", WH_KEY_MAP, .fallback = "", .sub = synthetic_table, .doc = "Size of a made-up cohort."},
+    {0},
+};
+
+#define TABLE(field) AT(wh_table_file, field)
+
+const wh_key wh_table_file_table[] = {
+    {"whist", WH_KEY_OTHER, TABLE(version), NULL, .read = wh_read_version, .type = "1",
+     .doc = "Version of this format."},
+    {"columns", WH_KEY_MAPS, .offset = offsetof(wh_table_file, data.columns), .size = sizeof(wh_column_file), NULL, 1,
+     WHIST_MAX_COLUMNS, .sub = column_table,
+     .doc = "Columns that may be asked, by the names of the header; others are ignored. Real ones want low and high."},
+    {"header", WH_KEY_BOOL, TABLE(data.schema.header), "true",
+     .doc = "The first line names the columns; without it, columns lists all of them in their order."},
+    {"delimiter", WH_KEY_TEXT, TABLE(data.delimiter), ",", .rule = wh_rule_delimiter,
+     .doc = "Character between fields."},
+    {"skip_lines", WH_KEY_INT, TABLE(data.skip_lines), "0", 0, 1000,
+     .doc = "Lines before the header or the first row."},
+    {"missing", WH_KEY_TEXTS, .offset = offsetof(wh_table_file, data.missing), .size = 64, "", 0, 64,
+     .type = "list of texts", .doc = "Texts that mean \"no value\"; an empty field always does."},
     {0},
 };
 
