@@ -178,6 +178,51 @@ static void its_noise_is_what_is_charged(void **state)
     assert_true(fabs(square / (want * want) - 1) < 7 * sqrt(2.0 / (TIMES * N)));
 }
 
+/* A bound of a probability seen k times in n: exceeded on this side with probability below 1e-10 (Chernoff). */
+static double bound_of(double k, double n, bool upper)
+{
+    double seen = k / n, low = upper ? seen : 0, high = upper ? 1 : seen;
+    for (int i = 0; i < 60; i++) {
+        double p = (low + high) / 2, kl = 0;
+        if (seen > 0) kl += seen * log(seen / p);
+        if (seen < 1) kl += (1 - seen) * log((1 - seen) / (1 - p));
+        bool far = n * kl > 23.1;
+        *(far == upper ? &high : &low) = p;
+    }
+    return upper ? high : low;
+}
+
+/* What an attacker learns of one unit from 30,000 releases with it and as many without: a lower bound of epsilon. The
+ * unit's vector is `times` as long as the bound that was charged for; clips: whether the sum knows of it. */
+static double attack(float times, bool clips, double delta)
+{
+    enum { TIMES = 30000 };
+    double seen[2] = {0};
+    WH_AUTO(wh_dp_sum_ptr) sum = NULL;
+    assert_ok(wh_dp_sum_new(&sum, 1, clips ? 0.5 : 2, clips ? 1 : 0.25)); /* the noise is 0.5 either way */
+    for (int i = 0; i < 2 * TIMES; i++) {
+        const float unit = 0.5F * times;
+        float out;
+        wh_dp_sum_begin(sum);
+        if (i % 2) wh_dp_sum_add(sum, &unit);
+        assert_ok(wh_dp_sum_release(sum, &out, 1));
+        seen[i % 2] += out > 1;
+    }
+    return log((bound_of(seen[1], TIMES, false) - delta) / bound_of(seen[0], TIMES, true));
+}
+
+static void an_attacker_learns_no_more_than_was_charged(void **state)
+{
+    (void)state;
+    const double delta = 1e-2;
+    double charged;
+    assert_ok(whist_dp_gaussian_epsilon(&charged, 1, delta));
+    double found = attack(1, true, delta), wild = attack(40, true, delta), broken = attack(3, false, delta);
+    if (!(found > 0.6 * charged && found <= charged)) fail_msg("found %g of %g", found, charged);
+    if (!(wild > 0.6 * charged && wild <= charged)) fail_msg("of a wild vector found %g of %g", wild, charged);
+    if (!(broken > charged)) fail_msg("a vector that nobody clipped was not caught: %g of %g", broken, charged);
+}
+
 /* ---- Whole tasks ---- */
 
 static const char *const rules[] = {"maml", "fomaml", "reptile", "anil", "boil", "per-fedavg"};
@@ -489,6 +534,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_sum_is_bounded_and_has_no_order),
         cmocka_unit_test(its_noise_is_what_is_charged),
+        cmocka_unit_test(an_attacker_learns_no_more_than_was_charged),
         cmocka_unit_test(a_person_moves_no_more_than_the_bound),
         cmocka_unit_test(persons_are_drawn_by_coins),
         cmocka_unit_test(it_learns_over_persons),

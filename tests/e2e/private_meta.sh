@@ -16,7 +16,8 @@ says() { echo "$told" | grep -qE -- "$1" || { echo "FAILED: it does not say '$1'
 says 'none of its recipients'
 says 'not the one that was signed'
 says 'cut short'
-says 'right$'
+says 'start as it came: [0-9]* of 45 right$'
+if "$WHIST" meta adapt --help >/dev/null 2>&1; then says 'after five patients .* of 45 right$'; fi
 for site in cleveland hungarian switzerland; do
     last=$(echo "$told" | sed -n "s/^$site: .*epsilon [0-9.]* to \([0-9.]*\) at delta.*/\1/p")
     awk -v e="${last:-9}" 'BEGIN { exit !(e > 1 && e <= 2) }' || { echo "FAILED: epsilon '$last' of $site"; bad=1; }

@@ -19,7 +19,7 @@ accuracy() { # study data seeds
 bad=0
 check() { # what mean least
     awk -v what="$1" -v m="$2" -v least="$3" 'BEGIN {
-        printf "%-44s %.4f  %s\n", what, m, m >= least ? "" : "BELOW " least; exit m < least }' || bad=1
+        printf "%-44s %.4f  %s\n", what, m, (m >= least ? "" : "BELOW " least); exit m < least }' || bad=1
 }
 
 while read -r epsilon delta least; do
