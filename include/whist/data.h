@@ -185,6 +185,18 @@ WHIST_API WHIST_MUST_CHECK whist_status whist_dataset_open_more(whist_dataset **
  * labels: an IDX file of as many whole numbers from 0 to 65535, or NULL: y is NaN. Not standardised. */
 WHIST_API WHIST_MUST_CHECK whist_status whist_dataset_open_images(whist_dataset **out, const whist_schema *schema,
                                                                   const char *images_path, const char *labels_path);
+/* The one-shot runs of Omniglot (all_runs.zip, Lake et al. 2015): in each run a drawing of each of twenty characters is
+ * given, and twenty drawings of other people are to be named. Images are made height × width by a Lanczos window, ink
+ * 1, as the 28 × 28 sets of the literature are. WHIST_E_IO, WHIST_E_FORMAT naming the file in the archive. */
+enum { WHIST_ONE_SHOT_RUNS = 20, WHIST_ONE_SHOT_WAYS = 20 };
+typedef struct whist_one_shot {
+    unsigned height, width;
+    float *support, *query; /* (runs, ways, height · width); owned */
+    uint32_t *truth;        /* (runs, ways): which support row a query row is of */
+} whist_one_shot;
+WHIST_API WHIST_MUST_CHECK whist_status whist_one_shot_load(whist_one_shot *out, const char *path, unsigned height,
+                                                            unsigned width);
+WHIST_API void whist_one_shot_clear(whist_one_shot *runs);
 /* All sites of a simulation at once, reading each file once; each gets what whist_dataset_open would
  * give it. out has source->n_sites entries, owned by the caller one by one; on failure none is set.
  * names[i] per site; files NULL, or files[i] per site (FILE); source's file (FILE), site, site_index are

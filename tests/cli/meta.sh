@@ -113,6 +113,20 @@ ends 1 "$whist" meta adapt sites.safetensors sites.yaml --support support.csv --
 ends 1 "$whist" meta adapt sites.safetensors sites.yaml --support new.csv --input support.csv &&
     says err 'support row 1 has no target' && silent
 
+# The real Omniglot: classes that training never saw, and the twenty one-shot runs.
+if [ -f "${WHIST_DATA:-}/omniglot/omniglot28-images-idx3-ubyte.gz" ]; then
+    sed 's/model: .*/model: {name: conv4, norm: transductive, width: 8}/; s/steps: 2000/steps: 3/
+        s/turns: 4/turns: 4, validate: 2/' "$source/examples/omniglot/protonet.yaml" >omniglot.yaml
+    ends 0 "$whist" meta train omniglot.yaml --out omniglot.safetensors && says out 'best validation'
+    ends 0 "$whist" meta eval omniglot.safetensors omniglot.yaml -n 2 --ways 20 --queries 5 && says out '20 ways, 1 shots'
+    ends 0 "$whist" meta eval omniglot.safetensors omniglot.yaml --one-shot "$WHIST_DATA/omniglot/all_runs.zip" --json &&
+        json out && says out '"runs":[' && says out '"batches":"transductive'
+    ends 1 "$whist" meta eval omniglot.safetensors omniglot.yaml --one-shot omniglot.yaml && says err 'no zip archive' &&
+        silent
+else
+    echo 'skipped: no Omniglot in WHIST_DATA'
+fi
+
 # Refusals.
 study protonet >tiny.yaml
 refused() { # CODE TEXT SED-SCRIPT
@@ -131,6 +145,7 @@ refused 1 'episodes are for a meta-learner, and sgd is none' 's/name: protonet/n
 refused 1 'ways is missing' 's/ways: 3, //'
 refused 1 'compares classes' 's/ways: 3/tasks: sites/'
 refused 1 'running statistic' 's/transductive/inductive/'
+ends 1 "$whist" train tiny.yaml && says err 'whist meta train' && silent
 ends 3 "$whist" meta eval sine.safetensors tiny.yaml && says err 'was not made by this study' && silent
 ends 2 "$whist" meta eval one.safetensors tiny.yaml --epsilon 1 && says err '--attack query' && silent
 exit $bad

@@ -1,0 +1,111 @@
+/* data/one_shot_test.c: the one-shot runs of Omniglot, and images made smaller; with the real files where WHIST_DATA
+ * has them. */
+#include "test.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "codec/idx.h"
+#include "codec/zip.h"
+#include "data/one_shot.h"
+
+#include <whist/data.h>
+
+static char *omniglot(const char *file)
+{
+    const char *data = getenv("WHIST_DATA");
+    char *path = NULL;
+    if (!data) skip();
+    if (asprintf(&path, "%s/omniglot/%s", data, file) < 0) abort();
+    if (!wh_file_exists(path)) {
+        free(path);
+        skip();
+    }
+    return path;
+}
+
+static void a_plain_image_stays_plain(void **state)
+{
+    (void)state;
+    uint8_t pixels[12 * 9];
+    float out[4 * 3];
+    memset(pixels, 200, sizeof pixels);
+    const wh_png png = {12, 9, pixels};
+    assert_ok(wh_png_shrink(out, &png, 4, 3, false));
+    for (size_t i = 0; i < 12; i++) assert_true(out[i] == 200.0f / 255);
+    assert_ok(wh_png_shrink(out, &png, 4, 3, true));
+    for (size_t i = 0; i < 12; i++) assert_true(out[i] == 55.0f / 255);
+}
+
+/* The published small set, made smaller here, is the set of 28 × 28 that others made: the first character of the
+ * background alphabets by name, whose drawings are the first rows. */
+static void drawings_become_those_of_the_28_set(void **state)
+{
+    (void)state;
+    char *zip_path = omniglot("images_background_small1.zip"), *idx_path = omniglot("omniglot28-images-idx3-ubyte.gz");
+    WH_AUTO(wh_buf) file = WH_BUF_EMPTY;
+    WH_AUTO(wh_idx) images = WH_IDX_EMPTY;
+    wh_zip zip;
+    size_t at = 0, before = 1, found = 0, read = 0;
+    assert_ok(wh_file_read(&file, zip_path, 1 << 24));
+    assert_ok(wh_zip_open(&zip, wh_buf_view(&file), zip_path));
+    assert_ok(wh_idx_load(&images, idx_path, 1 << 28));
+    const uint8_t *all = images.values;
+    while (at != before && read < 20) {
+        wh_zip_entry entry;
+        WH_AUTO(wh_buf) bytes = WH_BUF_EMPTY;
+        WH_AUTO(wh_png) png = WH_PNG_EMPTY;
+        float small[784];
+        before = at;
+        assert_ok(wh_zip_next(&entry, &at, &zip));
+        if (at == before || entry.len < 4 || memcmp(entry.name + entry.len - 4, ".png", 4) != 0) continue;
+        assert_ok(wh_zip_read(&bytes, &zip, &entry, 1 << 20));
+        assert_ok(wh_png_read(&png, wh_buf_view(&bytes), "drawing"));
+        assert_ok(wh_png_shrink(small, &png, 28, 28, true));
+        read++;
+        for (size_t i = 0; i < images.dims[0]; i++) {
+            size_t same = 0;
+            for (size_t p = 0; p < 784; p++) same += fabs((double)small[p] * 255 - all[i * 784 + p]) < 1.5;
+            if (same < 784) continue;
+            found++;
+            break;
+        }
+    }
+    assert_int_equal(read, 20);
+    assert_int_equal(found, 20);
+    free(zip_path);
+    free(idx_path);
+}
+
+static void the_twenty_runs_are_read(void **state)
+{
+    (void)state;
+    char *path = omniglot("all_runs.zip");
+    whist_one_shot runs;
+    assert_ok(whist_one_shot_load(&runs, path, 28, 28));
+    for (size_t r = 0; r < WHIST_ONE_SHOT_RUNS; r++) {
+        bool seen[WHIST_ONE_SHOT_WAYS] = {false};
+        double ink = 0;
+        for (size_t k = 0; k < WHIST_ONE_SHOT_WAYS; k++) seen[runs.truth[r * WHIST_ONE_SHOT_WAYS + k]] = true;
+        for (size_t k = 0; k < WHIST_ONE_SHOT_WAYS; k++) assert_true(seen[k]);
+        for (size_t i = 0; i < WHIST_ONE_SHOT_WAYS * 784; i++)
+            ink += (double)runs.support[r * WHIST_ONE_SHOT_WAYS * 784 + i] / (WHIST_ONE_SHOT_WAYS * 784);
+        assert_true(ink > .01 && ink < .3); /* mostly paper, which is 0 */
+    }
+    /* The first line of the first run: item01 is class08. */
+    assert_int_equal(runs.truth[0], 7);
+    whist_one_shot_clear(&runs);
+    assert_int_equal(whist_one_shot_load(&runs, "/dev/null", 28, 28), WHIST_E_FORMAT);
+    free(path);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_plain_image_stays_plain),
+        cmocka_unit_test(drawings_become_those_of_the_28_set),
+        cmocka_unit_test(the_twenty_runs_are_read),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
