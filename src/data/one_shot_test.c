@@ -100,12 +100,55 @@ static void the_twenty_runs_are_read(void **state)
     free(path);
 }
 
+static void copy(const char *dir, const char *name)
+{
+    char *from = omniglot(name), to[4096];
+    WH_AUTO(wh_buf) bytes = WH_BUF_EMPTY;
+    assert_ok(wh_file_read(&bytes, from, 1 << 24));
+    snprintf(to, sizeof to, "%s/%s", dir, name);
+    assert_ok(wh_file_write(to, wh_buf_view(&bytes), 0600));
+    free(from);
+}
+
+/* What `whist data get omniglot` leaves: 242 characters by 20 people, folds that share no alphabet. */
+static void the_small_sets_become_one(void **state)
+{
+    (void)state;
+    free(omniglot("images_background_small2.zip"));
+    char *dir = test_dir("omniglot"), path[4096];
+    WH_AUTO(wh_idx) labels = WH_IDX_EMPTY;
+    WH_AUTO(wh_buf) classes = WH_BUF_EMPTY;
+    copy(dir, "images_background_small1.zip");
+    copy(dir, "images_background_small2.zip");
+    assert_ok(whist_data_derive(whist_data_find("omniglot"), dir));
+    snprintf(path, sizeof path, "%s/omniglot-small28-labels-idx1-short", dir);
+    assert_ok(wh_idx_load(&labels, path, 1 << 20));
+    const int16_t *label = labels.values;
+    for (size_t i = 0; i < labels.n; i++) assert_int_equal(label[i], i / 20);
+    snprintf(path, sizeof path, "%s/omniglot-small28-classes.csv", dir);
+    assert_ok(wh_file_read(&classes, path, 1 << 20));
+    assert_ok(wh_buf_add(&classes, "", 1));
+    size_t count[3] = {0};
+    for (const char *at = (const char *)classes.data; (at = strchr(at, '\n')); at++)
+        for (size_t f = 0; f < 3; f++) {
+            static const char *const folds[] = {",train\n", ",validation\n", ",test\n"};
+            size_t len = strlen(folds[f]);
+            count[f] += (size_t)(at - (const char *)classes.data) >= len && memcmp(at + 1 - len, folds[f], len) == 0;
+        }
+    assert_int_equal(count[0] + count[1] + count[2], labels.n / 20);
+    print_message("%zu characters: %zu train, %zu validation, %zu test\n", labels.n / 20, count[0], count[1], count[2]);
+    assert_true(count[0] == 114 && count[1] == 22 && count[2] == 106);
+    assert_ok(wh_tree_remove(dir));
+    test_dir_free(dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_plain_image_stays_plain),
         cmocka_unit_test(drawings_become_those_of_the_28_set),
         cmocka_unit_test(the_twenty_runs_are_read),
+        cmocka_unit_test(the_small_sets_become_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
