@@ -181,10 +181,14 @@ WHIST_API WHIST_MUST_CHECK whist_status whist_dataset_open(whist_dataset **out, 
 WHIST_API WHIST_MUST_CHECK whist_status whist_dataset_open_more(whist_dataset **out, const whist_schema *schema,
                                                                 const whist_data_source *source,
                                                                 const whist_dataset *like);
-/* Images of the schema's size to adapt to or to predict for: an IDX file, all of them in order, as WHIST_FOLD_TEST.
- * labels: an IDX file of as many whole numbers from 0 to 65535, or NULL: y is NaN. Not standardised. */
+/* Images to adapt to or to predict for, all of them in order, as WHIST_FOLD_TEST; not standardised. An IDX file of the
+ * schema's size, with NULL (y is NaN) or an IDX file of as many whole numbers from 0 to 65535 as labels; or grey PNG
+ * images, which are made the schema's size: one, a folder of them (y is NaN), or a folder of folders, each of them a
+ * class (y: 0, 1, … by their names). ink: of PNG images black becomes 1 and white 0, as drawings are kept in IDX files.
+ */
 WHIST_API WHIST_MUST_CHECK whist_status whist_dataset_open_images(whist_dataset **out, const whist_schema *schema,
-                                                                  const char *images_path, const char *labels_path);
+                                                                  const char *images_path, const char *labels_path,
+                                                                  bool ink);
 /* The one-shot runs of Omniglot (all_runs.zip, Lake et al. 2015): in each run a drawing of each of twenty characters is
  * given, and twenty drawings of other people are to be named. Images are made height × width by a Lanczos window, ink
  * 1, as the 28 × 28 sets of the literature are. WHIST_E_IO, WHIST_E_FORMAT naming the file in the archive. */

@@ -396,10 +396,17 @@ static const cli_option eval_options[] = {
 };
 
 static const cli_option adapt_options[] = {
-    {"support", 0, CLI_TEXT, "FILE", "The few rows to adapt to: a CSV file with targets, or an IDX file of images.",
+    {"support", 0, CLI_TEXT, "FILE",
+     "The few rows to adapt to: a CSV file with targets, an IDX file of images, or a folder with a folder of PNG "
+     "images for "
+     "each class (0, 1, … by their names).",
      .required = true},
     {"labels", 0, CLI_TEXT, "FILE", "IDX file with the classes of the support images: any whole numbers."},
-    {"input", 'i', CLI_TEXT, "FILE", "The rows to predict: CSV (targets may be left out) or IDX.", .required = true},
+    {"input", 'i', CLI_TEXT, "FILE",
+     "The rows to predict: CSV (targets may be left out), IDX, a PNG image or a folder of "
+     "them.",
+     .required = true},
+    {"ink", 0, CLI_FLAG, NULL, "PNG images are drawings: black is 1, paper 0."},
     {"out", 'o', CLI_TEXT, "FILE", "Write the personal model, for learners whose inner steps make one."},
     {"site", 0, CLI_TEXT, "NAME", "Convert the rows as this site's, where the study standardises by site."},
     {"data", 'd', CLI_TEXT, "DIR", "Folder with that site's data."},

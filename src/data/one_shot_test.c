@@ -142,13 +142,53 @@ static void the_small_sets_become_one(void **state)
     test_dir_free(dir);
 }
 
+/* Folders of PNG images: classes by name, any size, ink or light. */
+static void folders_of_pictures_are_rows(void **state)
+{
+    (void)state;
+    /* 2 × 2 grey, filter 0: 0 255 / 128 64 */
+    static const uint8_t png[] = {
+        0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a, 0x00, 0x00, 0x00, 0x0d, 0x49, 0x48, 0x44, 0x52, 0x00, 0x00,
+        0x00, 0x02, 0x00, 0x00, 0x00, 0x02, 0x08, 0x00, 0x00, 0x00, 0x00, 0x57, 0xdd, 0x52, 0xf8, 0x00, 0x00, 0x00,
+        0x0e, 0x49, 0x44, 0x41, 0x54, 0x78, 0x9c, 0x63, 0x60, 0xf8, 0xcf, 0xd0, 0xe0, 0x00, 0x00, 0x05, 0x42, 0x01,
+        0xc0, 0x70, 0x36, 0x36, 0xd6, 0x00, 0x00, 0x00, 0x00, 0x49, 0x45, 0x4e, 0x44, 0xae, 0x42, 0x60, 0x82};
+    static const char *const files[] = {"dog/1.png", "cat/b.png", "cat/a.png", "cat/note.txt"};
+    char *dir = test_dir("pictures"), path[4096];
+    whist_schema schema = {.format = WHIST_DATA_IDX, .task = WHIST_TASK_CLASSES, .image_height = 2, .image_width = 2};
+    whist_dataset *data;
+    for (size_t i = 0; i < WH_COUNT(files); i++) {
+        snprintf(path, sizeof path, "%s/%.3s", dir, files[i]);
+        assert_ok(wh_make_dirs(path));
+        snprintf(path, sizeof path, "%s/%s", dir, files[i]);
+        assert_ok(wh_file_write(path, (whist_bytes){png, sizeof png}, 0600));
+    }
+    assert_ok(whist_dataset_open_images(&data, &schema, dir, NULL, false));
+    whist_rows rows = whist_dataset_rows(data, WHIST_FOLD_TEST);
+    assert_true(rows.n == 3 && rows.d == 4 && rows.y[0] == 0 && rows.y[1] == 0 && rows.y[2] == 1);
+    assert_true(rows.x[0] == 0 && rows.x[1] == 1 && rows.x[3] == 64.0f / 255);
+    whist_dataset_free(data);
+    snprintf(path, sizeof path, "%s/cat", dir);
+    assert_ok(whist_dataset_open_images(&data, &schema, path, NULL, true));
+    rows = whist_dataset_rows(data, WHIST_FOLD_TEST);
+    assert_true(rows.n == 2 && isnan(rows.y[0]) && rows.x[0] == 1 && rows.x[1] == 0);
+    whist_dataset_free(data);
+    assert_int_equal(whist_dataset_open_images(&data, &schema, path, "labels", true), WHIST_E_ARG);
+    snprintf(path, sizeof path, "%s/cat/a.png", dir);
+    assert_ok(wh_file_write(path, (whist_bytes){png, 20}, 0600));
+    assert_int_equal(whist_dataset_open_images(&data, &schema, path, NULL, true), WHIST_E_FORMAT);
+    snprintf(path, sizeof path, "%s/empty", dir);
+    assert_ok(wh_make_dirs(path));
+    assert_int_equal(whist_dataset_open_images(&data, &schema, path, NULL, true), WHIST_E_FORMAT);
+    assert_ok(wh_tree_remove(dir));
+    test_dir_free(dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_plain_image_stays_plain),
-        cmocka_unit_test(drawings_become_those_of_the_28_set),
-        cmocka_unit_test(the_twenty_runs_are_read),
-        cmocka_unit_test(the_small_sets_become_one),
+        cmocka_unit_test(a_plain_image_stays_plain),    cmocka_unit_test(drawings_become_those_of_the_28_set),
+        cmocka_unit_test(the_twenty_runs_are_read),     cmocka_unit_test(the_small_sets_become_one),
+        cmocka_unit_test(folders_of_pictures_are_rows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
