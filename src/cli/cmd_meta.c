@@ -170,8 +170,77 @@ static int print(const cli_few *few, const whist_meta_test *test, const whist_me
     return cli_flush();
 }
 
+/* ---- The one-shot runs of Omniglot ------------------------------------------------------------------------------- */
+
+static int measure_run(double *right, const cli_few *few, const whist_one_shot *runs, size_t run, size_t steps)
+{
+    enum { WAYS = WHIST_ONE_SHOT_WAYS };
+    const size_t d = (size_t)runs->height * runs->width;
+    float labels[WAYS], unknown[WAYS];
+    whist_meta_personal p;
+    for (size_t k = 0; k < WAYS; k++) labels[k] = (float)k, unknown[k] = NAN;
+    const whist_rows support = {.n = WAYS, .d = d, .x = runs->support + run * WAYS * d, .y = labels};
+    const whist_rows query = {.n = WAYS, .d = d, .x = runs->query + run * WAYS * d, .y = unknown};
+    CLI_LIB(whist_meta_adapt(&p, &few->env, few->params, &support, &query, steps));
+    *right = 0;
+    for (size_t i = 0; i < WAYS; i++) {
+        size_t best = 0;
+        for (size_t k = 1; k < WAYS; k++)
+            if (p.prediction[i * WAYS + k] > p.prediction[i * WAYS + best]) best = k;
+        *right += best == runs->truth[run * WAYS + i];
+    }
+    *right /= WAYS;
+    whist_meta_personal_clear(&p);
+    return CLI_OK;
+}
+
+static int tell_runs(const cli_args *args, const cli_few *few, const double *right, double mean, double interval)
+{
+    const char *batches = whist_meta_batches(&few->env);
+    if (cli_flag(args, "json")) {
+        CLI_AUTO(cli_json_end) whist_json *json = NULL;
+        CLI_LIB(whist_json_new(&json));
+        whist_json_begin_object(json);
+        whist_json_key(json, "learner"), whist_json_text(json, few->env.learner->name);
+        whist_json_key(json, "batches"), whist_json_text(json, batches);
+        whist_json_key(json, "runs"), whist_json_begin_array(json);
+        for (size_t r = 0; r < WHIST_ONE_SHOT_RUNS; r++) whist_json_real(json, right[r]);
+        whist_json_end_array(json);
+        whist_json_key(json, "accuracy"), whist_json_real(json, mean);
+        whist_json_key(json, "interval95"), whist_json_real(json, interval);
+        whist_json_end_object(json);
+        return cli_json_print(json);
+    }
+    printf("%s, %d one-shot runs of %d ways, %s: accuracy %.4f ± %.4f (95 %%), error %.2f %%\n", few->env.learner->name,
+           WHIST_ONE_SHOT_RUNS, WHIST_ONE_SHOT_WAYS, batches, mean, interval, 100 * (1 - mean));
+    return cli_flush();
+}
+
+static int one_shot(const cli_args *args, const char *path)
+{
+    CLI_AUTO(cli_few_clear_one) cli_few few = {0};
+    double right[WHIST_ONE_SHOT_RUNS], mean = 0, square = 0;
+    whist_one_shot runs;
+    size_t steps = cli_flag(args, "steps") ? (size_t)cli_count(args, "steps", 0) : SIZE_MAX;
+    CLI_TRY(cli_few_study(&few, args, args->words[1], args->words[0]));
+    const whist_model_shape shape = whist_model_shape_get(few.env.model);
+    if (shape.height == 0 || few.env.episodes.kind != WHIST_TASKS_CLASSES)
+        return cli_fail_text(CLI_FAILED, "unsupported",
+                             "the one-shot runs are classes of images: this study's tasks are not");
+    CLI_LIB(whist_one_shot_load(&runs, path, (unsigned)shape.height, (unsigned)shape.width));
+    int code = CLI_OK;
+    for (size_t r = 0; code == CLI_OK && r < WHIST_ONE_SHOT_RUNS; r++)
+        code = measure_run(&right[r], &few, &runs, r, steps);
+    whist_one_shot_clear(&runs);
+    if (code != CLI_OK) return code;
+    for (size_t r = 0; r < WHIST_ONE_SHOT_RUNS; r++) mean += right[r] / WHIST_ONE_SHOT_RUNS;
+    for (size_t r = 0; r < WHIST_ONE_SHOT_RUNS; r++) square += (right[r] - mean) * (right[r] - mean);
+    return tell_runs(args, &few, right, mean, 1.96 * sqrt(square / (WHIST_ONE_SHOT_RUNS - 1) / WHIST_ONE_SHOT_RUNS));
+}
+
 static int eval(const cli_args *args)
 {
+    if (cli_flag(args, "one-shot")) return one_shot(args, cli_text(args, "one-shot"));
     CLI_AUTO(cli_few_clear_one) cli_few few = {0};
     whist_meta_test test;
     whist_meta_score score;
@@ -315,6 +384,7 @@ static const cli_option eval_options[] = {
      .max = 65536},
     {"queries", 0, CLI_COUNT, "N", "Query rows of a class, instead of the study's.", .min = 1, .max = 65536},
     {"site", 0, CLI_TEXT, "NAME", "Tasks that are sites: this one's, on all its test rows."},
+    {"one-shot", 0, CLI_TEXT, "FILE", "Measure on Omniglot's twenty one-shot runs (all_runs.zip) instead of episodes."},
     {"validation", 0, CLI_FLAG, NULL, "Measure on the validation rows."},
     MODEL_OPTIONS,
     {"attack", 0, CLI_TEXT, "ON", "Attack query, support or both by projected gradient ascent."},
@@ -326,10 +396,17 @@ static const cli_option eval_options[] = {
 };
 
 static const cli_option adapt_options[] = {
-    {"support", 0, CLI_TEXT, "FILE", "The few rows to adapt to: a CSV file with targets, or an IDX file of images.",
+    {"support", 0, CLI_TEXT, "FILE",
+     "The few rows to adapt to: a CSV file with targets, an IDX file of images, or a folder with a folder of PNG "
+     "images for "
+     "each class (0, 1, … by their names).",
      .required = true},
     {"labels", 0, CLI_TEXT, "FILE", "IDX file with the classes of the support images: any whole numbers."},
-    {"input", 'i', CLI_TEXT, "FILE", "The rows to predict: CSV (targets may be left out) or IDX.", .required = true},
+    {"input", 'i', CLI_TEXT, "FILE",
+     "The rows to predict: CSV (targets may be left out), IDX, a PNG image or a folder of "
+     "them.",
+     .required = true},
+    {"ink", 0, CLI_FLAG, NULL, "PNG images are drawings: black is 1, paper 0."},
     {"out", 'o', CLI_TEXT, "FILE", "Write the personal model, for learners whose inner steps make one."},
     {"site", 0, CLI_TEXT, "NAME", "Convert the rows as this site's, where the study standardises by site."},
     {"data", 'd', CLI_TEXT, "DIR", "Folder with that site's data."},

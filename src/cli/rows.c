@@ -52,7 +52,7 @@ int cli_rows_input(whist_dataset **out, const cli_args *args, const whist_study 
                              "--data DIR with the file");
     if (by_site && schema->format == WHIST_DATA_CSV) CLI_TRY(cli_rows_site(&like, args, study));
     if (schema->format != WHIST_DATA_CSV && schema->image_height > 0) {
-        CLI_LIB(whist_dataset_open_images(out, schema, path, labels));
+        CLI_LIB(whist_dataset_open_images(out, schema, path, labels, cli_flag(args, "ink")));
         return CLI_OK;
     }
     CLI_TRY(split(folder, &name, path));

@@ -100,6 +100,10 @@ WH_MUST_CHECK whist_status wh_table_read_idx(wh_table *out, const whist_schema *
 /* One file of images, and NULL or one of labels; y is NaN without. */
 WH_MUST_CHECK whist_status wh_table_read_images(wh_table *out, const whist_schema *schema, const char *images,
                                                 const char *labels);
+/* A PNG file, a folder of them, or a folder of folders that are classes; made the schema's size. invert: black is 1. */
+WH_MUST_CHECK whist_status wh_table_read_pictures(wh_table *out, const whist_schema *schema, const char *path,
+                                                  bool invert);
+bool wh_is_pictures(const char *path);
 /* Rows of slot 0. */
 WH_MUST_CHECK whist_status wh_table_synthesize(wh_table *out, const whist_schema *schema, const wh_sites *sites);
 

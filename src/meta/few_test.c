@@ -289,6 +289,51 @@ static void every_learner_updates_at_a_site(void **state)
     }
 }
 
+/* A site's rows as one task: adapted on rows of the training fold, measured on all rows of the other. Targets that are
+ * no class of the model are refused. */
+static void a_site_is_a_task(void **state)
+{
+    (void)state;
+    static const char *const metrics[] = {"accuracy", "logloss"};
+    static const whist_model_shape shape = {.n_features = D, .n_outputs = 1, .target = WHIST_TARGET_BINARY};
+    static float x[2 * ROWS * D], y[2 * ROWS];
+    whist_model *model;
+    whist_settings *settings;
+    whist_dataset *data;
+    whist_learner *l;
+    whist_update update;
+    whist_metric_value value[2];
+    const whist_learner_class *class_ = learner("meta-sgd");
+    const whist_episodes episodes = {.kind = WHIST_TASKS_SITES, .shots = 6, .queries = 10};
+    rows_of(x, y, 0);
+    rows_of(x + ROWS * D, y + ROWS, 0);
+    for (size_t i = 0; i < 2 * ROWS; i++) y[i] = (float)((int)y[i] % 2);
+    const whist_rows train = {.n = ROWS, .d = D, .x = x, .y = y},
+                     test = {.n = ROWS - 3, .d = D, .x = x + ROWS * D, .y = y};
+    assert_ok(whist_model_new(&model, "logistic", NULL, &shape));
+    assert_ok(whist_settings_new(&settings, class_->options));
+    assert_ok(wh_scheme_extend(model, class_, settings));
+    assert_ok(whist_dataset_from_rows(&data, &train, &test));
+    float theta[4 * D] = {0};
+    const whist_learner_env env = {.model = model,
+                                   .data = data,
+                                   .settings = settings,
+                                   .site = "a",
+                                   .metrics = metrics,
+                                   .n_metrics = 2,
+                                   .episodes = &episodes};
+    assert_true(whist_model_size(model) == 2 * (D + 1));
+    whist_model_init(model, theta, 1);
+    assert_ok(class_->new_(&l, &env));
+    assert_ok(class_->fit(l, &(whist_learner_round){.model = theta, .n = 2 * (D + 1)}, &update));
+    assert_ok(class_->evaluate(l, theta, WHIST_FOLD_TEST, value));
+    assert_true(value[0].den == ROWS - 3 && value[1].den == ROWS - 3);
+    class_->free_(l);
+    whist_dataset_free(data);
+    whist_model_free(model);
+    whist_settings_free(settings);
+}
+
 /* ---- Adapting -------------------------------------------------------------------------------------------------- */
 
 /* A few rows of new classes with labels as they come, and rows to predict. */
@@ -365,6 +410,39 @@ static void attacks_do_harm_and_training_against_them_helps(void **state)
     }
     if (!(attacked[0] < clean[0] - .1 && attacked[1] > attacked[0] + .03))
         fail_msg("clean %g and %g, attacked %g and %g", clean[0], clean[1], attacked[0], attacked[1]);
+}
+
+/* ADML and attacks on the support train every kind of learner that has a loss there; randomised fine-tuning is a
+ * function of the seed. */
+static void robust_training_and_noise_are_repeatable(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"maml", "r2d2", "meta-sgd", "reptile"};
+    for (size_t k = 0; k < WH_COUNT(names); k++)
+        for (int on = WHIST_ADVERSARY_SUPPORT; on <= WHIST_ADVERSARY_BOTH; on++) {
+            world w;
+            whist_meta_train *run;
+            whist_meta_score score[2];
+            open_world(&w, learner(names[k]), false);
+            w.training.steps = 100;
+            w.env.episodes.attack = (whist_attack){.on = (whist_adversary)on, .epsilon = .05, .steps = 3};
+            assert_ok(whist_meta_train_new(&run, &w.env, &w.training));
+            assert_ok(whist_meta_train_run(run, &(whist_meta_go){0}));
+            const whist_meta_test test = {.episodes = 100,
+                                          .fold = WHIST_FOLD_TEST,
+                                          .steps = SIZE_MAX,
+                                          .attack = {.on = (whist_adversary)on, .epsilon = .05, .steps = 3},
+                                          .noise = .1,
+                                          .noise_draws = 4};
+            for (unsigned i = 0; i < 2; i++) {
+                w.env.threads = i + 1;
+                assert_ok(whist_meta_evaluate(&score[i], &w.env, whist_meta_train_params(run), &test));
+            }
+            assert_true(score[0].mean == score[1].mean && score[0].interval == score[1].interval);
+            if (!(score[0].mean > .55)) fail_msg("%s, %d: %g", names[k], on, score[0].mean);
+            whist_meta_train_free(run);
+            close_world(&w);
+        }
 }
 
 static void an_attack_stays_within_its_bound(void **state)
@@ -451,6 +529,8 @@ int main(void)
         cmocka_unit_test(every_learner_updates_at_a_site),
         cmocka_unit_test(a_few_rows_make_a_personal_model),
         cmocka_unit_test(attacks_do_harm_and_training_against_them_helps),
+        cmocka_unit_test(robust_training_and_noise_are_repeatable),
+        cmocka_unit_test(a_site_is_a_task),
         cmocka_unit_test(an_attack_stays_within_its_bound),
         cmocka_unit_test(bad_tasks_are_refused),
     };

@@ -38,6 +38,18 @@ ends 0 "$whist" meta eval one.safetensors tiny.yaml --attack both --epsilon 0.05
     says out '"attack":"both"' && says out '"epsilon":0.05' && says out '"noise":0.1'
 ends 1 "$whist" predict one.safetensors tiny.yaml --site all && says err 'gives features and no predictions' && silent
 
+# Images of new classes in folders.
+mkdir -p few/cat few/dog
+cp "$source/tests/fuzz/corpus/png/bits" few/cat/1.png
+cp "$source/tests/fuzz/corpus/png/bytes" few/dog/1.png
+cp "$source/tests/fuzz/corpus/png/square" new.png
+ends 0 "$whist" meta adapt one.safetensors tiny.yaml --support few --input new.png && says out 'row,p0,p1,target'
+ends 0 "$whist" meta adapt one.safetensors tiny.yaml --support few --input new.png --ink --json && json out &&
+    says out '"classes":[0,1]'
+ends 1 "$whist" meta adapt one.safetensors tiny.yaml --support few/cat --input new.png && says err 'has a label that is no class' && silent
+ends 1 "$whist" meta adapt one.safetensors tiny.yaml --support few --input few/dog && says err 'query row 1 is support row 2' && silent
+ends 1 "$whist" meta adapt one.safetensors tiny.yaml --support few --input new.png --out x && says err 'leave --out out' && silent
+
 # Stopped by kill -9 and by Ctrl-C, a training goes on to the same bits.
 study maml | sed 's/steps: 20/steps: 800/; s/evaluate_every: 5/evaluate_every: 500/' >long.yaml
 ends 0 "$whist" meta train long.yaml --out whole.safetensors
@@ -113,6 +125,20 @@ ends 1 "$whist" meta adapt sites.safetensors sites.yaml --support support.csv --
 ends 1 "$whist" meta adapt sites.safetensors sites.yaml --support new.csv --input support.csv &&
     says err 'support row 1 has no target' && silent
 
+# The real Omniglot: classes that training never saw, and the twenty one-shot runs.
+if [ -f "${WHIST_DATA:-}/omniglot/omniglot28-images-idx3-ubyte.gz" ]; then
+    sed 's/model: .*/model: {name: conv4, norm: transductive, width: 8}/; s/steps: 3000/steps: 3/
+        s/validate: 50/validate: 2/' "$source/examples/omniglot/protonet.yaml" >omniglot.yaml
+    ends 0 "$whist" meta train omniglot.yaml --out omniglot.safetensors && says out 'best validation'
+    ends 0 "$whist" meta eval omniglot.safetensors omniglot.yaml -n 2 --ways 20 --queries 5 && says out '20 ways, 1 shots'
+    ends 0 "$whist" meta eval omniglot.safetensors omniglot.yaml --one-shot "$WHIST_DATA/omniglot/all_runs.zip" --json &&
+        json out && says out '"runs":[' && says out '"batches":"transductive'
+    ends 1 "$whist" meta eval omniglot.safetensors omniglot.yaml --one-shot omniglot.yaml && says err 'no zip archive' &&
+        silent
+else
+    echo 'skipped: no Omniglot in WHIST_DATA'
+fi
+
 # Refusals.
 study protonet >tiny.yaml
 refused() { # CODE TEXT SED-SCRIPT
@@ -131,6 +157,7 @@ refused 1 'episodes are for a meta-learner, and sgd is none' 's/name: protonet/n
 refused 1 'ways is missing' 's/ways: 3, //'
 refused 1 'compares classes' 's/ways: 3/tasks: sites/'
 refused 1 'running statistic' 's/transductive/inductive/'
+ends 1 "$whist" train tiny.yaml && says err 'whist meta train' && silent
 ends 3 "$whist" meta eval sine.safetensors tiny.yaml && says err 'was not made by this study' && silent
 ends 2 "$whist" meta eval one.safetensors tiny.yaml --epsilon 1 && says err '--attack query' && silent
 exit $bad
