@@ -200,8 +200,12 @@ float *wh_compiled_grad(wh_compiled *c)
 
 void wh_model_work_pool(whist_model_work *work, wh_pool *pool)
 {
-    if (!work->compiled || work->compiled->pool == pool) return;
-    forget(work->compiled); /* scratch goes by the number of threads */
+    if (work->pool == pool) return;
+    work->pool = pool;
+    wh_spread_free(work->spread); /* scratch goes by the number of threads */
+    work->spread = NULL;
+    if (!work->compiled) return;
+    forget(work->compiled);
     work->compiled->pool = pool;
 }
 

@@ -125,11 +125,14 @@ static inline bool wh_nn_is_narrow(const wh_layer *layer, size_t n)
 }
 
 typedef struct wh_compiled wh_compiled;
+typedef struct wh_spread wh_spread;
 
 struct whist_model_work {
     const whist_model *model;
     size_t max_batch;
     wh_compiled *compiled; /* of classes that run as programs; all below is then empty */
+    wh_pool *pool;         /* the caller's, or NULL */
+    wh_spread *spread;     /* made when a step first uses the pool */
     wh_arena memory;
     float *x;                       /* (B, stride D) gathered rows */
     float *y, *weight, *event;      /* (B) gathered */
@@ -172,6 +175,9 @@ WH_MUST_CHECK whist_status wh_nn_gather(wh_rows *out, const whist_model *model, 
 WH_MUST_CHECK whist_status wh_nn_gather_targets(wh_rows *out, const whist_model *model, whist_model_work *work,
                                                 const whist_batch *batch);
 
+/* Rows from … from + n - 1 of a batch with an index, copied to their place in work->x. */
+void wh_nn_copy_rows(const whist_model_work *work, const whist_batch *batch, size_t from, size_t n);
+
 /* value[l] of all layers from x (n,D); the last holds the scores before the loss. train: narrow layers go along their
  * inputs, whose bits are others; without it a row's scores do not depend on how many rows there are. */
 void wh_nn_forward(const whist_model *model, whist_model_work *work, const float *params, const float *x, size_t ldx,
@@ -198,6 +204,17 @@ void wh_nn_weight_gradient(const whist_model *model, whist_model_work *work, con
 /* wh_nn_head for survival models: scores and delta have stride ld. */
 void wh_cox_head(const whist_model *model, whist_model_work *work, const wh_rows *rows, const float *scores, size_t ld,
                  float *delta, double *loss);
+
+/* ---- spread.c: on the threads of the work's pool ---- */
+/* Has it several, and is the batch large enough to share? */
+bool wh_spread_fits(const whist_model_work *work, const whist_batch *batch);
+/* As whist_model_loss_grad, to the bit, but without the penalty. */
+WH_MUST_CHECK whist_status wh_spread_gradient(whist_model_work *work, const float *params, const whist_batch *batch,
+                                              float *grad, double *loss);
+/* As whist_model_predict_batch. */
+WH_MUST_CHECK whist_status wh_spread_predict(whist_model_work *work, const float *params, const whist_batch *batch,
+                                             float *out);
+void wh_spread_free(wh_spread *spread);
 
 /* ---- compiled.c: the same contracts as whist_model_*, by programs ---- */
 WH_MUST_CHECK whist_status wh_compiled_new(wh_compiled **out, const whist_model *model, size_t max_batch);

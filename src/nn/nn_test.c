@@ -8,9 +8,11 @@
 #include "nn/model.h"
 #include "nn/models_test.h"
 #include "nn/optim.h"
+#include "nn/zoo.h"
 
 WH_AUTO_FREE(whist_model, whist_model_free)
 WH_AUTO_FREE(whist_model_work, whist_model_work_free)
+WH_AUTO_FREE(wh_pool, wh_pool_free)
 
 static uint64_t state_ = 7;
 static double uniform(void)
@@ -363,6 +365,60 @@ static void test_narrow_steps_have_them_too(void **state)
     assert_memory_equal(a, b, sizeof a);
 }
 
+/* ---- Threads ------------------------------------------------------------------------------------------- */
+
+static void check_threads(const char *class_name, const char *settings_text, whist_model_shape shape, size_t n)
+{
+    enum { MAX = 300, FEATURES = 90, SIZE = 20000 };
+    static float x[MAX * FEATURES], y[MAX], weight[MAX], params[SIZE], one[SIZE], many[SIZE], out[2][MAX * 3];
+    static uint32_t index[MAX];
+    WH_AUTO(whist_settings_ptr) settings = test_settings(whist_model_class_find(class_name)->options, settings_text);
+    WH_AUTO(whist_model_ptr) model = NULL;
+    assert_true(n <= MAX && shape.n_features <= FEATURES);
+    assert_ok(whist_model_new(&model, class_name, settings, &shape));
+    for (size_t i = 0; i < n * shape.n_features; i++) x[i] = (float)uniform();
+    for (size_t i = 0; i < n; i++) {
+        y[i] = shape.target == WHIST_TARGET_CLASS ? (float)(i % 3) : (float)(i % 2);
+        weight[i] = (float)(1 + uniform());
+        index[i] = (uint32_t)((i * 7 + 3) % n);
+    }
+    assert_true(whist_model_size(model) <= SIZE);
+    whist_model_init(model, params, 5);
+    for (int picks = 0; picks < 2; picks++) {
+        whist_batch batch = {.rows = x, .target = y, .n_rows = n, .n = n};
+        if (picks) batch.index = index, batch.weight = weight;
+        double losses[2];
+        for (unsigned threads = 1; threads <= 3; threads++) {
+            WH_AUTO(wh_pool_ptr) pool = NULL;
+            WH_AUTO(whist_model_work_ptr) work = NULL;
+            assert_ok(wh_pool_new(&pool, threads));
+            assert_ok(whist_model_work_new(&work, model, n));
+            wh_model_work_pool(work, pool);
+            float *grad = threads == 1 ? one : many;
+            int which = threads > 1;
+            assert_ok(whist_model_loss_grad(model, work, params, &batch, grad, &losses[which]));
+            assert_ok(whist_model_predict_batch(model, work, params, &batch, out[which]));
+            assert_int_equal(work->spread != NULL, threads > 1);
+            if (threads == 1) continue;
+            assert_memory_equal(one, many, whist_model_size(model) * sizeof(float));
+            assert_memory_equal(&losses[0], &losses[1], sizeof(double));
+            assert_memory_equal(out[0], out[1], n * shape.n_outputs * sizeof(float));
+        }
+    }
+}
+
+static void test_threads_change_no_bit(void **state)
+{
+    (void)state;
+    const whist_model_shape classes = {90, 3, WHIST_TARGET_CLASS}, binary = {70, 1, WHIST_TARGET_BINARY};
+    check_threads("softmax", "l2=0.1", classes, 300);
+    check_threads("mlp", "hidden=[33, 17];activation=tanh;l2=0.1", classes, 128);
+    check_threads("mlp", "hidden=[200]", classes, 191);
+    check_threads("mlp", "hidden=[20]", binary, 257);
+    check_threads("logistic", "", binary, 200);
+    check_threads("linear", "", (whist_model_shape){5, 1, WHIST_TARGET_VALUE}, 129);
+}
+
 /* The n-th request for memory fails: a clean error, and success once there are enough. */
 static void test_lack_of_memory_is_an_error(void **state)
 {
@@ -548,6 +604,7 @@ int main(void)
         cmocka_unit_test(test_large_steps_have_them_too),
         cmocka_unit_test(test_sparse_steps_have_them_too),
         cmocka_unit_test(test_narrow_steps_have_them_too),
+        cmocka_unit_test(test_threads_change_no_bit),
         cmocka_unit_test(test_lack_of_memory_is_an_error),
         cmocka_unit_test(test_mlp_learns_xor),
         cmocka_unit_test(test_tensors_cover_the_parameters),

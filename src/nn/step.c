@@ -129,6 +129,12 @@ whist_status whist_model_loss_grad(const whist_model *model, whist_model_work *w
 {
     WH_ENSURE(model && work && params && batch && work->model == model, WHIST_E_ARG);
     if (work->compiled) return wh_compiled_loss_grad(work->compiled, params, batch, grad, loss);
+    if (grad && wh_spread_fits(work, batch)) {
+        WH_TRY(wh_spread_gradient(work, params, batch, grad, loss));
+        if (loss) *loss += penalty(model, params);
+        add_penalty(model, params, grad);
+        return WHIST_OK;
+    }
     wh_rows rows;
     WH_TRY(wh_nn_gather(&rows, model, work, batch));
     gradient(model, work, &rows, params, grad, loss);

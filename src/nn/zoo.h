@@ -107,7 +107,7 @@ void wh_feed_seed(wh_feed *feed, uint64_t seed);
 
 /* ---- The compiled half of whist_model_work (compiled.c) ---- */
 
-/* Steps of models that run as programs use this pool; NULL: one thread. It outlives the work. */
+/* Gradients and predictions use this pool, which changes no bit; NULL: one thread. It outlives the work. */
 void wh_model_work_pool(whist_model_work *work, wh_pool *pool);
 /* The seed of the next steps' dropout; every step with the same one drops the same. */
 void wh_model_work_seed(whist_model_work *work, uint64_t seed);

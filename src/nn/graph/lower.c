@@ -423,6 +423,14 @@ static whist_status chosen(choice *out)
     WH_FAIL(WHIST_E_ARG, "WHIST_CONV is '%.40s': own, onednn or auto", text);
 }
 
+const char *wh_graph_lower_name(void)
+{
+    choice what;
+    if (chosen(&what) != WHIST_OK || what == OWN) return "";
+    if (what == ONEDNN) return " conv=onednn";
+    return wh_onednn_load() == WHIST_OK ? " conv=auto" : " conv=auto without onednn";
+}
+
 whist_status wh_graph_lower(wh_value outputs[], wh_graph *graph, size_t n)
 {
     WH_ENSURE(outputs && graph, WHIST_E_ARG);

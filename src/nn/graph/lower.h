@@ -15,4 +15,8 @@
  * reason. */
 WH_MUST_CHECK whist_status wh_graph_lower(wh_value outputs[], wh_graph *graph, size_t n);
 
+/* What the setting means on this machine, for files whose bits hang on it: "" for own, " conv=onednn", " conv=auto", or
+ * " conv=auto without onednn". */
+const char *wh_graph_lower_name(void);
+
 #endif

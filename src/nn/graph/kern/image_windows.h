@@ -157,23 +157,29 @@ typedef struct group_sums {
     float first[WH_GRID_STRIP];
 } group_sums;
 
-/* Up to two vectors of columns of a few rows, added to sum[·][column]. n_args is a constant where this is called. */
-TILE void sum_block(float sum[N_SUMS][NORM_CHUNK], size_t column, const wh_call *call, unsigned n_args, size_t at,
-                    size_t stride, size_t n, const float *first, mask part0, mask part1)
+/* How many sums there are of so many arguments. */
+TILE size_t sums_of(unsigned n_args)
+{
+    return n_args == 1 ? SUM_C : n_args == 2 ? SUM_T : n_args == 3 ? SUM_D : N_SUMS;
+}
+
+/* One or two vectors of columns of a few rows, added to sum[·][column]. n_args and n_vectors are constants where this
+ * is called. */
+TILE void sum_block(float sum[N_SUMS][NORM_CHUNK], size_t column, const wh_call *call, unsigned n_args,
+                    size_t n_vectors, size_t at, size_t stride, size_t n, const float *first, const mask *part)
 {
     const float *x = call->arg[0], *c = n_args > 1 ? call->arg[1] : NULL, *t = n_args > 2 ? call->arg[2] : NULL;
     const float *d = n_args > 3 ? call->arg[3] : NULL;
-    const mask part[2] = {part0, part1};
     vec total[2][N_SUMS];
 #pragma GCC unroll 2
-    for (size_t v = 0; v < 2; v++)
+    for (size_t v = 0; v < n_vectors; v++)
 #pragma GCC unroll 9
-        for (size_t k = 0; k < N_SUMS; k++) total[v][k] = v_load(sum[k] + column + v * V_LANES);
+        for (size_t k = 0; k < sums_of(n_args); k++) total[v][k] = v_load(sum[k] + column + v * V_LANES);
     for (size_t i = 0; i < n; i++, at += stride)
 #pragma GCC unroll 2
-        for (size_t v = 0; v < 2; v++) {
+        for (size_t v = 0; v < n_vectors; v++) {
             size_t here = at + v * V_LANES;
-            vec dx = v_sub(v_load_mask(part[v], x + here), v_load(first + v * V_LANES));
+            vec dx = v_sub(v_load_mask(part[v], x + here), v_load(first + column + v * V_LANES));
             total[v][SUM_X] = v_add(total[v][SUM_X], dx);
             total[v][SUM_XX] = v_fma(dx, dx, total[v][SUM_XX]);
             if (n_args > 1) {
@@ -194,9 +200,22 @@ TILE void sum_block(float sum[N_SUMS][NORM_CHUNK], size_t column, const wh_call 
             }
         }
 #pragma GCC unroll 2
-    for (size_t v = 0; v < 2; v++)
+    for (size_t v = 0; v < n_vectors; v++)
 #pragma GCC unroll 9
-        for (size_t k = 0; k < N_SUMS; k++) v_store(sum[k] + column + v * V_LANES, total[v][k]);
+        for (size_t k = 0; k < sums_of(n_args); k++) v_store(sum[k] + column + v * V_LANES, total[v][k]);
+}
+
+/* Two vectors together where the registers hold all their sums, else one after the other. */
+TILE void sum_pair(float sum[N_SUMS][NORM_CHUNK], size_t column, const wh_call *call, unsigned n_args, size_t at,
+                   size_t stride, size_t n, const float *first, const mask *part)
+{
+    enum { REGISTERS = V_LANES == 16 ? 32 : 16 };
+    if (2 * sums_of(n_args) + 4 <= REGISTERS) {
+        sum_block(sum, column, call, n_args, 2, at, stride, n, first, part);
+    } else {
+        sum_block(sum, column, call, n_args, 1, at, stride, n, first, part);
+        sum_block(sum, column + V_LANES, call, n_args, 1, at + V_LANES, stride, n, first, part + 1);
+    }
 }
 
 /* Columns column … of a chunk that starts at `start`, rows from … from + n - 1. */
@@ -204,26 +223,24 @@ static void sum_wide(float sum[N_SUMS][NORM_CHUNK], const wh_call *call, const r
                      size_t start, size_t column, size_t columns, const float *first)
 {
     size_t high = columns > V_LANES ? columns - V_LANES : 0, at = r->at + from * r->stride + start + column;
-    mask part0 = lanes(columns), part1 = v_mask(high);
-    first += column;
-    if (call->n_args == 1) sum_block(sum, column, call, 1, at, r->stride, n, first, part0, part1);
-    if (call->n_args == 2) sum_block(sum, column, call, 2, at, r->stride, n, first, part0, part1);
-    if (call->n_args == 3) sum_block(sum, column, call, 3, at, r->stride, n, first, part0, part1);
-    if (call->n_args == 4) sum_block(sum, column, call, 4, at, r->stride, n, first, part0, part1);
+    const mask part[2] = {lanes(columns), v_mask(high)};
+    if (call->n_args == 1) sum_pair(sum, column, call, 1, at, r->stride, n, first, part);
+    if (call->n_args == 2) sum_pair(sum, column, call, 2, at, r->stride, n, first, part);
+    if (call->n_args == 3) sum_pair(sum, column, call, 3, at, r->stride, n, first, part);
+    if (call->n_args == 4) sum_pair(sum, column, call, 4, at, r->stride, n, first, part);
 }
 
 /* Columns start … start + columns - 1 of the block of rows from … from + n - 1. */
 static void sum_chunk(group_sums *s, const wh_call *call, const rows *r, size_t from, size_t n, size_t start,
                       size_t columns)
 {
-    static const unsigned sums[] = {0, SUM_C, SUM_T, SUM_D, N_SUMS};
     float first[NORM_CHUNK] = {0}, sum[N_SUMS][NORM_CHUNK] = {{0}};
     for (size_t j = 0; j < columns; j++) first[j] = s->first[(start + j) / r->d];
     for (size_t i = 0; i < n; i += NORM_ROWS)
         for (size_t j = 0; j < columns; j += NORM_WIDE)
             sum_wide(sum, call, r, from + i, lesser(NORM_ROWS, n - i), start, j, lesser(NORM_WIDE, columns - j), first);
     for (size_t j = 0; j < columns; j++)
-        for (size_t k = 0; k < sums[call->n_args]; k++) s->sum[(start + j) / r->d][k] += (double)sum[k][j];
+        for (size_t k = 0; k < sums_of(call->n_args); k++) s->sum[(start + j) / r->d][k] += (double)sum[k][j];
 }
 
 /* out = base + factor[0] x + factor[1] c + …, the factors by column, the base behind them */
