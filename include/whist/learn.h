@@ -32,6 +32,12 @@ typedef struct whist_update {
     double steps;                            /* effective local steps (FedNova's a_i); > 0 */
 } whist_update;
 
+/* Of an update that is one sum over records, on a grid: what one record moves it by, added or removed, in L2; and the
+ * largest number that can stand in it. Both in steps, and public. */
+typedef struct whist_record_sum {
+    double norm, most;
+} whist_record_sum;
+
 /* What the coordinator sends for one round. */
 typedef struct whist_learner_round {
     uint64_t round;     /* 0 … rounds-1 */
@@ -83,6 +89,13 @@ struct whist_learner_class {
      * stays the learner's until its next call. They must tell what fit really does: mechanism, sampling, count. NULL:
      * the learner adds no noise of its own. */
     whist_status (*spends)(whist_learner *self, const whist_learner_round *round, whist_dp_event *out, size_t *n);
+    /* Learners whose update is one sum over records, for noise that is added to the sum of all sites: in shares, or by
+     * the coordinator. sum: the change of the model (n), in whole steps of a grid of `step`, with each record clipped
+     * to `clip`; in place of fit, for promises about records. records: what is proven of it, from what is public. Both
+     * or neither. */
+    whist_status (*records)(whist_record_sum *out, const whist_model *model, const whist_settings *settings,
+                            double clip, double step);
+    whist_status (*sum)(whist_learner *self, const whist_learner_round *round, double clip, double step, int64_t *out);
 };
 
 /* The classes of the library; the list ends with NULL. */

@@ -2,6 +2,7 @@
 #include "fed/node_state.h"
 
 #include "fed/aggregate.h"
+#include "fed/private.h"
 
 #include "base/log.h"
 
@@ -169,6 +170,10 @@ static whist_status fit(wh_node *node, const wh_task *task, const float *model, 
     };
     for (size_t i = 0; i < round.n_broadcast; i++) round.broadcast[i] = model + (i + 1) * round.n;
     WH_TRY(wh_node_before_fit(node, task, &round));
+    if (wh_private_is_of_records(plan)) {
+        WH_TRY(wh_node_sum_records(node, task, &round, arena, out));
+        return wh_contribution_weigh(out, plan, node->env.index);
+    }
     WH_TRY(plan->learner->fit(node->learner, &round, &out->update));
     WH_TRY(wh_contribution_weigh(out, plan, node->env.index));
     return wh_node_keep_promise(node, task, model, arena, out);

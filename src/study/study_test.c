@@ -171,9 +171,10 @@ static void test_value_refusals(void **state)
             "site's configuration");
     refused("one.csv", "../one.csv", WHIST_E_FORMAT,
             "s.yaml:18:23: file: '../one.csv' leaves the data folder or names a folder; write the bare name of a file");
-    refused("learner:\n  name: sgd", "learner:\n  name: sdg", WHIST_E_FORMAT,
-            "s.yaml:11:9: unknown learner 'sdg'; did you mean 'sgd'? Allowed: sgd, fedprox, adam, scaffold, "
-            "nesterov, adamw, adagrad, yogi, dp-sgd, dp-ftrl, maml, fomaml, reptile, anil, boil, per-fedavg");
+    refused(
+        "learner:\n  name: sgd", "learner:\n  name: sdg", WHIST_E_FORMAT,
+        "s.yaml:11:9: unknown learner 'sdg'; did you mean 'sgd'? Allowed: sgd, fedprox, adam, scaffold, "
+        "nesterov, adamw, adagrad, yogi, dp-sgd, dp-ftrl, record-sum, maml, fomaml, reptile, anil, boil, per-fedavg");
 }
 
 static void test_unsafe(void **state)

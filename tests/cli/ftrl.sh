@@ -47,6 +47,20 @@ ends 1 "$whist" simulate one.yaml -q && says err 'do not overlap' && silent
 sed 's/unit: record/unit: site/' tiny.yaml >one.yaml
 ends 1 "$whist" study check one.yaml && says err 'unit site needs sigma'
 
+# Sums over records, for noise that is not the site's.
+synthetic sums north south | sed 's/^learner: .*/learner: {name: record-sum, rows: 100, lr: 2}/' >bare.yaml
+ends 1 "$whist" study check bare.yaml && says err 'makes no promise'
+{
+    cat bare.yaml
+    echo 'protection: {name: none, bits: 64, fraction: 24}'
+    echo 'privacy: {unit: record, noise: central, relation: add_remove, clip: 1, units: 100, epsilon: 3, delta: 1e-5, metrics: plain}'
+} >sums.yaml
+ends 0 "$whist" simulate sums.yaml -q && says out 'epsilon 3 at delta 1e-05 for one record' && says out 'the coordinator adds the noise'
+sed 's/noise: central/noise: distributed, honest: 2/' sums.yaml >one.yaml
+ends 1 "$whist" study check one.yaml && says err 'protection none shows each update'
+sed 's/unit: record/unit: site/' sums.yaml >one.yaml
+ends 1 "$whist" study check one.yaml && says err 'bounds what one record adds'
+
 if [ -f "${WHIST_DATA:-}/heart/flamby_split.csv" ]; then
     sed 's/name: dp-sgd/name: dp-ftrl/; s/rate: 1/pass: 5/; s/batch: 125/batch: 25/; s/updates: 1/updates: 15/
         s/noise: 10 .*/noise: 4/; s/lr: 2/lr: 0.3\n  optimizer: sgd/; s/rounds: 15/rounds: 2/' \
