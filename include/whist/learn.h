@@ -86,8 +86,9 @@ struct whist_learner_class {
     whist_status (*state)(whist_learner *self, float **out);
     /* Private learners: what the next fit of this round will have spent, asked before it and charged before its update
      * leaves. *out has room for WHIST_MAX_EVENTS events of one unit and relation (the study's); what they point at
-     * stays the learner's until its next call. They must tell what fit really does: mechanism, sampling, count. NULL:
-     * the learner adds no noise of its own. */
+     * stays the learner's until its next call. They must tell what fit really does: mechanism, sampling, count. An
+     * object whose update was not kept and charged is ended, so one that goes on may count on what it told before.
+     * NULL: the learner adds no noise of its own. */
     whist_status (*spends)(whist_learner *self, const whist_learner_round *round, whist_dp_event *out, size_t *n);
     /* Learners whose update is one sum over records, for noise that is added to the sum of all sites: in shares, or by
      * the coordinator. sum: the change of the model (n), in whole steps of a grid of `step`, with each record clipped

@@ -179,8 +179,24 @@ static whist_status fit(wh_node *node, const wh_task *task, const float *model, 
     return wh_node_keep_promise(node, task, model, arena, out);
 }
 
+/* A private learner whose update was not kept and paid for is thrown away: what it remembers, such as noise that goes
+ * over several rounds, would stand on something that was never charged. */
+static void forget_learner(wh_node *node)
+{
+    const whist_learner_class *class_ = node->env.plan->learner;
+    if (!class_->spends || !node->learner) return;
+    class_->free_(node->learner);
+    node->learner = NULL;
+}
+
+static whist_status ready_learner(wh_node *node)
+{
+    return node->learner ? WHIST_OK : node->env.plan->learner->new_(&node->learner, &node->learner_env);
+}
+
 static whist_status contribute(wh_node *node, const wh_task *task, wh_arena *arena, wh_contribution *out)
 {
+    WH_TRY(ready_learner(node));
     *out = (wh_contribution){.update.steps = 1};
     if (task->purpose == WHIST_PURPOSE_MOMENTS) {
         size_t n = 2 * node->env.plan->n_features + 1;
@@ -424,6 +440,7 @@ static whist_status work(wh_node *node, const wh_task *task, wh_node_state *stat
 {
     node->made = false;
     whist_status status = node->env.store ? answer_durably(node, task) : answer_directly(node, task);
+    if (status != WHIST_OK && !node->made) forget_learner(node);
     *state = status == WHIST_OK ? WH_NODE_ANSWERED : WH_NODE_WAITING;
     if (status == WHIST_OK) {
         node->rounds = task->round + (task->purpose == WHIST_PURPOSE_TRAIN);
