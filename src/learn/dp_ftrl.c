@@ -23,7 +23,7 @@ static const whist_option dp_ftrl_options[] = {
     {"clip", WHIST_OPTION_REAL, "1", 1e-3, 1e3, NULL, "L2 bound of a row's gradient"},
     {"noise", WHIST_OPTION_REAL, NULL, 1e-3, 1e4, NULL,
      "standard deviation of the noise over the sensitivity of a whole run"},
-    {"design", WHIST_OPTION_CHOICE, "banded", 0, 0, "banded|sqrt|blt|tree",
+    {"design", WHIST_OPTION_CHOICE, "blt", 0, 0, "banded|sqrt|blt|tree",
      "how noise is correlated between steps: few coefficients chosen for the least error; those of a square root; sums "
      "of "
      "falling powers; a binary tree"},

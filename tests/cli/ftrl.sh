@@ -19,7 +19,7 @@ done >errors
 awk 'NR == 1 { banded = $1 } NR == 2 { root = $1 } NR == 3 { blt = $1 } NR == 4 { tree = $1 }
     END { exit !(blt < banded && banded < root && root < tree && tree < 93) }' errors || { cat errors; bad=1; }
 account 2 --noise 1 --sampling poisson --rate 0.1 && says err 'amplifies nothing' && silent
-account 2 --noise 1 --bands 61 && says err 'do not overlap' && silent
+account 2 --noise 1 --design banded --bands 61 && says err 'do not overlap' && silent
 account 2 --noise 1 --participations 11 && says err 'do not fit' && silent
 account 2 --noise 1 --design bush && says err "no design 'bush'" && silent
 account 2 --noise 1 --design tree --bands 3 && says err 'no bands' && silent
@@ -45,7 +45,7 @@ sed 's/noise: 5/noise: 5, span: 3/' tiny.yaml >one.yaml
 ends 0 "$whist" simulate one.yaml -q && says out 'epsilon 0.79'
 sed 's/rows: 100/rows: 30/' tiny.yaml >one.yaml
 ends 1 "$whist" simulate one.yaml -q && says err 'more training rows than the public bound' && silent
-sed 's/pass: 4/pass: 4, bands: 5/' tiny.yaml >one.yaml
+sed 's/pass: 4/pass: 4, design: banded, bands: 5/' tiny.yaml >one.yaml
 ends 1 "$whist" simulate one.yaml -q && says err 'do not overlap' && silent
 sed 's/unit: record/unit: site/' tiny.yaml >one.yaml
 ends 1 "$whist" study check one.yaml && says err 'unit site needs sigma'
