@@ -1,9 +1,11 @@
-/* fed/records_test.c: sums over records: what one record moves, noise of all sites in shares, what is refused.
+/* fed/records_test.c: sums over records: what one record moves, noise of all sites in shares, what is refused; and
+ * noise over rounds, when a site comes back in between.
  *
  * Statistical tests: a sample variance of n numbers is off by more than 7 sqrt(2 / n) of itself with probability below
  * 1e-11. */
 #include "test.h"
 
+#include "base/file.h"
 #include "base/settings.h"
 #include "fed/coordinator_state.h"
 #include "fed/ledger_state.h"
@@ -273,6 +275,92 @@ static void test_simulation_promises_the_same(void **state)
     world_plan_clear(&plan);
 }
 
+/* ---- Noise that goes over rounds ---- */
+
+static void plan_of_ftrl(world_plan *plan)
+{
+    static const char *const given[][2] = {{"rows", "24"}, {"pass", "2"},      {"updates", "2"}, {"span", "3"},
+                                           {"noise", "5"}, {"design", "sqrt"}, {"bands", "6"}};
+    assert_ok(world_plan_init(plan, 2, 5));
+    assert_ok(world_plan_learner(plan, &wh_learner_dp_ftrl));
+    assert_ok(world_plan_privacy(plan, WHIST_NOISE_LOCAL));
+    for (size_t i = 0; i < WH_COUNT(given); i++) set(plan, given[i][0], given[i][1]);
+    plan->privacy.unit = WHIST_DP_RECORD;
+    plan->privacy.units = 1000;
+    plan->privacy.relation = WHIST_DP_ADD_REMOVE;
+    plan->privacy.sigma = 0;
+    plan->plan.rounds = 3;
+    plan->plan.min_sites = 2;
+}
+
+/* 1 / noise² of the three rounds of a run. */
+static void prices_of(double price[3], const world_plan *plan)
+{
+    whist_dataset *data;
+    whist_learner *learner;
+    assert_ok(world_data(&data, plan, 0));
+    const whist_learner_env env = {
+        .model = plan->plan.model, .data = data, .settings = plan->plan.learner_settings, .site = "site"};
+    assert_ok(wh_learner_dp_ftrl.new_(&learner, &env));
+    for (uint64_t r = 0; r < 3; r++) {
+        const float model[6] = {0};
+        const whist_learner_round round = {.round = r, .model = model, .n = 6};
+        whist_dp_event events[WHIST_MAX_EVENTS];
+        whist_update update;
+        size_t n;
+        assert_ok(wh_learner_dp_ftrl.spends(learner, &round, events, &n));
+        price[r] = 1 / (events[0].noise * events[0].noise);
+        assert_ok(wh_learner_dp_ftrl.fit(learner, &round, &update));
+    }
+    wh_learner_dp_ftrl.free_(learner);
+    whist_dataset_free(data);
+}
+
+static bool was_restarted;
+
+/* Site 0 comes back as a new process once its first round is over. */
+static whist_status come_back(world *w, size_t actor)
+{
+    wh_coordinator_counts now;
+    wh_coordinator_count(w->coordinator, &now);
+    if (actor != 0 || now.step != 1 || was_restarted) return WHIST_OK;
+    was_restarted = true;
+    return world_restart_actor(w, 0);
+}
+
+static void assert_spent(wh_ledger *ledger, double inverse_square)
+{
+    double spent;
+    const wh_spend want = wh_spend_gaussian(1 / sqrt(inverse_square));
+    assert_ok(wh_ledger_spent(ledger, WHIST_DP_RECORD, 1e-5, &spent));
+    if (fabs(spent / wh_spend_epsilon(&want, 1e-5) - 1) > 1e-4)
+        fail_msg("%g instead of %g", spent, wh_spend_epsilon(&want, 1e-5));
+}
+
+/* Who was there all the time pays for one run; who came back in between for the part that was seen, and for the two
+ * first rounds of another run. */
+static void test_a_restart_begins_another_run(void **state)
+{
+    (void)state;
+    world_plan plan;
+    char *dir = test_dir("ftrl");
+    double price[3];
+    plan_of_ftrl(&plan);
+    prices_of(price, &plan);
+    assert_true(fabs(price[0] + price[1] + price[2] - 1.0 / 25) < 1e-9 && price[2] > 1.2 * price[0]);
+    was_restarted = false;
+    world w = {.plan = &plan, .dir = dir, .before = come_back};
+    assert_ok(world_start(&w));
+    assert_ok(world_run(&w, 300));
+    assert_true(was_restarted);
+    assert_spent(w.actors[1].ledger, price[0] + price[1] + price[2]);
+    assert_spent(w.actors[0].ledger, price[0] + price[0] + price[1]);
+    world_end(&w);
+    assert_ok(wh_tree_remove(dir));
+    test_dir_free(dir);
+    world_plan_clear(&plan);
+}
+
 /* ---- Refusals ---- */
 
 #define REFUSED(noise, change, words)                                                                                  \
@@ -313,6 +401,7 @@ int main(void)
         cmocka_unit_test(test_dropouts_and_colluders),
         cmocka_unit_test(test_the_sum_is_the_learners),
         cmocka_unit_test(test_simulation_promises_the_same),
+        cmocka_unit_test(test_a_restart_begins_another_run),
         cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
