@@ -61,6 +61,12 @@ typedef struct whist_update {
     double steps;                            /* effective local steps (FedNova's a_i); > 0 */
 } whist_update;
 
+/* Of an update that is one sum over records, on a grid: what one record moves it by, added or removed, in L2; and the
+ * largest number that can stand in it. Both in steps, and public. */
+typedef struct whist_record_sum {
+    double norm, most;
+} whist_record_sum;
+
 /* What the coordinator sends for one round. */
 typedef struct whist_learner_round {
     uint64_t round;     /* 0 … rounds-1 */
@@ -110,13 +116,21 @@ struct whist_learner_class {
     whist_status (*state)(whist_learner *self, float **out);
     /* Private learners: what the next fit of this round will have spent, asked before it and charged before its update
      * leaves. *out has room for WHIST_MAX_EVENTS events of one unit and relation (the study's); what they point at
-     * stays the learner's until its next call. They must tell what fit really does: mechanism, sampling, count. NULL:
-     * the learner adds no noise of its own. */
+     * stays the learner's until its next call. They must tell what fit really does: mechanism, sampling, count. An
+     * object whose update was not kept and charged is ended, so one that goes on may count on what it told before.
+     * NULL: the learner adds no noise of its own. */
     whist_status (*spends)(whist_learner *self, const whist_learner_round *round, whist_dp_event *out, size_t *n);
     whist_dp_unit unit; /* of its events; without `spends` nothing */
     /* What speaks against a promise about this unit with these settings, as the end of a refusal; NULL: nothing that
      * this learner knows of. plain_metrics: metrics of the folds leave without noise. The function may be NULL. */
     const char *(*objection)(const whist_settings *settings, whist_dp_unit unit, bool plain_metrics);
+    /* Learners whose update is one sum over records, for noise that is added to the sum of all sites: in shares, or by
+     * the coordinator. sum: the change of the model (n), in whole steps of a grid of `step`, with each record clipped
+     * to `clip`; in place of fit, for promises about records. records: what is proven of it, from what is public. Both
+     * or neither. */
+    whist_status (*records)(whist_record_sum *out, const whist_model *model, const whist_settings *settings,
+                            double clip, double step);
+    whist_status (*sum)(whist_learner *self, const whist_learner_round *round, double clip, double step, int64_t *out);
 };
 
 /* The classes of the library; the list ends with NULL. */

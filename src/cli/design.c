@@ -38,7 +38,7 @@ int cli_design_read(cli_design *out, const cli_args *args)
                              sampling);
     if (!steps || !cli_number(&out->options.steps, steps, 1, 1 << 20))
         return cli_fail_text(CLI_USAGE, "usage", "--mechanism matrix needs --steps, 1 to 1048576");
-    CLI_TRY(design_of(&out->options.design, name ? name : "banded"));
+    CLI_TRY(design_of(&out->options.design, name ? name : "blt"));
     out->options.participations = cli_count(args, "participations", 1);
     out->options.separation = cli_count(args, "separation", 1);
     out->options.fixed = cli_flag(args, "fixed");

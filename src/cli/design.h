@@ -14,7 +14,7 @@ typedef struct cli_design {
 
 /* The rows of --design and its companions. */
 #define CLI_DESIGN_OPTIONS                                                                                             \
-    {"design", 0, CLI_TEXT, "NAME", "Mechanism matrix: banded, sqrt, blt or tree (banded)."},                          \
+    {"design", 0, CLI_TEXT, "NAME", "Mechanism matrix: banded, sqrt, blt or tree (blt)."},                             \
         {"participations",                                                                                             \
          0,                                                                                                            \
          CLI_COUNT,                                                                                                    \

@@ -1,8 +1,10 @@
 /* learn/dp_ftrl.c: private steps with correlated noise on the site's rows (learn/ftrl_step.h), through any optimiser.
  *
- * A round is one run: all of its steps are made, and their noise drawn, before anything leaves the site, and a round
- * that is broken off starts again with a run of its own, of which nobody has seen anything. What was kept of a finished
- * round is sent again as it stands. So no prefix that somebody saw ever gets other noise. */
+ * A run of the noise goes over `span` rounds. All steps of a round are made, and their noise drawn, before anything
+ * leaves the site; what was kept of a finished round is sent again as it stands. A round that breaks off, a process
+ * that ends, an update that was not kept or not paid for: each ends the run, and what comes next is another one, with
+ * noise, bins and price of its own. So no prefix that somebody saw ever gets other noise, and no round of a run rests
+ * on one that was not charged. */
 #include <string.h>
 
 #include "learn/ftrl_step.h"
@@ -20,13 +22,15 @@ static const whist_option dp_ftrl_options[] = {
     {"batch", WHIST_OPTION_REAL, "0", 0, 1e9, NULL, "what sums are divided by, a public number; 0: rows over pass"},
     {"clip", WHIST_OPTION_REAL, "1", 1e-3, 1e3, NULL, "L2 bound of a row's gradient"},
     {"noise", WHIST_OPTION_REAL, NULL, 1e-3, 1e4, NULL,
-     "standard deviation of the noise over the sensitivity of a whole round"},
-    {"design", WHIST_OPTION_CHOICE, "banded", 0, 0, "banded|sqrt|blt|tree",
+     "standard deviation of the noise over the sensitivity of a whole run"},
+    {"design", WHIST_OPTION_CHOICE, "blt", 0, 0, "banded|sqrt|blt|tree",
      "how noise is correlated between steps: few coefficients chosen for the least error; those of a square root; sums "
      "of "
      "falling powers; a binary tree"},
     {"bands", WHIST_OPTION_INT, "0", 0, 256, NULL,
      "coefficients of banded and sqrt (0: up to 16), buffers of blt (0: 4)"},
+    {"span", WHIST_OPTION_INT, "1", 1, 1048576, NULL,
+     "rounds that one run of the noise goes over: noise of later rounds takes some of earlier ones' back"},
     {"clipping", WHIST_OPTION_CHOICE, "flat", 0, 0, "flat|layer|automatic",
      "flat: the whole gradient by its norm; layer: each tensor by its own; automatic: every gradient to the bound"},
     {"optimizer", WHIST_OPTION_CHOICE, "momentum", 0, 0, "sgd|momentum|nesterov|adam|adamw|adagrad|yogi",
@@ -77,7 +81,7 @@ static void read_options(wh_ftrl_options *out, const whist_settings *s)
         .sigma = whist_settings_real(s, "noise"),
         .rows = (uint64_t)whist_settings_int(s, "rows"),
         .bins = (uint64_t)whist_settings_int(s, "pass"),
-        .steps = (uint64_t)whist_settings_int(s, "updates"),
+        .steps = (uint64_t)(whist_settings_int(s, "updates") * whist_settings_int(s, "span")),
         .batch = whist_settings_real(s, "batch"),
         .design = design_of(whist_settings_text(s, "design")),
         .bands = (uint32_t)whist_settings_int(s, "bands"),
@@ -93,7 +97,7 @@ static whist_status dp_ftrl_init(dp_ftrl *d, const whist_learner_env *env)
     l->n = whist_model_size(env->model);
     l->train = whist_dataset_rows(env->data, WHIST_FOLD_TRAIN);
     l->lr = whist_settings_real(env->settings, "lr");
-    l->steps = d->options.steps;
+    l->steps = (uint64_t)whist_settings_int(env->settings, "updates");
     WH_TRY(WH_NEW_RAW(&l->params, l->n));
     WH_TRY(WH_NEW_RAW(&l->delta, l->n));
     WH_TRY(WH_NEW_RAW(&d->grad, l->n));
@@ -125,7 +129,7 @@ static whist_status dp_ftrl_fit(whist_learner *self, const whist_learner_round *
     if (round->n != l->n) WH_FAIL(WHIST_E_FORMAT, "the model has %zu parameters, this study's has %zu", round->n, l->n);
     memcpy(l->params, round->model, l->n * sizeof *l->params);
     wh_optimizer_reset(d->optimizer);
-    WH_TRY(wh_ftrl_begin(d->ftrl));
+    if (wh_ftrl_at(d->ftrl) == 0) WH_TRY(wh_ftrl_begin(d->ftrl));
     for (uint64_t step = 0; step < l->steps; step++) {
         WH_TRY(wh_ftrl_gradient(d->ftrl, d->grad, l->params));
         wh_optimizer_step(d->optimizer, l->params, d->grad,
@@ -140,8 +144,8 @@ static whist_status dp_ftrl_spends(whist_learner *self, const whist_learner_roun
                                    size_t *n)
 {
     (void)round;
-    *n = wh_ftrl_events(out, &((const dp_ftrl *)self)->options);
-    return WHIST_OK;
+    const dp_ftrl *d = (const dp_ftrl *)self;
+    return wh_ftrl_events_of(out, n, d->ftrl, wh_ftrl_at(d->ftrl), d->local.steps);
 }
 
 static const char *const vectors[] = {"delta", NULL};

@@ -53,6 +53,35 @@ size_t wh_ftrl_events(whist_dp_event *out, const wh_ftrl_options *o)
     return 2;
 }
 
+/* Of the first steps of a run: (Δ + what rounding adds)², in steps of the grid. */
+static whist_status cost(double *out, const wh_ftrl *f, uint64_t steps)
+{
+    double squared = 0;
+    WH_TRY(wh_matrix_prefix(&squared, f->matrix, steps));
+    double reach = steps ? wh_clip_sensitivity(f->clip) * sqrt(squared) + wh_matrix_slack(f->matrix, f->n) : 0;
+    *out = reach * reach;
+    return WHIST_OK;
+}
+
+whist_status wh_ftrl_events_of(whist_dp_event *out, size_t *n, const wh_ftrl *f, uint64_t from, uint64_t steps)
+{
+    double before = 0, after = 0, whole = 0;
+    WH_TRY(cost(&before, f, from));
+    WH_TRY(cost(&after, f, from + steps));
+    WH_TRY(cost(&whole, f, f->options.steps));
+    /* Rounded towards more; steps that add nothing are charged next to nothing, as an event's noise is at most 1e9. */
+    double part = (after - before) / whole + 0x1p-40;
+    *n = wh_ftrl_events(out, &f->options);
+    out[0].noise = fmin(f->options.sigma / sqrt(fmin(part, 1)), 1e9);
+    return WHIST_OK;
+}
+
+uint64_t wh_ftrl_at(const wh_ftrl *f)
+{
+    uint64_t at = f->stream ? wh_matrix_stream_at(f->stream) : 0;
+    return at < f->options.steps ? at : 0;
+}
+
 static whist_status check(const wh_ftrl_options *o, const whist_rows *rows)
 {
     if (!(o->sigma > 0 && o->sigma <= 1e4))

@@ -58,6 +58,12 @@ WH_MUST_CHECK whist_status wh_ftrl_begin(wh_ftrl *ftrl);
 WH_MUST_CHECK whist_status wh_ftrl_gradient(wh_ftrl *ftrl, float *grad, const float *params);
 /* What a run spends, for records: out has room for 2 events. */
 size_t wh_ftrl_events(whist_dp_event *out, const wh_ftrl_options *options);
+/* What the next `steps` steps of a run that has made `from` add to what these cost: the Gaussian's share goes by the
+ * square of the sensitivity, so that the parts of a run add up to the whole at every Rényi order. */
+WH_MUST_CHECK whist_status wh_ftrl_events_of(whist_dp_event *out, size_t *n, const wh_ftrl *ftrl, uint64_t from,
+                                             uint64_t steps);
+/* Steps made of the present run; that of no run, or of one that is over: 0. */
+uint64_t wh_ftrl_at(const wh_ftrl *ftrl);
 /* Standard deviation of the noise before it is correlated, in the units of the sum (of clipped gradients). */
 double wh_ftrl_noise(const wh_ftrl *ftrl);
 const whist_dp_matrix *wh_ftrl_matrix(const wh_ftrl *ftrl);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/settings.h"
+#include "dp/matrix/matrix.h"
 #include "learn/learners.h"
 #include "learn/turns.h"
 #include "test.h"
@@ -195,6 +196,36 @@ static void test_refusals(void **state)
     assert_int_equal(wh_ftrl_begin(f), WHIST_E_RANGE);
 }
 
+/* Parts of a run, charged one after the other, come to the whole: exactly one Gaussian of noise sigma. */
+static void test_parts_of_a_run_add_up(void **state)
+{
+    (void)state;
+    for (whist_dp_design design = 0; design < WHIST_DP_DESIGNS; design++) {
+        WH_AUTO(whist_model_ptr) model = NULL;
+        WH_AUTO(wh_ftrl_ptr) f = NULL;
+        whist_rows rows = make_rows();
+        wh_ftrl_options o = plain;
+        double sum = 0, least = INFINITY;
+        o.design = design, o.sigma = 1.5;
+        logistic(&model);
+        assert_ok(wh_ftrl_new(&f, model, &rows, &o));
+        for (uint64_t from = 0; from < 24; from += 3) {
+            whist_dp_event events[WHIST_MAX_EVENTS];
+            size_t n;
+            double squared = 0;
+            assert_ok(wh_ftrl_events_of(events, &n, f, from, 3));
+            assert_ok(whist_dp_event_check(&events[0]));
+            sum += 1 / (events[0].noise * events[0].noise);
+            assert_ok(wh_matrix_prefix(&squared, wh_ftrl_matrix(f), from + 3));
+            /* At every moment what was charged covers what the worst row has done so far. */
+            double so_far = squared / pow(whist_dp_matrix_get(wh_ftrl_matrix(f)).sensitivity, 2) / (1.5 * 1.5);
+            assert_true(sum >= so_far * (1 - 1e-9));
+            least = fmin(least, 1 / events[0].noise);
+        }
+        assert_true(fabs(sum * 1.5 * 1.5 - 1) < 1e-6 && least >= 1e-9);
+    }
+}
+
 /* ---- The learner ---- */
 
 static double accuracy(const whist_learner *learner, const float *params)
@@ -245,6 +276,41 @@ static void test_the_learner_learns_and_spends(void **state)
     }
 }
 
+/* A run over three rounds: the first costs most, all three one run, the fourth begins another. */
+static void test_a_run_goes_over_rounds(void **state)
+{
+    (void)state;
+    WH_AUTO(whist_model_ptr) model = NULL;
+    WH_AUTO(whist_dataset_ptr) data = NULL;
+    WH_AUTO(whist_settings_ptr) settings = NULL;
+    static const char *const given[][2] = {
+        {"rows", "500"}, {"pass", "20"}, {"noise", "2"}, {"updates", "20"}, {"span", "3"}};
+    whist_rows rows = make_rows();
+    logistic(&model);
+    assert_ok(whist_dataset_from_rows(&data, &rows, &rows));
+    assert_ok(whist_settings_new(&settings, wh_learner_dp_ftrl.options));
+    for (size_t i = 0; i < WH_COUNT(given); i++) assert_ok(whist_settings_set(settings, given[i][0], given[i][1]));
+    const whist_learner_env env = {.model = model, .data = data, .settings = settings, .site = "one"};
+    whist_learner *learner;
+    assert_ok(wh_learner_dp_ftrl.new_(&learner, &env));
+    float params[D + 1] = {0};
+    double price[6], sum = 0;
+    for (uint64_t r = 0; r < 6; r++) {
+        const whist_learner_round round = {.round = r, .model = params, .n = D + 1};
+        whist_dp_event events[WHIST_MAX_EVENTS];
+        whist_update update;
+        size_t n;
+        assert_ok(wh_learner_dp_ftrl.spends(learner, &round, events, &n));
+        price[r] = 1 / (events[0].noise * events[0].noise);
+        sum += price[r];
+        assert_ok(wh_learner_dp_ftrl.fit(learner, &round, &update));
+        assert_true(update.steps == 20);
+    }
+    assert_true(fabs(sum - 2.0 / 4) < 1e-6); /* two runs of noise 2 */
+    for (size_t r = 0; r < 3; r++) assert_true(fabs(price[r] - price[r + 3]) < 1e-9 && price[r] > 0.01);
+    wh_learner_dp_ftrl.free_(learner);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -253,6 +319,8 @@ int main(void)
         cmocka_unit_test(test_sums_err_as_is_said),
         cmocka_unit_test(test_events_say_what_ran),
         cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_parts_of_a_run_add_up),
+        cmocka_unit_test(test_a_run_goes_over_rounds),
         cmocka_unit_test(test_the_learner_learns_and_spends),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

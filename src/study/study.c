@@ -102,7 +102,8 @@ static whist_status make_privacy(whist_study *study)
     };
     p->mechanism = mechanism_of(file, p->noise);
     study->plan.privacy = p;
-    bool find = p->unit == WHIST_DP_SITE && p->sigma <= 0 && p->clip > 0 && p->epsilon > 0 && p->delta > 0;
+    bool ours = p->unit == WHIST_DP_SITE || (p->unit == WHIST_DP_RECORD && study->plan.learner->records);
+    bool find = ours && p->sigma <= 0 && p->clip > 0 && p->epsilon > 0 && p->delta > 0;
     if (!find || (p->noise == WHIST_NOISE_DISTRIBUTED && p->honest == 0)) return WHIST_OK;
     return wh_private_calibrate(&p->sigma, &study->plan);
 }

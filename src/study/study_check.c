@@ -205,7 +205,7 @@ static whist_status check_private(const wh_study_file *file, const place *p)
 {
     const whist_learner_class *learner = file->learner.class_;
     const whist_schema *schema = &file->data.schema;
-    if (!learner || !learner->spends) return WHIST_OK;
+    if (!learner || !(learner->spends || learner->records)) return WHIST_OK;
     const char *name = learner->name;
     if (schema->standardize == WHIST_STANDARDIZE_SITE)
         REFUSE(

@@ -171,11 +171,13 @@ static void test_value_refusals(void **state)
             "site's configuration");
     refused("one.csv", "../one.csv", WHIST_E_FORMAT,
             "s.yaml:18:23: file: '../one.csv' leaves the data folder or names a folder; write the bare name of a file");
-    refused("learner:\n  name: sgd", "learner:\n  name: sdg", WHIST_E_FORMAT,
-            "s.yaml:11:9: unknown learner 'sdg'; did you mean 'sgd'? Allowed: sgd, fedprox, adam, scaffold, "
-            "nesterov, adamw, adagrad, yogi, dp-sgd, dp-ftrl, maml, fomaml, reptile, anil, boil, per-fedavg, meta-sgd, "
-            "maml++, imaml, cavia, meta-lstm, abml, protonet, matching, relation, r2d2, dp-meta, dp-reptile, dp-fomaml, "
-            "dp-protonet");
+    refused(
+        "learner:\n  name: sgd", "learner:\n  name: sdg", WHIST_E_FORMAT,
+        "s.yaml:11:9: unknown learner 'sdg'; did you mean 'sgd'? Allowed: sgd, fedprox, adam, scaffold, "
+        "nesterov, adamw, adagrad, yogi, dp-sgd, dp-ftrl, record-sum, maml, fomaml, reptile, anil, boil, per-fedavg, "
+        "meta-sgd, "
+        "maml++, imaml, cavia, meta-lstm, abml, protonet, matching, relation, r2d2, dp-meta, dp-reptile, dp-fomaml, "
+        "dp-protonet");
 }
 
 static void test_unsafe(void **state)

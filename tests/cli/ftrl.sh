@@ -19,7 +19,7 @@ done >errors
 awk 'NR == 1 { banded = $1 } NR == 2 { root = $1 } NR == 3 { blt = $1 } NR == 4 { tree = $1 }
     END { exit !(blt < banded && banded < root && root < tree && tree < 93) }' errors || { cat errors; bad=1; }
 account 2 --noise 1 --sampling poisson --rate 0.1 && says err 'amplifies nothing' && silent
-account 2 --noise 1 --bands 61 && says err 'do not overlap' && silent
+account 2 --noise 1 --design banded --bands 61 && says err 'do not overlap' && silent
 account 2 --noise 1 --participations 11 && says err 'do not fit' && silent
 account 2 --noise 1 --design bush && says err "no design 'bush'" && silent
 account 2 --noise 1 --design tree --bands 3 && says err 'no bands' && silent
@@ -40,12 +40,29 @@ for design in banded sqrt blt tree; do
     sed "s/name: dp-ftrl,/name: dp-ftrl, design: $design,/" tiny.yaml >one.yaml
     ends 0 "$whist" simulate one.yaml -q && says out 'for one record (add_remove)' && says out 'epsilon 1.4'
 done
+# A run over all three rounds costs one Gaussian of noise 5, not three.
+sed 's/noise: 5/noise: 5, span: 3/' tiny.yaml >one.yaml
+ends 0 "$whist" simulate one.yaml -q && says out 'epsilon 0.79'
 sed 's/rows: 100/rows: 30/' tiny.yaml >one.yaml
 ends 1 "$whist" simulate one.yaml -q && says err 'more training rows than the public bound' && silent
-sed 's/pass: 4/pass: 4, bands: 5/' tiny.yaml >one.yaml
+sed 's/pass: 4/pass: 4, design: banded, bands: 5/' tiny.yaml >one.yaml
 ends 1 "$whist" simulate one.yaml -q && says err 'do not overlap' && silent
 sed 's/unit: record/unit: site/' tiny.yaml >one.yaml
 ends 1 "$whist" study check one.yaml && says err 'unit site needs sigma'
+
+# Sums over records, for noise that is not the site's.
+synthetic sums north south | sed 's/^learner: .*/learner: {name: record-sum, rows: 100, lr: 2}/' >bare.yaml
+ends 1 "$whist" study check bare.yaml && says err 'makes no promise'
+{
+    cat bare.yaml
+    echo 'protection: {name: none, bits: 64, fraction: 24}'
+    echo 'privacy: {unit: record, noise: central, relation: add_remove, clip: 1, units: 100, epsilon: 3, delta: 1e-5, metrics: plain}'
+} >sums.yaml
+ends 0 "$whist" simulate sums.yaml -q && says out 'epsilon 3 at delta 1e-05 for one record' && says out 'the coordinator adds the noise'
+sed 's/noise: central/noise: distributed, honest: 2/' sums.yaml >one.yaml
+ends 1 "$whist" study check one.yaml && says err 'protection none shows each update'
+sed 's/unit: record/unit: site/' sums.yaml >one.yaml
+ends 1 "$whist" study check one.yaml && says err 'bounds what one record adds'
 
 if [ -f "${WHIST_DATA:-}/heart/flamby_split.csv" ]; then
     sed 's/name: dp-sgd/name: dp-ftrl/; s/rate: 1/pass: 5/; s/batch: 125/batch: 25/; s/updates: 1/updates: 15/

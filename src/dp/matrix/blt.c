@@ -127,24 +127,41 @@ static int32_t rounded(double x)
     return (int32_t)lrint(ldexp(x, WH_MATRIX_BLT));
 }
 
-whist_status wh_matrix_blt(whist_dp_matrix *m)
+static blt as_rounded(const whist_dp_matrix *m)
+{
+    blt p = {.n = m->options.bands};
+    for (size_t i = 0; i < p.n; i++) {
+        p.theta[i] = ldexp(m->theta[i], -WH_MATRIX_BLT);
+        p.omega[i] = ldexp(m->omega[i], -WH_MATRIX_BLT);
+    }
+    return p;
+}
+
+whist_status wh_matrix_blt_sensitivity(double *squared, const whist_dp_matrix *m, const whist_dp_matrix_options *o)
 {
     WH_AUTO(wh_owned) memory = NULL;
+    const blt p = as_rounded(m);
+    double sum = 0;
+    WH_TRY(wh_alloc(&memory, o->steps, sizeof(double)));
+    coefficients(memory, o->steps, &p);
+    WH_TRY(wh_matrix_sensitivity(&sum, memory, o->steps, o));
+    *squared = sum * (1 + (double)o->steps * 0x1p-49); /* of the coefficients: 2 steps + 8 roundings each, squared */
+    return WHIST_OK;
+}
+
+whist_status wh_matrix_blt(whist_dp_matrix *m)
+{
     whist_dp_matrix_options *o = &m->options;
     blt p = {.n = 0};
     double squared = 0, mean, last;
     if (o->bands == 0) o->bands = 4;
     if (o->bands > WH_MATRIX_BUFFERS) WH_FAIL(WHIST_E_ARG, "a blt has 1 to %d buffers", WH_MATRIX_BUFFERS);
     WH_TRY(choose(&p, o));
-    for (size_t i = 0; i < p.n; i++) {
-        p.theta[i] = ldexp(m->theta[i] = rounded(p.theta[i]), -WH_MATRIX_BLT);
-        p.omega[i] = ldexp(m->omega[i] = rounded(p.omega[i]), -WH_MATRIX_BLT);
-    }
-    WH_TRY(wh_alloc(&memory, o->steps, sizeof(double)));
-    coefficients(memory, o->steps, &p);
-    WH_TRY(wh_matrix_sensitivity(&squared, memory, o->steps, o));
+    for (size_t i = 0; i < p.n; i++) m->theta[i] = rounded(p.theta[i]), m->omega[i] = rounded(p.omega[i]);
+    p = as_rounded(m);
+    WH_TRY(wh_matrix_blt_sensitivity(&squared, m, o));
     errors(&mean, &last, &p, o->steps);
-    m->facts = (whist_dp_matrix_facts){.sensitivity = sqrt(squared) * (1 + (double)o->steps * 0x1p-50),
+    m->facts = (whist_dp_matrix_facts){.sensitivity = sqrt(squared) * (1 + 0x1p-50),
                                        .rms = sqrt(mean),
                                        .max = sqrt(last),
                                        .last = sqrt(last),

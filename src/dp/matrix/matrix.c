@@ -1,7 +1,7 @@
 /* matrix/matrix.c: the public object: options checked, a design made. */
 #include "dp/matrix/matrix.h"
 
-#include <string.h>
+#include <math.h>
 
 static const char *const names[WHIST_DP_DESIGNS] = {"banded", "sqrt", "blt", "tree"};
 
@@ -52,6 +52,24 @@ whist_status whist_dp_matrix_new(whist_dp_matrix **out, const whist_dp_matrix_op
     else
         wh_free(m);
     return status;
+}
+
+whist_status wh_matrix_prefix(double *squared, const whist_dp_matrix *m, uint64_t steps)
+{
+    whist_dp_matrix_options o = m->options;
+    double c[WH_MATRIX_BANDS];
+    WH_ENSURE(steps <= o.steps, WHIST_E_ARG);
+    *squared = 0;
+    if (steps == 0) return WHIST_OK;
+    o.steps = steps;
+    if (o.participations > (steps - 1) / o.separation + 1) o.participations = (steps - 1) / o.separation + 1;
+    if (o.design == WHIST_DP_BLT) return wh_matrix_blt_sensitivity(squared, m, &o);
+    if (o.design == WHIST_DP_TREE_SUMS) {
+        *squared = wh_matrix_tree_sensitivity(&o);
+        return WHIST_OK;
+    }
+    for (size_t i = 0; i < o.bands; i++) c[i] = ldexp(m->c[i], -WH_MATRIX_FINE);
+    return wh_matrix_sensitivity(squared, c, o.bands, &o);
 }
 
 void whist_dp_matrix_free(whist_dp_matrix *matrix)

@@ -65,6 +65,12 @@ WH_MUST_CHECK whist_status wh_matrix_sensitivity(double *squared, const double *
  * B(x) = 1 / ((1 - x) c(x)). out: mean over the steps, and the last one. */
 WH_MUST_CHECK whist_status wh_matrix_errors(double *mean, double *last, const double *c, size_t n_c, uint64_t steps);
 
+/* The square of Δ over the first `steps` steps alone, rounded up; the whole's at the end. */
+WH_MUST_CHECK whist_status wh_matrix_prefix(double *squared, const whist_dp_matrix *m, uint64_t steps);
+WH_MUST_CHECK whist_status wh_matrix_blt_sensitivity(double *squared, const whist_dp_matrix *m,
+                                                     const whist_dp_matrix_options *o);
+double wh_matrix_tree_sensitivity(const whist_dp_matrix_options *o);
+
 /* What is added to Δ, in steps of the grid, for what rounding depends on (stream.h): blt, for `length` numbers. */
 double wh_matrix_slack(const whist_dp_matrix *m, size_t length);
 

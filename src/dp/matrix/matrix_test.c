@@ -324,6 +324,8 @@ static void test_blt_is_off_by_what_is_said(void **state)
     }
     assert_true(worst <= 0.5 + eta && worst > 0.4);
     assert_true(eta < 0.1);
+    WH_AUTO(whist_dp_matrix_ptr) large = made(WHIST_DP_BLT, 1000, 1, 1, 4, false);
+    assert_true(wh_matrix_slack(large, 1000000) < 1e-4 * 0x1p22 * whist_dp_matrix_get(large).sensitivity);
 }
 
 /* C applied to what was drawn gives independent numbers of standard deviation s: each step's variance and each

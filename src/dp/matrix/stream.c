@@ -58,12 +58,17 @@ static whist_status draw(wh_matrix_stream *w)
 
 static whist_status next_banded(wh_matrix_stream *w, int64_t *e)
 {
+    enum { NEAR = 2048 }; /* numbers that stay in the near cache while all steps before pass by */
     WH_TRY(draw(w));
-    for (uint64_t j = 1; j <= w->n_kept && j <= w->at; j++) {
-        const int64_t *past = kept(w, (size_t)((w->at - j) % w->n_kept)), c = w->m->c[j];
-        for (size_t i = 0; i < w->length; i++) w->fresh[i] -= c * past[i];
+    for (size_t at = 0; at < w->length; at += NEAR) {
+        size_t n = w->length - at < NEAR ? w->length - at : NEAR;
+        int64_t *fresh = w->fresh + at;
+        for (uint64_t j = 1; j <= w->n_kept && j <= w->at; j++) {
+            const int64_t *past = kept(w, (size_t)((w->at - j) % w->n_kept)) + at, c = w->m->c[j];
+            for (size_t i = 0; i < n; i++) fresh[i] -= c * past[i];
+        }
+        for (size_t i = 0; i < n; i++) e[at + i] = (fresh[i] + (1 << (FINE - 1))) >> FINE;
     }
-    for (size_t i = 0; i < w->length; i++) e[i] = (w->fresh[i] + (1 << (FINE - 1))) >> FINE;
     if (w->n_kept) memcpy(kept(w, (size_t)(w->at % w->n_kept)), e, w->length * sizeof *e);
     return WHIST_OK;
 }

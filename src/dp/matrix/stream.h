@@ -17,8 +17,8 @@
  * blt: as banded, with Σ_j c_j e_{t-j} = Σ_i ω_i s_i from buffers s_i ← θ_i s_i + e that are rounded to 2^-12. Given
  * what was released before, that is off by at most η in each number, differently for neighbours. So the mean of G_t
  * moves by |(C ΔS)_t| + 2 η, and over all steps and numbers by Δ + 2 η √(steps · length), whatever came before, which
- * is as private as one Gaussian (Smith, Thakurta 2022). wh_matrix_slack is the second part, and belongs into s; it is
- * below 0.1 % of the sensitivity.
+ * is as private as one Gaussian (Smith, Thakurta 2022). wh_matrix_slack is the second part, and belongs into s: 10^-4
+ * of the sensitivity at 1,000 steps and a million parameters.
  *
  * Memory: `buffers` vectors of the facts, whatever the number of steps. What was drawn is wiped at the end. A stream
  * cannot be copied, set back or begun at another step: noise of a step is made once. */

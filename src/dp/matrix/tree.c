@@ -80,12 +80,16 @@ static void errors(whist_dp_matrix *m)
     m->facts.last = sqrt(now);
 }
 
+double wh_matrix_tree_sensitivity(const whist_dp_matrix_options *o)
+{
+    return (double)(o->fixed ? worst_fixed(o) : worst_apart(o)) * (1 + 0x1p-52);
+}
+
 whist_status wh_matrix_tree(whist_dp_matrix *m)
 {
     const whist_dp_matrix_options *o = &m->options;
-    uint64_t squared = o->fixed ? worst_fixed(o) : worst_apart(o);
     errors(m);
-    m->facts.sensitivity = sqrt((double)squared) * (1 + 0x1p-50);
+    m->facts.sensitivity = sqrt(wh_matrix_tree_sensitivity(o)) * (1 + 0x1p-50);
     /* Nodes that wait, by height, and two sums. */
     for (m->facts.buffers = 3; o->steps >> (m->facts.buffers - 2); m->facts.buffers++) {
     }
