@@ -2,6 +2,7 @@
 #include "learn/dp_step.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -19,6 +20,43 @@ struct wh_dp_step {
     wh_noise *noise;
     int64_t *values; /* (n) */
 };
+
+#ifdef WH_TEST_HOOKS
+static _Thread_local wh_dp_step_bug planted;
+
+void wh_dp_step_break(wh_dp_step_bug bug)
+{
+    planted = bug;
+}
+
+static wh_dp_step_bug bug_of(void)
+{
+    const char *named = getenv("WHIST_TEST_BREAK");
+    if (named && strcmp(named, "half-noise") == 0) return WH_DP_STEP_HALF_NOISE;
+    if (named && strcmp(named, "no-clip") == 0) return WH_DP_STEP_NO_CLIP;
+    return planted;
+}
+
+static double planted_noise(double s)
+{
+    return bug_of() == WH_DP_STEP_HALF_NOISE ? s / 2 : s;
+}
+
+/* A record of sixteen times the bound under noise for the bound. */
+static double planted_bound(double bound)
+{
+    return bug_of() == WH_DP_STEP_NO_CLIP ? 16 * bound : bound;
+}
+
+static double planted_sensitivity(double sensitivity)
+{
+    return bug_of() == WH_DP_STEP_NO_CLIP ? sensitivity / 16 : sensitivity;
+}
+#else
+#define planted_noise(s) (s)
+#define planted_bound(bound) (bound)
+#define planted_sensitivity(sensitivity) (sensitivity)
+#endif
 
 static const double passed = 0x1p-50; /* the probability of a batch beyond n_max */
 
@@ -141,12 +179,13 @@ whist_status wh_dp_step_gradient(wh_dp_step *s, float *grad, const float *params
 {
     WH_ENSURE(s && grad && params, WHIST_E_ARG);
     size_t smaller = 0, most = wh_dp_step_most(s->options.rows, s->options.rate);
-    WH_TRY(wh_clip_begin(s->clip, s->bound));
+    WH_TRY(wh_clip_begin(s->clip, planted_bound(s->bound)));
     WH_TRY(wh_private_draw_next(&s->draw, &s->batch.index, &s->batch.n));
     if (s->batch.n > most) s->batch.n = most;
     WH_TRY(wh_clip_add(s->clip, params, &s->batch, &smaller));
     const int64_t *sum = wh_clip_sum(s->clip);
-    WH_TRY(wh_sample_normal(s->noise, s->values, s->n, s->options.sigma * wh_clip_sensitivity(s->clip)));
+    const double sensitivity = planted_sensitivity(wh_clip_sensitivity(s->clip));
+    WH_TRY(wh_sample_normal(s->noise, s->values, s->n, planted_noise(s->options.sigma * sensitivity)));
     const double factor = wh_clip_step(s->clip) / s->options.batch;
     if (s->options.adaptive) WH_TRY(adapt(s, s->batch.n, smaller));
     for (size_t i = 0; i < s->n; i++) grad[i] = (float)((double)(sum[i] + s->values[i]) * factor);
