@@ -15,7 +15,7 @@ typedef struct worker {
     whist_model_work *work;
     float *delta[WH_NN_MAX_LAYERS]; /* (PIECE, stride out) */
     double *squared;                /* (PIECE, 2 layers): |a|² |δ|² of weights, |δ|² of biases */
-    float *sum;                     /* (P) of the piece */
+    float *sum;                     /* (P) of the piece: the gradient's place in work */
     int64_t *far;                   /* (P): the clip's own sum for the first worker */
     float *turned;                  /* (out, in): the sum of a narrow layer, as rows */
     size_t smaller;
@@ -42,7 +42,7 @@ static whist_status worker_init(worker *w, const whist_model *model, int64_t *fa
     for (size_t l = 0; l < model->n_layers; l++)
         WH_TRY(WH_ARENA_NEW(&w->delta[l], &w->memory, WH_CLIP_PIECE * wh_nn_stride(model->layers[l].out)));
     WH_TRY(WH_ARENA_NEW(&w->squared, &w->memory, WH_CLIP_PIECE * 2 * model->n_layers));
-    WH_TRY(WH_NEW(&w->sum, model->size));
+    w->sum = w->work->grad;
     if (is_narrow(model)) WH_TRY(WH_ARENA_NEW(&w->turned, &w->memory, model->layers[0].out * model->layers[0].in));
     return far ? WHIST_OK : WH_NEW(&w->far, model->size);
 }
@@ -66,9 +66,8 @@ void wh_clip_dense_free(wh_clip_dense *dense)
     if (!dense) return;
     for (unsigned i = 0; dense->workers && i < dense->n_workers; i++) {
         worker *w = &dense->workers[i];
-        whist_model_work_free(w->work);
         if (w->sum) wh_wipe(w->sum, dense->size * sizeof *w->sum);
-        wh_free(w->sum);
+        whist_model_work_free(w->work);
         if (i > 0 && w->far) wh_wipe(w->far, dense->size * sizeof *w->far);
         if (i > 0) wh_free(w->far);
         wh_arena_clear(&w->memory);
