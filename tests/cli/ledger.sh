@@ -124,7 +124,11 @@ ends 0 train train.yaml --ledger e/ledger.yaml --seed 1 --out m3 --json && says 
 awk -v a="$one" -v b="$(spent out)" 'BEGIN { exit !(b > 1.2 * a) }' || { echo 'FAILED: a second seed is free'; bad=1; }
 grep -aq '"epsilon":' m1.safetensors || { echo 'FAILED: the model does not say its epsilon'; bad=1; }
 sed 's/updates: 5/updates: 500/' train.yaml >long.yaml
-ends 1 train long.yaml --ledger e/ledger.yaml && says err 'the budget of this data set is spent' && silent
+ends 1 train long.yaml --ledger e/ledger.yaml && says err "has to refuse before the end" && silent
+ledger k 0.8
+ends 0 train train.yaml --ledger k/ledger.yaml
+ends 1 train train.yaml --ledger k/ledger.yaml --anew && says err "of 0.8 is spent" && silent
+[ "$(entries k/ledger.yaml)" = 3 ] || { echo "FAILED: a refused training was charged"; bad=1; }
 [ "$(entries e/ledger.yaml)" = 6 ] || { echo 'FAILED: a refused training was charged'; bad=1; }
 ends 2 train train.yaml --ledger e/ledger.yaml --checkpoint x && says err 'the ledger keeps the state' && silent
 sed 's/metrics: plain/metrics: stay/' train.yaml >stay.yaml
