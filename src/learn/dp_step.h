@@ -56,8 +56,8 @@ typedef enum wh_dp_step_bug { WH_DP_STEP_SOUND, WH_DP_STEP_HALF_NOISE, WH_DP_STE
 void wh_dp_step_break(wh_dp_step_bug bug);
 #endif
 
-/* The next private gradient, (P). On failure grad is untouched or zero; what was drawn is lost and has to be charged all the
- * same. */
+/* The next private gradient, (P). On failure grad is untouched or zero; what was drawn is lost and has to be charged
+ * all the same. */
 WH_MUST_CHECK whist_status wh_dp_step_gradient(wh_dp_step *step, float *grad, const float *params);
 /* What `steps` gradients spend, for records: out has room for 2 events. */
 size_t wh_dp_step_events(whist_dp_event *out, const wh_dp_step_options *options, uint64_t steps);
