@@ -380,6 +380,11 @@ WHIST_API WHIST_MUST_CHECK whist_status whist_dp_unary_encode(uint8_t *bits, con
 WHIST_API WHIST_MUST_CHECK whist_status whist_dp_unary_counts(double *out, const uint64_t *ones, uint64_t n, uint32_t k,
                                                               double epsilon, whist_dp_unary kind);
 
+/* How often a REPEAT runs what it repeats: exactly the law of the event, with mean > 1; shape 1 (geometric) or 0
+ * (logarithmic), else WHIST_E_UNSUPPORTED. The number is a secret: only the best run's result may be released, and the
+ * time that all of them took tells it. */
+WHIST_API WHIST_MUST_CHECK whist_status whist_dp_repeat_draw(uint64_t *out, double mean, double shape);
+
 /* Snapping (Mironov 2012), FOR COMPARISON ONLY: Laplace noise of scale b in doubles, snapped to the power of two at or
  * above b and clamped to [-bound, bound]; x has sensitivity 1. Charged: PURE with 1/b + 2^-49 bound/b, which holds
  * for b < bound < 2^46 b where the logarithm is correctly rounded (libm's is off by less than one unit, not half). */

@@ -198,6 +198,60 @@ typedef struct whist_private_trained {
 WHIST_API WHIST_MUST_CHECK whist_status whist_train_private(whist_private_trained *out,
                                                             const whist_private_training *in);
 WHIST_API void whist_private_trained_clear(whist_private_trained *trained);
+/* Hyper-parameter search inside the promise. Candidates are settings of the plan's learner that spend the same; the
+ * best by the plan's first metric on its validation rows is released, and nothing else: neither the other models and
+ * scores, nor how many trials there were or how long they took.
+ *
+ *   random      a random number of trials, each with a candidate drawn at random; priced by Papernot, Steinke 2022,
+ *               theorem 2, with a geometric or a logarithmic number, whichever is cheaper
+ *   each once   every candidate one time, priced by composition
+ *
+ * The cheaper one at the plan's delta is taken; prices depend on no row. */
+typedef struct whist_private_search {
+    const whist_private_training *training;
+    const whist_settings *const *candidates; /* n_candidates, of the learner's option table */
+    size_t n_candidates;                     /* 2 … 4096 */
+    double trials;                           /* mean number of trials where it is random: 1 < trials <= 1e4 */
+    whist_bytes text;                        /* what names the search: with plan and seed its identity in the ledger */
+} whist_private_search;
+
+typedef struct whist_private_found {
+    whist_private_trained trained;
+    size_t best;         /* candidate */
+    const char *how;     /* "geometric", "logarithmic", "each once" */
+    double single;       /* epsilon that one training alone would have spent */
+    double random, once; /* what the two ways cost; the smaller one is trained.epsilon */
+} whist_private_found;
+/* As whist_train_private; WHIST_E_UNSUPPORTED where candidates spend differently, where the plan has no metric or the
+ * data no validation rows, or where their metrics are not the partners' to see in plain. */
+WHIST_API WHIST_MUST_CHECK whist_status whist_search_private(whist_private_found *out, const whist_private_search *in);
+
+/* ---- Audit: what an attacker really finds ------------------------------------------------------------
+ * Runs the study's private training step again and again in two worlds that differ by one planted record, and lets an
+ * attacker who sees every noised gradient, and knows the record, say which world it is. From how often it is right
+ * follows, with the stated confidence, an epsilon that the training spends at least (Nasr, Songi, Thakurta, Papernot,
+ * Carlini 2021). It needs no data: the worst data set there is, is made up. What is proven is an upper bound, what is
+ * attacked a lower one; a lower one above the upper one is a bug. */
+typedef struct whist_audit_in {
+    const whist_fed_plan *plan; /* learner dp-sgd, unit record */
+    whist_row_shape shape;      /* of its rows: numbers or an image */
+    uint64_t trials;            /* in each world, 100 … 10^7; half of them set the attack up */
+    double confidence;          /* (0, 1) */
+    bool replaced;              /* the worlds have one of two records, whatever the promise says of added ones */
+    whist_progress_fn *progress;
+    void *user;
+} whist_audit_in;
+typedef struct whist_audit {
+    double proven;   /* upper end of epsilon for all steps at the plan's delta (privacy-loss distribution) */
+    double attacked; /* lower bound; 0: the attack found nothing */
+    double delta, confidence;
+    uint64_t steps, trials;
+    double false_alarms, misses; /* of the attack that gave it: upper ends of their intervals */
+    double canary;               /* norm of the planted record's clipped gradient over the bound */
+} whist_audit;
+/* WHIST_E_UNSUPPORTED for other learners, units and rows. */
+WHIST_API WHIST_MUST_CHECK whist_status whist_audit_private(whist_audit *out, const whist_audit_in *in);
+
 /* What whist_purse_id takes, with the kind "training", for a plan and its seed: written into `text`. */
 WHIST_API whist_bytes whist_private_training_text(uint8_t text[40], const whist_fed_plan *plan);
 

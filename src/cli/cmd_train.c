@@ -86,10 +86,10 @@ static int train_in_the_open(const cli_args *args, const whist_study *study, con
     CLI_AUTO(dataset_end) whist_dataset *data = NULL;
     CLI_AUTO(moments_end) float *moments = NULL;
     CLI_AUTO(train_end) whist_train *run = NULL;
-    if (cli_flag(args, "ledger") || cli_flag(args, "anew"))
+    if (cli_flag(args, "ledger") || cli_flag(args, "anew") || cli_list(args, "try", 0) || cli_flag(args, "trials"))
         return cli_fail_text(
             CLI_USAGE, "usage",
-            "study %s makes no promise, so there is nothing to pay for: leave out --ledger and --anew, or "
+            "study %s makes no promise, so there is nothing to pay for: leave out --ledger, --anew and --try, or "
             "give it a private learner and a section privacy",
             whist_study_name(study));
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
@@ -143,6 +143,9 @@ static const cli_option options[] = {
      "Go on from the checkpoint, if it is there. The result is that of a run without a break."},
     CLI_LEDGER_OPTION,
     CLI_ANEW_OPTION,
+    {"try", 0, CLI_LIST, "NAME=V,V,…",
+     "Private trainings: search over these values of a setting of the learner, inside epsilon; several make a grid."},
+    {"trials", 0, CLI_TEXT, "M", "Mean number of trials of a search, where it is random (as many as candidates)."},
     {0},
 };
 

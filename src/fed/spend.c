@@ -169,6 +169,15 @@ static double pure_of(const whist_dp_event *e)
     }
 }
 
+/* What is known at the accountant's orders only. A divergence grows with its order, so the next one up bounds ours. */
+static void by_curve(wh_spend *out, const wh_dp_curve *curve)
+{
+    for (size_t i = 0, k = 0; i < WH_SPEND_ORDERS; i++) {
+        while (k + 1 < WH_DP_ORDERS && wh_dp_order[k] < wh_spend_orders[i]) k++;
+        out->rdp[i] = isfinite(curve->at[k]) ? fmin(up(curve->at[k]), NO_BOUND) : NO_BOUND;
+    }
+}
+
 static whist_status event_spend(wh_spend *out, const whist_dp_event *event)
 {
     wh_dp_curve curve;
@@ -177,6 +186,10 @@ static whist_status event_spend(wh_spend *out, const whist_dp_event *event)
     WH_TRY(wh_dp_event_curve(&curve, event)); /* for what lies outside of it */
     out->slack = up(-expm1(curve.log_keep));
     out->pure = times_up(pure_of(event), uses);
+    if (event->mechanism == WHIST_DP_REPEAT) {
+        by_curve(out, &curve);
+        return WHIST_OK;
+    }
     for (size_t i = 0; i < WH_SPEND_ORDERS; i++) {
         double one;
         WH_TRY(wh_dp_event_order(&one, event, wh_spend_orders[i]));

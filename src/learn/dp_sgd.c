@@ -62,7 +62,7 @@ static void dp_sgd_free(whist_learner *self)
     wh_free(d);
 }
 
-static void read_options(wh_dp_step_options *out, const whist_settings *s)
+void wh_dp_step_options_read(wh_dp_step_options *out, const whist_settings *s)
 {
     const char *clipping = whist_settings_text(s, "clipping");
     *out = (wh_dp_step_options){
@@ -97,7 +97,7 @@ static whist_status dp_sgd_init(dp_sgd *d, const whist_learner_env *env)
     d->average = whist_settings_real(env->settings, "average");
     if (d->average > 0) WH_TRY(WH_NEW_RAW(&d->mean, l->n));
     WH_TRY(wh_schedule_read(&d->schedule, env->settings, 0));
-    read_options(&d->options, env->settings);
+    wh_dp_step_options_read(&d->options, env->settings);
     WH_TRY(wh_optimizer_new(&d->optimizer, wh_optimizer_find(whist_settings_text(env->settings, "optimizer")),
                             env->settings, l->n));
     return wh_dp_step_new(&d->step, env->model, &l->train, &d->options);

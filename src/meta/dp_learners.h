@@ -16,9 +16,10 @@ extern const whist_learner_class wh_learner_dp_meta, wh_learner_dp_reptile, wh_l
 
 /* Why no record is hidden where a second derivative is made. */
 extern const char wh_meta_second_order_objection[];
-/* What speaks against a promise by a learner that adds no noise: a task (drawn anew each round from the same rows), a
- * record, or a site whose personal models are measured in the open. NULL: nothing. */
-const char *wh_meta_plain_objection(const whist_settings *settings, whist_dp_unit unit, bool plain_metrics,
-                                    bool second_order);
+/* What speaks against a promise by a learner that adds no noise (the joint's `objection`): a task (drawn anew each
+ * round from the same rows), a record, or a site whose personal models are measured in the open. NULL: nothing. The
+ * second one is for learners whose meta-gradients hold second derivatives. */
+const char *wh_meta_objection_first(const whist_settings *settings, whist_dp_unit unit, bool plain_metrics);
+const char *wh_meta_objection_second(const whist_settings *settings, whist_dp_unit unit, bool plain_metrics);
 
 #endif

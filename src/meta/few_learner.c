@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/settings.h"
+#include "meta/dp_learners.h"
 #include "meta/source.h"
 
 enum { TEST_TASKS = 20 }; /* of an evaluation over classes */
@@ -278,7 +279,7 @@ static const whist_option r2d2_options[] = {LR, TASKS, {0}};
 /* A personal model is for learners whose inner steps give one of the model's own shape. */
 static const char *const vectors[] = {"delta", NULL};
 
-#define FEW_LEARNER(id, text, words, table)                                                                            \
+#define FEW_LEARNER(id, text, words, table, order)                                                                     \
     static whist_status id##_new(whist_learner **out, const whist_learner_env *env)                                    \
     {                                                                                                                  \
         return wh_few_learner_new(out, env, &wh_learner_##id);                                                         \
@@ -290,16 +291,27 @@ static const char *const vectors[] = {"delta", NULL};
                                                  .new_ = id##_new,                                                     \
                                                  .free_ = few_free,                                                    \
                                                  .fit = few_fit,                                                       \
-                                                 .evaluate = few_evaluate};
+                                                 .evaluate = few_evaluate,                                             \
+                                                 .objection = order};
 
-FEW_LEARNER(meta_sgd, "meta-sgd", "MAML that learns a rate for every parameter", meta_sgd_options)
+FEW_LEARNER(meta_sgd, "meta-sgd", "MAML that learns a rate for every parameter", meta_sgd_options,
+            wh_meta_objection_second)
 FEW_LEARNER(mamlpp, "maml++",
-            "MAML with learned rates for each tensor and step, and a loss over all steps that anneals", mamlpp_options)
-FEW_LEARNER(imaml, "imaml", "MAML by implicit gradients at the minimum, with a proximal term", imaml_options)
-FEW_LEARNER(cavia, "cavia", "inner steps move a small context of the task, not the network", cavia_options)
-FEW_LEARNER(meta_lstm, "meta-lstm", "the inner steps are made by learned gates of an LSTM", lstm_options)
-FEW_LEARNER(abml, "abml", "amortised Bayesian: Gaussians of weights, whose start is the prior", abml_options)
-FEW_LEARNER(protonet, "protonet", "prototypical networks: the nearest class mean of features", protonet_options)
-FEW_LEARNER(matching, "matching", "matching networks: attention over the support rows", matching_options)
-FEW_LEARNER(relation, "relation", "relation network: a learned comparison with class means", relation_options)
-FEW_LEARNER(r2d2, "r2d2", "ridge regression over features, solved for every task", r2d2_options)
+            "MAML with learned rates for each tensor and step, and a loss over all steps that anneals", mamlpp_options,
+            wh_meta_objection_second)
+FEW_LEARNER(imaml, "imaml", "MAML by implicit gradients at the minimum, with a proximal term", imaml_options,
+            wh_meta_objection_second)
+FEW_LEARNER(cavia, "cavia", "inner steps move a small context of the task, not the network", cavia_options,
+            wh_meta_objection_second)
+FEW_LEARNER(meta_lstm, "meta-lstm", "the inner steps are made by learned gates of an LSTM", lstm_options,
+            wh_meta_objection_second)
+FEW_LEARNER(abml, "abml", "amortised Bayesian: Gaussians of weights, whose start is the prior", abml_options,
+            wh_meta_objection_second)
+FEW_LEARNER(protonet, "protonet", "prototypical networks: the nearest class mean of features", protonet_options,
+            wh_meta_objection_first)
+FEW_LEARNER(matching, "matching", "matching networks: attention over the support rows", matching_options,
+            wh_meta_objection_first)
+FEW_LEARNER(relation, "relation", "relation network: a learned comparison with class means", relation_options,
+            wh_meta_objection_first)
+FEW_LEARNER(r2d2, "r2d2", "ridge regression over features, solved for every task", r2d2_options,
+            wh_meta_objection_first)

@@ -269,16 +269,6 @@ static whist_status evaluate(whist_learner *self, const float *model, whist_fold
 
 /* ---- The classes ------------------------------------------------------------------------------------------- */
 
-static const char *first_order(const whist_settings *settings, whist_dp_unit unit, bool plain_metrics)
-{
-    return wh_meta_plain_objection(settings, unit, plain_metrics, false);
-}
-
-static const char *second_order(const whist_settings *settings, whist_dp_unit unit, bool plain_metrics)
-{
-    return wh_meta_plain_objection(settings, unit, plain_metrics, true);
-}
-
 static const char *const vectors[] = {"delta", NULL};
 
 #define META_LEARNER(id, text, words, table, order)                                                                    \
@@ -298,38 +288,24 @@ static const char *const vectors[] = {"delta", NULL};
                                                  .objection = order};
 
 META_LEARNER(maml, "maml", "MAML: the start from which a few steps serve a task best, exact to second order", options,
-             second_order)
-META_LEARNER(fomaml, "fomaml", "MAML with first derivatives alone", options, first_order)
-META_LEARNER(reptile, "reptile", "the start moves towards the adapted models", options, first_order)
-META_LEARNER(anil, "anil", "MAML whose inner steps move the last layer alone", options, second_order)
-META_LEARNER(boil, "boil", "MAML whose inner steps move all but the last layer", options, second_order)
+             wh_meta_objection_second)
+META_LEARNER(fomaml, "fomaml", "MAML with first derivatives alone", options, wh_meta_objection_first)
+META_LEARNER(reptile, "reptile", "the start moves towards the adapted models", options, wh_meta_objection_first)
+META_LEARNER(anil, "anil", "MAML whose inner steps move the last layer alone", options, wh_meta_objection_second)
+META_LEARNER(boil, "boil", "MAML whose inner steps move all but the last layer", options, wh_meta_objection_second)
 META_LEARNER(per_fedavg, "per-fedavg", "Per-FedAvg: MAML across sites, first-order, Hessian-free or exact",
-             per_fedavg_options, second_order)
+             per_fedavg_options, wh_meta_objection_second)
 
 const whist_learner_class *const *wh_meta_learner_classes(void)
 {
     static const whist_learner_class *const classes[] = {
-        &wh_learner_maml,
-        &wh_learner_fomaml,
-        &wh_learner_reptile,
-        &wh_learner_anil,
-        &wh_learner_boil,
-        &wh_learner_per_fedavg,
-        &wh_learner_meta_sgd,
-        &wh_learner_mamlpp,
-        &wh_learner_imaml,
-        &wh_learner_cavia,
-        &wh_learner_meta_lstm,
-        &wh_learner_abml,
-        &wh_learner_protonet,
-        &wh_learner_matching,
-        &wh_learner_relation,
-        &wh_learner_r2d2,
-        &wh_learner_dp_meta,
-        &wh_learner_dp_reptile,
-        &wh_learner_dp_fomaml,
-        &wh_learner_dp_protonet,
-        NULL,
+        &wh_learner_maml,      &wh_learner_fomaml,      &wh_learner_reptile,
+        &wh_learner_anil,      &wh_learner_boil,        &wh_learner_per_fedavg,
+        &wh_learner_meta_sgd,  &wh_learner_mamlpp,      &wh_learner_imaml,
+        &wh_learner_cavia,     &wh_learner_meta_lstm,   &wh_learner_abml,
+        &wh_learner_protonet,  &wh_learner_matching,    &wh_learner_relation,
+        &wh_learner_r2d2,      &wh_learner_dp_meta,     &wh_learner_dp_reptile,
+        &wh_learner_dp_fomaml, &wh_learner_dp_protonet, NULL,
     };
     return classes;
 }

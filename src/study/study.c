@@ -147,6 +147,7 @@ static whist_status make_plan(whist_study *study)
     plan->n_parties = file->parties.n;
     whist_status status = file->privacy.unit ? make_privacy(study) : WHIST_OK;
     if (status == WHIST_OK) status = whist_fed_plan_check(plan);
+    if (status == WHIST_OK) status = wh_study_check_learner(plan);
     if (status == WHIST_OK) return status;
     bool private_ = strncmp(whist_detail_get()->text, "privacy: ", 9) == 0;
     const wh_yaml *learner = wh_yaml_nearest(study->root, private_ ? "privacy" : "learner");

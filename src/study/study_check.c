@@ -354,7 +354,7 @@ whist_status wh_study_check_file(const wh_study_file *file, const wh_yaml *root,
     WH_TRY(check_sites(file, &p));
     WH_TRY(check_parts(file, &p));
     WH_TRY(check_private(file, &p));
-    WH_TRY(check_episodes(file, &p));
     WH_TRY(check_privacy(file, &p));
+    WH_TRY(check_episodes(file, &p));
     return check_fixed(file, &p);
 }

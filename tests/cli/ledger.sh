@@ -124,7 +124,11 @@ ends 0 train train.yaml --ledger e/ledger.yaml --seed 1 --out m3 --json && says 
 awk -v a="$one" -v b="$(spent out)" 'BEGIN { exit !(b > 1.2 * a) }' || { echo 'FAILED: a second seed is free'; bad=1; }
 grep -aq '"epsilon":' m1.safetensors || { echo 'FAILED: the model does not say its epsilon'; bad=1; }
 sed 's/updates: 5/updates: 500/' train.yaml >long.yaml
-ends 1 train long.yaml --ledger e/ledger.yaml && says err 'the budget of this data set is spent' && silent
+ends 1 train long.yaml --ledger e/ledger.yaml && says err "has to refuse before the end" && silent
+ledger k 0.8
+ends 0 train train.yaml --ledger k/ledger.yaml
+ends 1 train train.yaml --ledger k/ledger.yaml --anew && says err "of 0.8 is spent" && silent
+[ "$(entries k/ledger.yaml)" = 3 ] || { echo "FAILED: a refused training was charged"; bad=1; }
 [ "$(entries e/ledger.yaml)" = 6 ] || { echo 'FAILED: a refused training was charged'; bad=1; }
 ends 2 train train.yaml --ledger e/ledger.yaml --checkpoint x && says err 'the ledger keeps the state' && silent
 sed 's/metrics: plain/metrics: stay/' train.yaml >stay.yaml
@@ -135,6 +139,27 @@ ends 1 ask g/ledger.yaml --query count --epsilon 5 && silent && says err "the ow
 # another relation does not add up
 sed 's/relation: add_remove/relation: replace/' train.yaml >replace.yaml
 ends 1 train replace.yaml --ledger g/ledger.yaml && silent
+
+# ---- a search inside epsilon
+sed 's/test_fraction: 0.2/test_fraction: 0.2, validation_fraction: 0.2/; s/epsilon: 1.5/epsilon: 4/' train.yaml >find.yaml
+ledger i 4
+ends 0 train find.yaml --ledger i/ledger.yaml --try lr=0.1,1,3 --try clip=0.5,1 --out best.safetensors
+says out 'best of 6 candidates: lr: ' && says out 'the search is inside epsilon: '
+[ "$(entries i/ledger.yaml)" = 1 ] || { echo 'FAILED: a search is one release'; bad=1; }
+ends 0 train find.yaml --ledger i/ledger.yaml --try lr=0.1,1,3 --try clip=0.5,1 --out again.safetensors --json && json out
+says out '"inside_epsilon":true' && says out '"paid":false' && cmp best.safetensors again.safetensors
+awk 'match($0, /"epsilon_random":[0-9.]*,"epsilon_once":[0-9.]*,"epsilon_single":[0-9.]*/) {
+    split(substr($0, RSTART, RLENGTH), part, /[:,]/); good = part[6] < part[2] && part[6] < part[4] } END { exit !good }' out ||
+    { echo 'FAILED: a search is not dearer than one training'; cat out; bad=1; }
+ends 1 train find.yaml --ledger i/ledger.yaml --try noise=2,3 && says err 'candidates spend differently' && silent
+ends 2 train find.yaml --ledger i/ledger.yaml --try lrr=2,3 && says err "unknown key 'lrr'" && silent
+ends 2 train find.yaml --ledger i/ledger.yaml --try lr=2 && says err '2 to 4096 candidates' && silent
+ends 1 train train.yaml --ledger i/ledger.yaml --try lr=2,3 && says err 'needs validation rows' && silent
+sed 's/metrics: plain/metrics: stay/' find.yaml >stay.yaml
+ends 1 train stay.yaml --ledger i/ledger.yaml --try lr=2,3 && says err 'no part of the promise' && silent
+# what does not fit is refused before it runs
+ledger j 0.5
+ends 1 train find.yaml --ledger j/ledger.yaml --try lr=0.1,1 && says err 'epsilon would be' && silent
 
 for k in 1 3 5 7 9 11 13 15 17 19; do
     rm -rf h && ledger h 2
@@ -157,4 +182,15 @@ ends 0 ask b/ledger.yaml --query 'sum(age)' --epsilon 0.1
 ends 0 "$whist" ledger verify a/ledger.yaml --head "$kept"
 newer=$("$whist" ledger verify b/ledger.yaml | sed -n 's/^head //p')
 ends 3 "$whist" ledger verify older/ledger.yaml --head "$newer" && silent
+
+# ---- an attack on the private step: the honest one holds, bugs that a test build plants do not
+ends 0 "$whist" dp audit train.yaml --trials 4000 --confidence 0.99999 --quiet --json && json out && says out '"holds":true'
+for bug in half-noise; do
+    WHIST_TEST_BREAK=$bug "$whist" dp audit "$1/examples/heart/dp-record.yaml" --trials 30000 --quiet >out 2>err </dev/null
+    [ $? -eq 1 ] && says err 'the attack found more than is proven' || { echo "FAILED: $bug was not caught"; cat out; bad=1; }
+done
+synthetic open north south >open.yaml
+ends 1 "$whist" dp audit open.yaml && says err 'the private step of learner dp-sgd' && silent
+ends 2 "$whist" dp audit train.yaml --trials 10 && silent
+ends 2 "$whist" dp audit train.yaml --confidence 1 && silent
 exit $bad
