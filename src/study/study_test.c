@@ -493,7 +493,7 @@ static void test_private_learner(void **state)
     } cases[] = {
         {"relation: add_remove", "relation: replace",
          "promises something about one record (add_remove), the study about"},
-        {"unit: record", "unit: task", "the study about one task"},
+        {"unit: record", "unit: task", "hides one record, and the study promises something about one task"},
         {"units: 250", "units: 100", "up to 250 rows and units says 100"},
         {"units: 250", "units: 100000000", "delta 1e-05 is not below 1/100000000"},
         {"epsilon: 1.7", "epsilon: 0.5", "has to refuse before the end"},
