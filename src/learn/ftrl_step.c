@@ -100,6 +100,7 @@ static whist_status check(const wh_ftrl_options *o, const whist_rows *rows)
 static whist_status init(wh_ftrl *f, const whist_model *model, const whist_rows *rows, const wh_ftrl_options *o)
 {
     WH_TRY(check(o, rows));
+    WH_TRY(wh_local_refuse_dropout(model));
     f->options = *o;
     f->n = whist_model_size(model);
     f->rows = rows->n;

@@ -45,7 +45,8 @@ typedef struct wh_ftrl wh_ftrl;
 whist_dp_matrix_options wh_ftrl_pattern(const wh_ftrl_options *options);
 
 /* rows: the training rows, which outlive it. WHIST_E_ARG for options out of range; WHIST_E_UNSUPPORTED for models whose
- * rows are coupled; WHIST_E_STATE where there are more rows than the public bound; WHIST_E_ENTROPY. */
+ * rows are coupled, or that drop out; WHIST_E_STATE where there are more rows than the public bound; WHIST_E_ENTROPY.
+ */
 WH_MUST_CHECK whist_status wh_ftrl_new(wh_ftrl **out, const whist_model *model, const whist_rows *rows,
                                        const wh_ftrl_options *options);
 void wh_ftrl_free(wh_ftrl *ftrl);

@@ -190,6 +190,16 @@ static void test_refusals(void **state)
     o.bands = 8;
     assert_ok(wh_ftrl_new(&f, model, &rows, &o));
     wh_ftrl_free(f), f = NULL;
+    WH_AUTO(whist_model_ptr) dropping = NULL;
+    WH_AUTO(whist_settings_ptr) settings = NULL;
+    for (const whist_model_class *m = whist_model_classes(); m->name; m++)
+        if (strcmp(m->name, "cnn") == 0) assert_ok(whist_settings_new(&settings, m->options));
+    assert_ok(whist_settings_set(settings, "dropout", "0.5"));
+    const whist_model_shape digits = {
+        .n_features = 28 * 28, .n_outputs = 10, .target = WHIST_TARGET_CLASS, .height = 28, .width = 28, .channels = 1};
+    assert_ok(whist_model_new(&dropping, "cnn", settings, &digits));
+    assert_int_equal(wh_ftrl_new(&f, dropping, &rows, &plain), WHIST_E_UNSUPPORTED);
+    assert_non_null(strstr(whist_detail_get()->text, "set dropout: 0"));
     o = plain;
     o.sigma = 9000; /* no noise is that large on this grid */
     assert_ok(wh_ftrl_new(&f, model, &rows, &o));

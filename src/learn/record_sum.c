@@ -65,6 +65,7 @@ static whist_status record_sum_init(record_sum *d, const whist_learner_env *env)
     if (l->train.n > clip.n_max) /* the text does not say by how much */
         WH_FAIL(WHIST_E_STATE, "there are more training rows than the public bound of %zu: agree on a larger one",
                 clip.n_max);
+    WH_TRY(wh_local_refuse_dropout(env->model));
     return wh_clip_new(&d->clip, env->model, &clip);
 }
 
