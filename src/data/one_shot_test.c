@@ -66,7 +66,7 @@ static void drawings_become_those_of_the_28_set(void **state)
         read++;
         for (size_t i = 0; i < images.dims[0]; i++) {
             size_t same = 0;
-            for (size_t p = 0; p < 784; p++) same += fabs((double)small[p] * 255 - all[i * 784 + p]) < 1.5;
+            while (same < 784 && fabs((double)small[same] * 255 - all[i * 784 + same]) < 1.5) same++;
             if (same < 784) continue;
             found++;
             break;
