@@ -85,10 +85,8 @@ awk '/^learner:/ { print "learner: {name: fomaml, inner_lr: 0.1, inner_steps: 2}
         print "episodes: {tasks: sites, shots: 5, queries: 10}"; skip = 1; next }
     /^strategy:/ { skip = 0 } /^privacy:/ { skip = 1 } /^rounds:/ { skip = 0 } !skip && !/^evaluate_every/' \
     "$here/train.yaml" >personal.yaml
-if "$whist" meta adapt --help >/dev/null 2>&1; then
-    "$whist" meta adapt va.safetensors personal.yaml --force --support five.csv --input test.csv >personal.csv
-    accuracy "after five patients  " personal.csv
-fi
+"$whist" meta adapt va.safetensors personal.yaml --force --support five.csv --input test.csv >personal.csv
+accuracy "after five patients  " personal.csv
 
 echo "== 5. What it cost: the ledgers, at the end"
 for site in cleveland hungarian switzerland; do

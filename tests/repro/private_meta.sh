@@ -16,10 +16,6 @@ if [ ! -f "$data/heart/flamby_split.csv" ] || [ ! -d "$data/mnist" ]; then
     echo "skipped: no heart and mnist data in WHIST_DATA"
     exit 77
 fi
-if ! whist meta adapt --help >/dev/null 2>&1; then
-    echo "skipped: this whist has no 'meta adapt'"
-    exit 77
-fi
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
