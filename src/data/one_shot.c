@@ -26,22 +26,30 @@ static double lanczos(double x)
     return LOBES * sin(a) * sin(a / LOBES) / (a * a);
 }
 
-/* to (n_to) from (n_from), strides in elements; both as bytes' values. */
-static void shrink_line(double *to, size_t to_stride, const double *from, size_t from_stride, size_t n_to,
-                        size_t n_from)
+/* Lines of numbers made shorter (or longer), all by the same weights. Strides in elements; values are bytes'. */
+typedef struct lines {
+    double *to;
+    const double *from;
+    size_t n, n_to, n_from;  /* lines; numbers of each */
+    size_t to_next, to_step; /* from line to line, from number to number */
+    size_t from_next, from_step;
+} lines;
+
+static void shrink(const lines *l, double *weight)
 {
-    double scale = (double)n_from / (double)n_to, width = scale > 1 ? scale : 1;
-    for (size_t i = 0; i < n_to; i++) {
-        double center = ((double)i + .5) * scale, sum = 0, weights = 0;
-        double low = center - LOBES * width, high = center + LOBES * width;
-        size_t first = low > 0 ? (size_t)(low + .5) : 0, end = high < (double)n_from ? (size_t)(high + .5) : n_from;
-        if (end > n_from) end = n_from;
-        for (size_t j = first; j < end; j++) {
-            double w = lanczos(((double)j - center + .5) / width);
-            sum += w * from[j * from_stride];
-            weights += w;
+    double scale = (double)l->n_from / (double)l->n_to, width = scale > 1 ? scale : 1;
+    for (size_t i = 0; i < l->n_to; i++) {
+        double center = ((double)i + .5) * scale, low = center - LOBES * width, high = center + LOBES * width, all = 0;
+        size_t first = low > 0 ? (size_t)(low + .5) : 0,
+               end = high < (double)l->n_from ? (size_t)(high + .5) : l->n_from;
+        if (end > l->n_from) end = l->n_from;
+        for (size_t j = first; j < end; j++) all += weight[j] = lanczos(((double)j - center + .5) / width);
+        for (size_t k = 0; k < l->n; k++) {
+            const double *from = l->from + k * l->from_next;
+            double sum = 0;
+            for (size_t j = first; j < end; j++) sum += weight[j] * from[j * l->from_step];
+            l->to[k * l->to_next + i * l->to_step] = fmin(fmax(floor(sum / all + .5), 0), 255);
         }
-        to[i * to_stride] = fmin(fmax(floor(sum / weights + .5), 0), 255);
     }
 }
 
@@ -49,11 +57,11 @@ whist_status wh_png_shrink(float *out, const wh_png *png, size_t height, size_t 
 {
     WH_AUTO(wh_owned) memory = NULL;
     size_t h = png->height, w = png->width;
-    WH_TRY(wh_alloc(&memory, h * w + h * width + height * width, sizeof(double)));
-    double *image = memory, *narrow = image + h * w, *small = narrow + h * width;
+    WH_TRY(wh_alloc(&memory, h * w + h * width + height * width + h + w, sizeof(double)));
+    double *image = memory, *narrow = image + h * w, *small = narrow + h * width, *weight = small + height * width;
     for (size_t i = 0; i < h * w; i++) image[i] = png->pixels[i];
-    for (size_t y = 0; y < h; y++) shrink_line(narrow + y * width, 1, image + y * w, 1, width, w);
-    for (size_t x = 0; x < width; x++) shrink_line(small + x, width, narrow + x, width, height, h);
+    shrink(&(lines){narrow, image, h, width, w, width, 1, w, 1}, weight);
+    shrink(&(lines){small, narrow, width, height, h, 1, width, 1, width}, weight);
     for (size_t i = 0; i < height * width; i++) out[i] = (float)((invert ? 255 - small[i] : small[i]) / 255);
     return WHIST_OK;
 }
