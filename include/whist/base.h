@@ -127,6 +127,8 @@ typedef struct whist_settings whist_settings;
 /* Makes settings that hold the fallbacks of `table` (required keys stay unset). The table must
  * outlive the result. WHIST_E_NOMEM; WHIST_E_FORMAT when a fallback breaks its own rule. */
 WHIST_API WHIST_MUST_CHECK whist_status whist_settings_new(whist_settings **out, const whist_option *table);
+/* The same table and values once more. */
+WHIST_API WHIST_MUST_CHECK whist_status whist_settings_copy(whist_settings **out, const whist_settings *settings);
 WHIST_API void whist_settings_free(whist_settings *settings);
 
 /* Sets one value from its text form. WHIST_E_FORMAT with a detail that says what is allowed;

@@ -131,6 +131,130 @@ typedef struct whist_ledger_proof {
 WHIST_API WHIST_MUST_CHECK whist_status whist_ledger_proof_read(whist_ledger_proof *out, whist_bytes proof,
                                                                 whist_bytes certificate);
 
+/* ---- Paying in one place ---------------------------------------------------------------------------------
+ * Whoever has the rows can ask and train without a federation, and pays from the same ledger: that of the data set,
+ * over all studies, a site's own or one of its own. A release is made in memory, then kept in the transaction that
+ * charges it, then given out; after a crash it is given out again and not charged again. */
+
+typedef struct whist_purse_place {
+    const char *state;           /* folder: the ledger is STATE/ledger/DATASET */
+    const char *dataset, *owner; /* as in the ledger */
+    const char *key;             /* PEM of the owner's private key, which signs */
+    const char *passphrase_file; /* NULL or "": the key is not encrypted */
+    double epsilon, delta;       /* what the owner allows in all; epsilon 0: no limit of its own */
+} whist_purse_place;
+
+typedef struct whist_purse whist_purse;
+/* Opens the ledger, begins one where there is none, and verifies all of it. WHIST_E_AUTH for one that does not hold, or
+ * of another owner or data set. Several may have one open: charges wait for each other. */
+WHIST_API WHIST_MUST_CHECK whist_status whist_purse_open(whist_purse **out, const whist_purse_place *place);
+WHIST_API void whist_purse_free(whist_purse *purse);
+/* Epsilon of everything charged for one record so far, at delta. */
+WHIST_API WHIST_MUST_CHECK whist_status whist_purse_spent(whist_purse *purse, double delta, double *epsilon);
+
+/* One release: what it is, what it costs, and the bytes themselves. */
+typedef struct whist_purse_bill {
+    uint8_t id[32];               /* which release (whist_purse_id), or the training it is a round of */
+    uint64_t round;               /* 0 …: charged once for each */
+    const char *name;             /* for people: "count", name of a study */
+    const whist_dp_event *events; /* n_events of one relation, all for records */
+    size_t n_events;
+    double epsilon, delta; /* a budget beside the owner's; epsilon 0: none, and the owner must have one */
+    whist_bytes release;   /* kept with the charge, in place of what this id kept before; data NULL for a mere look */
+} whist_purse_bill;
+
+/* The id of what `text` describes: equal for equal texts and runs. */
+WHIST_API void whist_purse_id(uint8_t id[32], const char *kind, whist_bytes text, uint64_t run);
+/* Whether the bill could be paid now. Errors as of pay. */
+WHIST_API WHIST_MUST_CHECK whist_status whist_purse_check(whist_purse *purse, const whist_purse_bill *bill);
+/* Charges and keeps, durable when it returns; *after (may be NULL): epsilon of everything, then. WHIST_E_BUDGET with
+ * what is left; WHIST_E_STATE where nobody has set a budget. Nothing is charged on failure: the release must not get
+ * out. */
+WHIST_API WHIST_MUST_CHECK whist_status whist_purse_pay(whist_purse *purse, const whist_purse_bill *bill,
+                                                        double *after);
+/* What was kept last for this id, and of which round. *found false: nothing. *out has a 0 behind it that len does not
+ * count, and is freed by whist_ledger_text_free. */
+WHIST_API WHIST_MUST_CHECK whist_status whist_purse_kept(whist_purse *purse, const uint8_t id[32], uint64_t *round,
+                                                         char **out, size_t *len, bool *found);
+
+/* Private training on rows that lie in one place: the plan's learner, which must be a private one, for the plan's
+ * rounds. Each round is charged and kept before anything of it is to be seen. */
+typedef struct whist_private_training {
+    const whist_fed_plan *plan;
+    const whist_dataset *data;
+    whist_purse *purse; /* NULL: nothing is charged, for rows that nobody owns */
+    uint64_t run;       /* 0 …: trainings of one study are told apart by it; one that was paid for is not made anew */
+    whist_progress_fn *progress;
+    void *user;
+} whist_private_training;
+
+typedef struct whist_private_trained {
+    float *params;         /* whist_model_size; owned */
+    uint64_t rounds, kept; /* done; of them made and charged by an earlier call */
+    double epsilon, spent; /* of this training for the plan's delta, an upper bound; of the data set with it */
+} whist_private_trained;
+/* WHIST_E_BUDGET before anything is trained where the whole of it would not fit, WHIST_E_UNSUPPORTED for a learner or a
+ * promise that is no record's, WHIST_E_CANCELLED where progress asked to stop: the same call goes on later. */
+WHIST_API WHIST_MUST_CHECK whist_status whist_train_private(whist_private_trained *out,
+                                                            const whist_private_training *in);
+WHIST_API void whist_private_trained_clear(whist_private_trained *trained);
+/* Hyper-parameter search inside the promise. Candidates are settings of the plan's learner that spend the same; the
+ * best by the plan's first metric on its validation rows is released, and nothing else: neither the other models and
+ * scores, nor how many trials there were or how long they took.
+ *
+ *   random      a random number of trials, each with a candidate drawn at random; priced by Papernot, Steinke 2022,
+ *               theorem 2, with a geometric or a logarithmic number, whichever is cheaper
+ *   each once   every candidate one time, priced by composition
+ *
+ * The cheaper one at the plan's delta is taken; prices depend on no row. */
+typedef struct whist_private_search {
+    const whist_private_training *training;
+    const whist_settings *const *candidates; /* n_candidates, of the learner's option table */
+    size_t n_candidates;                     /* 2 … 4096 */
+    double trials;                           /* mean number of trials where it is random: 1 < trials <= 1e4 */
+    whist_bytes text;                        /* what names the search: with plan and seed its identity in the ledger */
+} whist_private_search;
+
+typedef struct whist_private_found {
+    whist_private_trained trained;
+    size_t best;         /* candidate */
+    const char *how;     /* "geometric", "logarithmic", "each once" */
+    double single;       /* epsilon that one training alone would have spent */
+    double random, once; /* what the two ways cost; the smaller one is trained.epsilon */
+} whist_private_found;
+/* As whist_train_private; WHIST_E_UNSUPPORTED where candidates spend differently, where the plan has no metric or the
+ * data no validation rows, or where their metrics are not the partners' to see in plain. */
+WHIST_API WHIST_MUST_CHECK whist_status whist_search_private(whist_private_found *out, const whist_private_search *in);
+
+/* ---- Audit: what an attacker really finds ------------------------------------------------------------
+ * Runs the study's private training step again and again in two worlds that differ by one planted record, and lets an
+ * attacker who sees every noised gradient, and knows the record, say which world it is. From how often it is right
+ * follows, with the stated confidence, an epsilon that the training spends at least (Nasr, Songi, Thakurta, Papernot,
+ * Carlini 2021). It needs no data: the worst data set there is, is made up. What is proven is an upper bound, what is
+ * attacked a lower one; a lower one above the upper one is a bug. */
+typedef struct whist_audit_in {
+    const whist_fed_plan *plan; /* learner dp-sgd, unit record */
+    whist_row_shape shape;      /* of its rows: numbers or an image */
+    uint64_t trials;            /* in each world, 100 … 10^7; half of them set the attack up */
+    double confidence;          /* (0, 1) */
+    bool replaced;              /* the worlds have one of two records, whatever the promise says of added ones */
+    whist_progress_fn *progress;
+    void *user;
+} whist_audit_in;
+typedef struct whist_audit {
+    double proven;   /* upper end of epsilon for all steps at the plan's delta (privacy-loss distribution) */
+    double attacked; /* lower bound; 0: the attack found nothing */
+    double delta, confidence;
+    uint64_t steps, trials;
+    double false_alarms, misses; /* of the attack that gave it: upper ends of their intervals */
+    double canary;               /* norm of the planted record's clipped gradient over the bound */
+} whist_audit;
+/* WHIST_E_UNSUPPORTED for other learners, units and rows. */
+WHIST_API WHIST_MUST_CHECK whist_status whist_audit_private(whist_audit *out, const whist_audit_in *in);
+
+/* What whist_purse_id takes, with the kind "training", for a plan and its seed: written into `text`. */
+WHIST_API whist_bytes whist_private_training_text(uint8_t text[40], const whist_fed_plan *plan);
+
 /* What would leave the site, in fields and bytes: emitted as lines of text. */
 typedef void whist_line_fn(void *user, const char *line);
 WHIST_API WHIST_MUST_CHECK whist_status whist_site_preview(const whist_fed_plan *plan, size_t index,
@@ -178,6 +302,55 @@ WHIST_API WHIST_MUST_CHECK whist_status whist_model_file_tensors(const char *pat
 /* The value of a key in the metadata of a safetensors file, with a 0 behind it; "" where it has no such key. size: room
  * in out. WHIST_E_RANGE where the value does not fit, WHIST_E_FORMAT where the file is none; untouched then. */
 WHIST_API WHIST_MUST_CHECK whist_status whist_model_metadata(char *out, size_t size, const char *path, const char *key);
+
+/* ---- Sealed models ----
+ *
+ * A model that travels and rests sealed, and is opened only at a site that it was sealed to: its bytes in a stream
+ * (XChaCha20-Poly1305) whose key lies in one box (X25519) for each recipient, signed by the study's coordinator. The
+ * sites' X25519 keys are made at the sites; a notice, signed with a site's identity, tells the public half. */
+
+typedef struct whist_recipient_run {
+    whist_identity_files identity; /* the site's */
+    const char *state;             /* its folder, made if need be: holds the key */
+    const char *notice;            /* file that is written */
+    unsigned days;                 /* 1 … 3650: how long something may be sealed to it for */
+    bool renew;                    /* a fresh key in place of the old, for which nothing can be opened any more */
+} whist_recipient_run;
+/* Makes the key unless it is there, and writes its notice. *until: seconds since 1970, no later than the certificate's
+ * end. WHIST_E_AUTH where key and certificate are not those of a site in force. */
+WHIST_API WHIST_MUST_CHECK whist_status whist_recipient_make(int64_t *until, const whist_recipient_run *run);
+
+typedef struct whist_sealed_info {
+    uint8_t study[32], model[32]; /* the study that made the model; SHA-256 of the model file */
+    uint64_t bytes;               /* of the model file */
+    int64_t made, until;          /* seconds since 1970 */
+    size_t n_recipients;
+} whist_sealed_info;
+
+typedef struct whist_seal_run {
+    const whist_fed_plan *plan;    /* with the keys of coordinator and sites */
+    whist_identity_files identity; /* the coordinator's */
+    const char *model, *out;       /* a model file of this study; what is written */
+    const char *const *to;         /* (n_to) notices */
+    size_t n_to;
+    const uint8_t (*pins)[32]; /* (n_pins) keys of sites beyond the study's that may have it, too */
+    size_t n_pins;
+    unsigned days; /* 1 … 3650, cut at the end of a certificate or notice */
+} whist_seal_run;
+/* Memory does not grow with the model. WHIST_E_AUTH: another study's model, a notice that is not of a named site in
+ * force, a key that is not the coordinator's; nothing is written then. */
+WHIST_API WHIST_MUST_CHECK whist_status whist_model_seal(whist_sealed_info *out, const whist_seal_run *run);
+
+typedef struct whist_unseal_run {
+    const whist_fed_plan *plan;    /* its coordinator's key must have signed */
+    whist_identity_files identity; /* the site's */
+    const char *state;             /* as in whist_recipient_run */
+    const char *file, *out;        /* a sealed file; the model, which is not there yet */
+} whist_unseal_run;
+/* Writes nothing before all of the file is authenticated. WHIST_E_AUTH with a text for each reason (docs/run.md):
+ * signature, study, cut or changed body, time over, no recipient, an older key; WHIST_E_FORMAT: no sealed model;
+ * WHIST_E_STATE: `out` is there, or the site has no key. */
+WHIST_API WHIST_MUST_CHECK whist_status whist_model_unseal(whist_sealed_info *out, const whist_unseal_run *run);
 
 /* ---- Metrics as files ---- */
 

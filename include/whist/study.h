@@ -70,6 +70,17 @@ WHIST_API WHIST_MUST_CHECK whist_status whist_study_open_joined(const whist_stud
                                                                 whist_dataset **out, float **moments);
 WHIST_API void whist_moments_free(float *moments);
 
+/* ---- Tables without a study -------------------------------------------------------------------- */
+
+/* What the columns of a CSV file are, and their public bounds (docs/study.md): enough to ask questions of it. */
+typedef struct whist_table whist_table;
+WHIST_API WHIST_MUST_CHECK whist_status whist_table_load(whist_table **out, const char *path);
+/* The same from memory; `name` stands for the path in error texts. */
+WHIST_API WHIST_MUST_CHECK whist_status whist_table_parse(whist_table **out, whist_bytes text, const char *name);
+WHIST_API void whist_table_free(whist_table *table);
+/* Owned by the table; its `file` is for the caller's source to name. */
+WHIST_API const whist_schema *whist_table_schema(const whist_table *table);
+
 /* ---- Site policy and configurations ----------------------------------------------------------- */
 
 /* What a site demands, whatever the coordinator says. */
@@ -117,6 +128,18 @@ typedef struct whist_operator_config {
     char coordinator_key[80]; /* "sha256:…": the pin of the coordinator, as the study names it */
     char ca[512], certificate[512], key[512], crl[512], passphrase_file[512];
 } whist_operator_config;
+
+/* The ledger of somebody's data, for releases that are made in one place: a file of its own (`whist ledger new`), or
+ * the configuration of a site, whose policy then has the budget. */
+typedef struct whist_ledger_config {
+    char owner[WHIST_NAME_SIZE];
+    char dataset[64];
+    char certificate[512], key[512], passphrase_file[512];
+    char state[512];       /* folder: the ledger is STATE/ledger/DATASET */
+    double epsilon, delta; /* what all releases together may spend; epsilon 0: nobody has said */
+    uint64_t units;        /* a public bound on the number of records; 0: none is stated */
+} whist_ledger_config;
+WHIST_API WHIST_MUST_CHECK whist_status whist_ledger_config_load(whist_ledger_config *out, const char *path);
 
 /* WHIST_E_IO, WHIST_E_FORMAT with place and remedy; out is untouched then. No file that it names is opened. */
 WHIST_API WHIST_MUST_CHECK whist_status whist_site_config_load(whist_site_config *out, const char *path);

@@ -152,6 +152,17 @@ whist_status whist_settings_new(whist_settings **out, const whist_option *table)
     return WHIST_OK;
 }
 
+whist_status whist_settings_copy(whist_settings **out, const whist_settings *settings)
+{
+    WH_ENSURE(out && settings, WHIST_E_ARG);
+    const size_t size = sizeof *settings + settings->n * sizeof *settings->values;
+    void *memory;
+    WH_TRY(wh_alloc(&memory, 1, size));
+    memcpy(memory, settings, size);
+    *out = memory;
+    return WHIST_OK;
+}
+
 void whist_settings_free(whist_settings *settings)
 {
     wh_free(settings);

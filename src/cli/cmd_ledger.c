@@ -1,8 +1,10 @@
-/* cli/cmd_ledger.c: whist ledger show|verify|export|prove: what was spent of a data set's privacy, and proofs of it. */
+/* cli/cmd_ledger.c: whist ledger new|show|verify|export|prove: what was spent of a data set, and proofs of it. */
 #include "cli/commands.h"
+#include "cli/ledger_place.h"
 #include "cli/pem.h"
 
 #include <whist/run.h>
+#include <whist/study.h>
 
 #include <stdlib.h>
 #include <string.h>
@@ -69,6 +71,74 @@ static void put_info(whist_json *json, const whist_ledger_info *info)
     whist_json_key(json, "good"), whist_json_bool(json, true);
 }
 
+/* ---- new ---- */
+
+/* The reader of such files judges it, before anything else is written. */
+static int write_config(const cli_args *args, const char *folder)
+{
+    char path[CLI_PATH], *text = NULL;
+    const char *passphrase = cli_text(args, "passphrase-file");
+    char full[CLI_PATH] = "";
+    size_t len = 0;
+    whist_ledger_config config;
+    if (passphrase) CLI_TRY(cli_absolute(full, passphrase));
+    FILE *out = open_memstream(&text, &len);
+    if (!out) return cli_no_memory();
+    fprintf(out,
+            "# What may be spent of the privacy of these data, by whatever is asked of them or trained on them.\n"
+            "whist: 1\nowner: %s\ndataset: %s\nepsilon: %s\ndelta: %s\nunits: %s # a public bound on the records\n"
+            "certificate: cert.pem\nkey: key.pem\n",
+            cli_text(args, "owner"), cli_text(args, "dataset"), cli_text(args, "epsilon"), cli_text(args, "delta"),
+            cli_text(args, "units"));
+    if (full[0]) fprintf(out, "passphrase_file: %s\n", full);
+    int code = fclose(out) == 0 ? cli_path(path, "%s/ledger.yaml", folder) : cli_no_memory();
+    if (code == CLI_OK) code = cli_write(path, text, len, 0644, CLI_WRITE_NEW);
+    free(text);
+    CLI_TRY(code);
+    whist_status status = whist_ledger_config_load(&config, path);
+    if (status == WHIST_OK) return CLI_OK;
+    (void)remove(path);
+    return cli_fail_word(status);
+}
+
+static int write_key(const cli_args *args, const char *folder)
+{
+    CLI_AUTO(cli_passphrase_clear) char passphrase[1024] = "";
+    CLI_AUTO(cli_key_end) whist_crypt_key *key = NULL;
+    CLI_AUTO(cli_crypt_text_end) char *certificate = NULL;
+    char path[CLI_PATH];
+    CLI_TRY(cli_passphrase(passphrase, cli_text(args, "passphrase-file")));
+    CLI_LIB(whist_crypt_key_new(&key));
+    CLI_WORD(whist_crypt_ca_new(&certificate, key, cli_text(args, "owner"), 36500, 0));
+    CLI_TRY(cli_path(path, "%s/key.pem", folder));
+    CLI_LIB(whist_crypt_key_save(key, path, passphrase[0] ? passphrase : NULL));
+    CLI_TRY(cli_path(path, "%s/cert.pem", folder));
+    return cli_write(path, certificate, strlen(certificate), 0644, CLI_WRITE_NEW);
+}
+
+static int new_ledger(const cli_args *args)
+{
+    const char *folder = args->words[0];
+    char path[CLI_PATH];
+    CLI_TRY(cli_path(path, "%s/key.pem", folder));
+    if (cli_exists(path)) return cli_fail_text(CLI_FAILED, "state", "%s holds a ledger already: it stays", folder);
+    CLI_TRY(cli_make_dirs(folder, 0700));
+    CLI_TRY(write_config(args, folder));
+    CLI_TRY(write_key(args, folder));
+    if (!cli_flag(args, "json")) {
+        printf("%s/ledger.yaml: epsilon %s at delta %s for each record of '%s'\n", folder, cli_text(args, "epsilon"),
+               cli_text(args, "delta"), cli_text(args, "dataset"));
+        return cli_flush();
+    }
+    CLI_AUTO(cli_json_end) whist_json *json = NULL;
+    CLI_TRY(cli_path(path, "%s/ledger.yaml", folder));
+    CLI_LIB(whist_json_new(&json));
+    whist_json_begin_object(json);
+    whist_json_key(json, "ledger"), whist_json_text(json, path);
+    whist_json_end_object(json);
+    return cli_json_print(json);
+}
+
 /* ---- show ---- */
 
 static int show_json(const cli_blob *certificate, const char *path)
@@ -91,24 +161,26 @@ static int show_json(const cli_blob *certificate, const char *path)
 /* Two walks: nothing is shown before every entry held. */
 static int show(const cli_args *args)
 {
-    CLI_AUTO(cli_blob_clear) cli_blob certificate = {0};
+    CLI_AUTO(cli_ledger_place_clear) cli_ledger_place place = {0};
     whist_ledger_info info;
-    CLI_TRY(read_certificate(&certificate, args));
-    CLI_LIB(whist_ledger_read(&info, args->words[0], cli_view(&certificate), NULL, NULL));
-    if (cli_flag(args, "json")) return show_json(&certificate, args->words[0]);
-    CLI_LIB(whist_ledger_read(&info, args->words[0], cli_view(&certificate), print_line, stdout));
+    CLI_TRY(cli_ledger_find(&place, args));
+    CLI_LIB(whist_ledger_read(&info, place.path, cli_view(&place.certificate), NULL, NULL));
+    if (cli_flag(args, "json")) return show_json(&place.certificate, place.path);
+    CLI_LIB(whist_ledger_read(&info, place.path, cli_view(&place.certificate), print_line, stdout));
     return cli_flush();
 }
 
 /* ---- verify ---- */
 
-static int verify_ledger(const cli_args *args, const cli_blob *certificate)
+static int verify_ledger(const cli_args *args)
 {
+    CLI_AUTO(cli_ledger_place_clear) cli_ledger_place place = {0};
     const char *kept = cli_text(args, "head"), *hex = kept ? strchr(kept, ':') : NULL;
     heads h = {.wanted = kept ? strtoull(kept, NULL, 10) : 0};
     whist_ledger_info info;
     CLI_AUTO(cli_json_end) whist_json *json = NULL;
-    CLI_LIB(whist_ledger_read(&info, args->words[0], cli_view(certificate), note_head, &h));
+    CLI_TRY(cli_ledger_find(&place, args));
+    CLI_LIB(whist_ledger_read(&info, place.path, cli_view(&place.certificate), note_head, &h));
     if (kept && (!hex || strcmp(hex + 1, h.earlier) != 0))
         return cli_fail_text(CLI_REFUSED, "auth",
                              "the ledger does not begin as the head that was kept says: %s is not %llu:%s", kept,
@@ -162,8 +234,10 @@ static int verify(const cli_args *args)
     CLI_AUTO(cli_blob_clear) cli_blob certificate = {0};
     CLI_AUTO(cli_blob_clear) cli_blob file = {0};
     whist_ledger_proof proof = {0};
+    if (!cli_flag(args, "proof")) return verify_ledger(args);
+    if (!cli_text(args, "certificate"))
+        return cli_fail_text(CLI_USAGE, "usage", "--certificate is missing: a proof is checked against its owner's");
     CLI_TRY(read_certificate(&certificate, args));
-    if (!cli_flag(args, "proof")) return verify_ledger(args, &certificate);
     CLI_TRY(cli_read(&file, args->words[0], CLI_FILE_MAX));
     if (!is_proof(&file)) return cli_fail_text(CLI_FAILED, "format", "%s is no proof about a ledger", args->words[0]);
     CLI_LIB(whist_ledger_proof_read(&proof, cli_view(&file), cli_view(&certificate)));
@@ -176,49 +250,59 @@ static int verify(const cli_args *args)
 
 static int export_ledger(const cli_args *args)
 {
-    CLI_AUTO(cli_blob_clear) cli_blob certificate = {0};
-    CLI_TRY(read_certificate(&certificate, args));
-    CLI_LIB(whist_ledger_export(args->words[0], cli_view(&certificate), cli_text(args, "out")));
+    CLI_AUTO(cli_ledger_place_clear) cli_ledger_place place = {0};
+    CLI_TRY(cli_ledger_find(&place, args));
+    CLI_LIB(whist_ledger_export(place.path, cli_view(&place.certificate), cli_text(args, "out")));
     return CLI_OK;
 }
 
 static int prove(const cli_args *args)
 {
-    CLI_AUTO(cli_blob_clear) cli_blob certificate = {0};
+    CLI_AUTO(cli_ledger_place_clear) cli_ledger_place place = {0};
     CLI_AUTO(cli_key_end) whist_crypt_key *key = NULL;
     CLI_AUTO(text_end) char *proof = NULL;
-    const char *path = args->words[0], *to = cli_text(args, "out");
+    const char *to = cli_text(args, "out");
     if (cli_flag(args, "entry") == cli_flag(args, "since"))
         return cli_fail_text(CLI_USAGE, "usage",
                              "give --entry K for one entry, or --since N for all after the first N");
-    CLI_TRY(read_certificate(&certificate, args));
+    CLI_TRY(cli_ledger_find(&place, args));
     CLI_TRY(cli_key_open(&key, cli_text(args, "key"), cli_text(args, "passphrase-file")));
     if (cli_flag(args, "entry"))
-        CLI_WORD(whist_ledger_prove_entry(&proof, path, cli_view(&certificate), cli_count(args, "entry", 0), key));
+        CLI_WORD(whist_ledger_prove_entry(&proof, place.path, cli_view(&place.certificate), cli_count(args, "entry", 0),
+                                          key));
     else
-        CLI_WORD(whist_ledger_prove_since(&proof, path, cli_view(&certificate), cli_count(args, "since", 0), key));
+        CLI_WORD(whist_ledger_prove_since(&proof, place.path, cli_view(&place.certificate), cli_count(args, "since", 0),
+                                          key));
     return cli_write(to, proof, strlen(proof), 0644, CLI_WRITE_REPLACE);
 }
 
 #define CERTIFICATE                                                                                                    \
     {                                                                                                                  \
-        "certificate", 0, CLI_TEXT, "FILE", "The owner's certificate: its key must have signed.", .required = true     \
+        "certificate", 0, CLI_TEXT, "FILE",                                                                            \
+            "The owner's certificate: its key must have signed (that of the YAML file)."                               \
+    }
+#define DATASET                                                                                                        \
+    {                                                                                                                  \
+        "dataset", 0, CLI_TEXT, "NAME", "The data set that is meant, where there are several."                         \
     }
 
-static const cli_option show_options[] = {CERTIFICATE, {0}};
+static const cli_option show_options[] = {CERTIFICATE, DATASET, {0}};
 static const cli_option verify_options[] = {
     CERTIFICATE,
+    DATASET,
     {"head", 0, CLI_TEXT, "N:HEX", "A head that was kept: the first N entries must still have it."},
     {"proof", 0, CLI_FLAG, NULL, "The file is a proof of `whist ledger prove`."},
     {0},
 };
 static const cli_option export_options[] = {
     CERTIFICATE,
+    DATASET,
     {"out", 'o', CLI_TEXT, "FILE", "The file to write.", .required = true},
     {0},
 };
 static const cli_option prove_options[] = {
     CERTIFICATE,
+    DATASET,
     {"key", 'k', CLI_TEXT, "FILE", "The owner's private key: it signs the head that the proof leads to.",
      .required = true},
     {"passphrase-file", 0, CLI_TEXT, "FILE", "Holds the passphrase of the key."},
@@ -228,11 +312,26 @@ static const cli_option prove_options[] = {
     {0},
 };
 
+static const cli_option new_options[] = {
+    {"owner", 0, CLI_TEXT, "NAME", "Who keeps it.", .required = true},
+    {"dataset", 0, CLI_TEXT, "NAME", "Name of the data: one budget, whatever is asked of them and whatever is added.",
+     .required = true},
+    {"epsilon", 0, CLI_TEXT, "E", "Most that all releases together may spend of one record.", .required = true},
+    {"delta", 0, CLI_TEXT, "D", "The delta that it is told at, below 1/N.", .required = true},
+    {"units", 0, CLI_TEXT, "N", "A public upper bound on the number of records.", .required = true},
+    {"passphrase-file", 0, CLI_TEXT, "FILE", "Encrypt the key with the first line of FILE."},
+    {0},
+};
+
 const cli_command cli_ledger_commands[] = {
+    {"ledger new", "DIR", "Begin a privacy ledger for data of one's own, outside of a federation",
+     "Writes DIR/ledger.yaml, which `whist dp query` and `whist train` take as --ledger, and the key that signs. The "
+     "budget is the owner's: it stands in the file, and no question can raise it.",
+     new_options, 1, 1, new_ledger},
     {"ledger show", "LEDGER", "Show what was spent of a data set's privacy, once it is verified",
-     "LEDGER is the folder STATE/ledger/DATASET of a site or coordinator, or an exported file. Each line names the "
-     "study, "
-     "epsilon before and after, delta, unit, mechanism, sampler, and who is trusted with what.",
+     "LEDGER is a ledger's YAML file (`whist ledger new`), the configuration or the state folder of a site or "
+     "coordinator, the folder STATE/ledger/DATASET in it, or an exported file. Each line names the study, epsilon "
+     "before and after, delta, unit, mechanism, sampler, and who is trusted with what.",
      show_options, 1, 1, show},
     {"ledger verify", "LEDGER", "Verify the chain, every signature and every sum of a ledger, or a proof",
      "Exit code 3 at the first entry that does not hold. Keep the head that is printed somewhere else: given later as "

@@ -2,8 +2,10 @@
 #include "cli/commands.h"
 #include "cli/data.h"
 #include "cli/file.h"
+#include "cli/purse.h"
 #include "cli/runs.h"
 #include "cli/signals.h"
+#include "cli/train_private.h"
 #include "cli/training.h"
 
 #include <whist/run.h>
@@ -44,6 +46,11 @@ static int new_train(whist_train **out, const cli_args *args, const whist_study 
         .threads = threads,
         .study = plan->study,
     };
+    whist_episodes few;
+    if (whist_study_episodes(study, &few))
+        return cli_fail_text(CLI_FAILED, "unsupported",
+                             "study %s learns over few-shot tasks (section 'episodes'): whist meta train does that",
+                             plan->name);
     if (!whist_study_training(study, &env.training))
         return cli_fail_text(CLI_FAILED, "unsupported",
                              "study %s has no section 'training': add one (docs/study.md), or simulate the federation",
@@ -74,17 +81,17 @@ static int finish(const cli_args *args, cli_training *t, const float *moments)
     return cli_flag(args, "json") ? cli_training_json(t) : cli_training_print(t);
 }
 
-static int train(const cli_args *args)
+static int train_in_the_open(const cli_args *args, const whist_study *study, const char *folder)
 {
-    CLI_TRY(check_together(args));
-    CLI_AUTO(cli_study_end) whist_study *study = NULL;
     CLI_AUTO(dataset_end) whist_dataset *data = NULL;
     CLI_AUTO(moments_end) float *moments = NULL;
     CLI_AUTO(train_end) whist_train *run = NULL;
-    CLI_LIB(whist_study_load(&study, args->words[0]));
-    char folder[CLI_PATH];
-    CLI_TRY(cli_data_folder(folder, args, study));
-    whist_study_set_seed(study, cli_count(args, "seed", whist_study_plan(study)->seed));
+    if (cli_flag(args, "ledger") || cli_flag(args, "anew") || cli_list(args, "try", 0) || cli_flag(args, "trials"))
+        return cli_fail_text(
+            CLI_USAGE, "usage",
+            "study %s makes no promise, so there is nothing to pay for: leave out --ledger, --anew and --try, or "
+            "give it a private learner and a section privacy",
+            whist_study_name(study));
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     unsigned threads = (unsigned)cli_count(args, "threads", cores > 0 ? (uint64_t)cores : 1);
     CLI_LIB(whist_study_open_joined(study, folder, &data, &moments));
@@ -109,6 +116,18 @@ static int train(const cli_args *args)
     return finish(args, &t, moments);
 }
 
+static int train(const cli_args *args)
+{
+    CLI_TRY(check_together(args));
+    CLI_AUTO(cli_study_end) whist_study *study = NULL;
+    CLI_LIB(whist_study_load(&study, args->words[0]));
+    char folder[CLI_PATH];
+    CLI_TRY(cli_data_folder(folder, args, study));
+    whist_study_set_seed(study, cli_count(args, "seed", whist_study_plan(study)->seed));
+    return whist_study_plan(study)->privacy ? cli_train_private(args, study, folder)
+                                            : train_in_the_open(args, study, folder);
+}
+
 static const cli_option options[] = {
     {"data", 'd', CLI_TEXT, "DIR",
      "Folder with the data (WHIST_DATA/SET, the study's set); not needed for synthetic data."},
@@ -122,6 +141,11 @@ static const cli_option options[] = {
     {"every", 0, CLI_COUNT, "N", "Steps from one checkpoint to the next (once an epoch).", .min = 1, .max = UINT64_MAX},
     {"resume", 0, CLI_FLAG, NULL,
      "Go on from the checkpoint, if it is there. The result is that of a run without a break."},
+    CLI_LEDGER_OPTION,
+    CLI_ANEW_OPTION,
+    {"try", 0, CLI_LIST, "NAME=V,V,…",
+     "Private trainings: search over these values of a setting of the learner, inside epsilon; several make a grid."},
+    {"trials", 0, CLI_TEXT, "M", "Mean number of trials of a search, where it is random (as many as candidates)."},
     {0},
 };
 
@@ -130,7 +154,11 @@ const cli_command cli_train_commands[] = {
      "The study's section 'training' says how. Validation rows, where the study has some, are measured on the way and "
      "test rows at the end; otherwise the test rows are measured on the way.\n\nCtrl-C and SIGTERM write a last "
      "checkpoint; "
-     "the same command with --resume goes on from there, and after kill -9 from the one before.",
+     "the same command with --resume goes on from there, and after kill -9 from the one before.\n\nA study with a "
+     "section "
+     "'privacy' is trained by its learner, which must be a private one, for its rounds. Each round is charged to the "
+     "ledger before anything of it is to be seen; its model is kept there, so the same command goes on after a break, "
+     "and once more gives the same model and costs nothing.",
      options, 1, 1, train},
     {0},
 };

@@ -94,6 +94,9 @@ static whist_status check_column(const whist_schema *schema, const whist_column 
         WH_FAIL(WHIST_E_ARG, "category '%s' needs levels: list every value it may have", name);
     if (column->has_fill && (column->type != WHIST_COLUMN_REAL || !isfinite((float)column->fill)))
         WH_FAIL(WHIST_E_ARG, "column '%s': fill is a finite number, for numeric columns", name);
+    if (column->has_bounds && (column->type != WHIST_COLUMN_REAL || !isfinite(column->low) || !isfinite(column->high) ||
+                               !(column->low < column->high)))
+        WH_FAIL(WHIST_E_ARG, "column '%s': low and high are finite numbers, low below high, for numeric columns", name);
     if (column->type != WHIST_COLUMN_TARGET) return WHIST_OK;
     size_t classes = schema->task == WHIST_TASK_SURVIVAL ? 0 : wh_schema_classes(schema);
     if (column->n_levels && column->n_levels != classes)
@@ -118,9 +121,10 @@ static whist_status check_columns(const whist_schema *schema)
     const char *twice = wh_lookup_twice(&names);
     if (twice) WH_FAIL(WHIST_E_ARG, "the schema has column '%s' twice", twice);
     bool survival = schema->task == WHIST_TASK_SURVIVAL, by_column = schema->partition == WHIST_PARTITION_COLUMN;
-    WH_TRY(check_count(schema, WHIST_COLUMN_TARGET, "target", 1, 1));
+    WH_TRY(check_count(schema, WHIST_COLUMN_TARGET, "target", !schema->asked_only, 1));
     WH_TRY(check_count(schema, WHIST_COLUMN_EVENT, "event", survival, survival));
     WH_TRY(check_count(schema, WHIST_COLUMN_SITE, "site", by_column, 1));
+    WH_TRY(check_count(schema, WHIST_COLUMN_PERSON, "person", 0, 1));
     return check_count(schema, WHIST_COLUMN_ROW, "row", 0, 1);
 }
 

@@ -5,6 +5,7 @@
  *   ledger_state              where the log stands; of the same transaction as the last record
  *   ledger_dataset, _owner    names, for those who verify
  *   paid STUDY STEP PHASE     digest of what was paid for: a charge is made once
+ *   kept STUDY                step (u64), then what was kept with its charge
  *   peer PIN                  head that a peer showed last (ledger_peers.c)
  *   refuted                   our own head that is not of this copy, as a peer showed it */
 #include "fed/ledger_state.h"
@@ -289,21 +290,39 @@ static whist_status was_paid(wh_ledger *ledger, const wh_charge *charge, bool *p
             (unsigned long long)charge->step);
 }
 
+/* What is left, for those who are refused. A pure release is the one that everybody can compare. */
+static void say_left(char out[160], const wh_spend *before, double epsilon, double delta)
+{
+    double left = wh_spend_left(before, epsilon, delta);
+    int at = snprintf(out, 160, "%.4g of %g is spent", wh_spend_epsilon(before, delta), epsilon);
+    if (left > 0)
+        snprintf(out + at, 160 - (size_t)at, ", and one pure release of epsilon %.4g would still fit", left);
+    else
+        snprintf(out + at, 160 - (size_t)at, ", and no further release fits");
+}
+
 static whist_status check_budget(const wh_ledger *ledger, const wh_charge *charge, const wh_spend *total)
 {
     const char *unit = whist_dp_unit_name(charge->unit);
-    if (!wh_spend_fits(total, charge->epsilon, charge->delta))
+    const wh_spend *before = &ledger->sums.spend[charge->unit];
+    char left[160];
+    if (charge->epsilon > 0 && !wh_spend_fits(total, charge->epsilon, charge->delta)) {
+        say_left(left, before, charge->epsilon, charge->delta);
         WH_FAIL(
             WHIST_E_BUDGET,
             "the budget of this data set is spent: with this round epsilon would be %.4g for one %s at delta %g, over "
-            "all studies, and %s allows %g. Nothing more is released; a new budget needs a new study and the "
+            "all studies, and %s allows %g (%s). Nothing more is released; a new budget needs a new study and the "
             "partners' consent",
-            wh_spend_epsilon(total, charge->delta), unit, charge->delta, charge->study_name, charge->epsilon);
-    if (ledger->max_epsilon > 0 && !wh_spend_fits(total, ledger->max_epsilon, ledger->max_delta))
-        WH_FAIL(WHIST_E_BUDGET,
-                "the site's own limit is met: with this round epsilon would be %.4g for one %s at delta %g, over all "
-                "studies, and policy: max_epsilon allows %g",
-                wh_spend_epsilon(total, ledger->max_delta), unit, ledger->max_delta, ledger->max_epsilon);
+            wh_spend_epsilon(total, charge->delta), unit, charge->delta, charge->study_name, charge->epsilon, left);
+    }
+    if (ledger->max_epsilon > 0 && !wh_spend_fits(total, ledger->max_epsilon, ledger->max_delta)) {
+        say_left(left, before, ledger->max_epsilon, ledger->max_delta);
+        WH_FAIL(
+            WHIST_E_BUDGET,
+            "the owner's own limit is met: with this release epsilon would be %.4g for one %s at delta %g, over all "
+            "studies, and max_epsilon allows %g (%s)",
+            wh_spend_epsilon(total, ledger->max_delta), unit, ledger->max_delta, ledger->max_epsilon, left);
+    }
     return WHIST_OK;
 }
 
@@ -313,6 +332,24 @@ static whist_status price(wh_ledger *ledger, const wh_charge *charge, wh_ledger_
     if (!wh_spend_is_good(&charge->spend)) WH_FAIL(WHIST_E_RANGE, "a release without a finite price");
     WH_TRY(wh_ledger_sums_add(next, charge->unit, charge->relation, &charge->spend));
     return check_budget(ledger, charge, &next->spend[charge->unit]);
+}
+
+static void kept_key(char out[80], const uint8_t study[32])
+{
+    char hex[65];
+    wh_hex(hex, study, 32);
+    snprintf(out, 80, "kept %s", hex);
+}
+
+static whist_status keep(wh_ledger *ledger, const wh_charge *charge)
+{
+    WH_AUTO(wh_buf) value = WH_BUF_EMPTY;
+    char key[80];
+    if (!charge->keep.data) return WHIST_OK;
+    kept_key(key, charge->study);
+    WH_TRY(wh_buf_u64(&value, charge->step));
+    WH_TRY(wh_buf_add(&value, charge->keep.data, charge->keep.len));
+    return wh_store_set(ledger->store, key, wh_buf_view(&value));
 }
 
 static whist_status append(wh_ledger *ledger, const wh_charge *charge, const wh_ledger_sums *next, wh_log_state *state)
@@ -330,6 +367,7 @@ static whist_status append(wh_ledger *ledger, const wh_charge *charge, const wh_
     WH_TRY(wh_log_state_encode(&encoded, state));
     WH_TRY(wh_store_log_put(ledger->store, state->tree.n - 1, wh_buf_view(&record)));
     WH_TRY(wh_store_set(ledger->store, KEY_STATE, wh_buf_view(&encoded)));
+    WH_TRY(keep(ledger, charge));
     paid_key(key, charge);
     return wh_store_set(ledger->store, key, (whist_bytes){charge->bytes.bytes, sizeof charge->bytes.bytes});
 }
@@ -368,6 +406,26 @@ whist_status wh_ledger_charge(wh_ledger *ledger, const wh_charge *charge, double
     pthread_mutex_lock(&ledger->lock);
     whist_status status = charge_locked(ledger, charge);
     if (status == WHIST_OK && after) *after = wh_spend_epsilon(&ledger->sums.spend[charge->unit], charge->delta);
+    pthread_mutex_unlock(&ledger->lock);
+    return status;
+}
+
+static whist_status kept_in(wh_ledger *ledger, const char *key, uint64_t *step, wh_buf *out, bool *found)
+{
+    WH_AUTO(wh_buf) value = WH_BUF_EMPTY;
+    WH_TRY(wh_store_get(ledger->store, key, &value, found));
+    if (!*found) return WHIST_OK;
+    wh_cursor cursor = wh_cursor_over(wh_buf_view(&value));
+    WH_TRY(wh_take_u64(&cursor, step));
+    return wh_buf_add(out, value.data + 8, value.len - 8);
+}
+
+whist_status wh_ledger_kept(wh_ledger *ledger, const uint8_t study[32], uint64_t *step, wh_buf *out, bool *found)
+{
+    char key[80];
+    kept_key(key, study);
+    pthread_mutex_lock(&ledger->lock);
+    whist_status status = kept_in(ledger, key, step, out, found);
     pthread_mutex_unlock(&ledger->lock);
     return status;
 }

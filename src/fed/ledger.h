@@ -45,7 +45,11 @@ typedef struct wh_charge {
     double closeness, wrap; /* distributed: see spend.h; probability that a sum wraps, part of spend.slack */
     wh_spend spend;
     wh_digest bytes;       /* of what is released; zeros where it is not yet known (a sum) */
-    double epsilon, delta; /* the budget of the data set that must hold afterwards */
+    double epsilon, delta; /* the budget of the data set that must hold afterwards; epsilon 0: the owner's alone */
+    const char *trust;     /* who is trusted with what, in words; NULL: as the place of the noise says */
+    /* Kept with the charge, in its transaction, in place of what this study kept before: what is released may then be
+     * lost, and is given out again without a price. data NULL: nothing is kept. */
+    whist_bytes keep;
 } wh_charge;
 
 typedef struct wh_ledger_env {
@@ -69,6 +73,9 @@ WH_AUTO_FREE(wh_ledger, wh_ledger_close)
  * says which and what to do. WHIST_E_AUTH where this step was paid for with other bytes: the study's state is older
  * than its ledger. On failure nothing is charged. */
 WH_MUST_CHECK whist_status wh_ledger_charge(wh_ledger *ledger, const wh_charge *charge, double *after);
+/* What the study (32 bytes) kept with its newest charge that kept something, and the step of that charge. */
+WH_MUST_CHECK whist_status wh_ledger_kept(wh_ledger *ledger, const uint8_t study[32], uint64_t *step, wh_buf *out,
+                                          bool *found);
 /* The same look without the charge: for a site that would rather not train in vain. */
 WH_MUST_CHECK whist_status wh_ledger_check(wh_ledger *ledger, const wh_charge *charge);
 

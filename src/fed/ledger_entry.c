@@ -1,7 +1,7 @@
 /* fed/ledger_entry.c: bodies of entries.
  *
  *   {"study": hex, "name", "step", "round", "phase", "unit", "relation", "noise", "trust", "mechanism", "sampler",
- *    "sigma", "sensitivity", "closeness", "wrap", "slack", "delta", "epsilon_before", "epsilon_after",
+ *    "sigma", "sensitivity", "closeness", "wrap", "slack", "pure", "delta", "epsilon_before", "epsilon_after",
  *    "bytes": hex or null, "orders": "whist-32", "rdp": [32 numbers]}
  *
  * The curve is part of the entry: what was charged stays what it was, whatever a later version would have said about
@@ -82,7 +82,7 @@ static void put_what(whist_json *json, const wh_charge *charge)
     bool each = charge->noise == WHIST_NOISE_CENTRAL && charge->shows_updates;
     char trust[160];
     snprintf(trust, sizeof trust, "%s%s", whist_privacy_trust(charge->noise), each ? ", and each plain update" : "");
-    put_text(json, "trust", trust);
+    put_text(json, "trust", charge->trust ? charge->trust : trust);
     put_text(json, "mechanism", charge->mechanism);
     put_text(json, "sampler", charge->sampler);
 }
@@ -94,6 +94,7 @@ static void put_price(whist_json *json, const wh_charge *charge, double before, 
     put_real(json, "closeness", charge->closeness);
     put_real(json, "wrap", charge->wrap);
     put_real(json, "slack", charge->spend.slack);
+    put_real(json, "pure", charge->spend.pure);
     put_real(json, "delta", charge->delta);
     put_real(json, "epsilon_before", before);
     put_real(json, "epsilon_after", after);
@@ -178,6 +179,7 @@ static whist_status get_curve(wh_spend *out, const wh_json *root)
         WH_FAIL(WHIST_E_UNSUPPORTED, "ledger: curves over the orders '%.32s': a newer program wrote it", orders);
     WH_TRY(wh_json_get_array(&values, root, "rdp", "ledger"));
     WH_TRY(wh_json_get_real(&out->slack, root, "slack", "ledger"));
+    if (json_object_get(root, "pure")) WH_TRY(wh_json_get_real(&out->pure, root, "pure", "ledger"));
     if (json_array_size(values) != WH_SPEND_ORDERS)
         WH_FAIL(WHIST_E_FORMAT, "ledger: a curve of %zu orders", json_array_size(values));
     for (size_t i = 0; i < WH_SPEND_ORDERS; i++) {

@@ -67,6 +67,76 @@ static void test_gaussian_is_bounded(void **state)
     assert_true(epsilon < 4.377 * 1.1);
 }
 
+static wh_spend pure(double epsilon)
+{
+    const whist_dp_event event = {.mechanism = WHIST_DP_PURE, .epsilon = epsilon, .count = 1};
+    wh_spend out;
+    assert_ok(wh_spend_events(&out, &event, 1));
+    return out;
+}
+
+/* Pure releases add up to their sum and not a bit more; one Gaussian among them, and the curve alone counts. */
+static void test_pure_releases_add_up(void **state)
+{
+    (void)state;
+    wh_spend sum = {.slack = 0};
+    const wh_spend quarter = pure(0.25), little = pure(0x1p-29), gaussian = wh_spend_gaussian(50);
+    for (int i = 0; i < 4; i++) wh_spend_add(&sum, &quarter);
+    assert_true(sum.pure == 1);
+    assert_true(wh_spend_epsilon(&sum, 1e-6) <= 1);
+    assert_true(wh_spend_fits(&sum, 1, 1e-6));
+    assert_false(wh_spend_fits(&sum, 0.999, 1e-6));
+    double left = wh_spend_left(&sum, 1.5, 1e-6);
+    assert_true(left > 0.49999 && left <= 0.5);
+    wh_spend_add(&sum, &little);
+    assert_false(wh_spend_fits(&sum, 1, 1e-6));
+    wh_spend_add(&sum, &gaussian);
+    assert_true(sum.pure == 0);
+    assert_true(wh_spend_epsilon(&sum, 1e-6) > 1);
+    wh_spend_add(&sum, &quarter);
+    assert_true(sum.pure == 0); /* never again */
+    /* Replacing shifts by twice as much. Sampled ones are not told. */
+    whist_dp_event event = {.mechanism = WHIST_DP_LAPLACE, .noise = 4, .count = 2, .relation = WHIST_DP_REPLACE};
+    assert_ok(wh_spend_events(&sum, &event, 1));
+    assert_true(sum.pure >= 1 && sum.pure < 1 + 1e-12);
+    event.relation = WHIST_DP_ADD_REMOVE, event.sampling = WHIST_DP_POISSON, event.rate = 0.5;
+    assert_ok(wh_spend_events(&sum, &event, 1));
+    assert_true(sum.pure == 0);
+}
+
+/* What is kept comes back, of the newest charge, whoever opens the ledger; a refused charge leaves it alone. */
+static void test_what_is_kept_comes_back(void **state)
+{
+    (void)state;
+    char *dir = test_dir("kept");
+    whist_crypt_key *key = new_key();
+    static const char words[] = "first", more[] = "second";
+    for (int round = 0; round < 3; round++) {
+        WH_AUTO(wh_buf) out = WH_BUF_EMPTY;
+        uint64_t step = 9;
+        bool found;
+        wh_ledger *ledger = open_at(dir, key);
+        assert_ok(wh_ledger_kept(ledger, study_a, &step, &out, &found));
+        assert_int_equal(found, round > 0);
+        if (round == 1) assert_true(step == 0 && out.len == sizeof words && memcmp(out.data, words, out.len) == 0);
+        if (round == 2) assert_true(step == 1 && out.len == sizeof more && memcmp(out.data, more, out.len) == 0);
+        wh_charge charge = charge_of(study_a, (uint64_t)round, round == 2 ? 0.1 : 9);
+        charge.keep = round ? (whist_bytes){(const uint8_t *)more, sizeof more}
+                            : (whist_bytes){(const uint8_t *)words, sizeof words};
+        if (round < 2) assert_ok(wh_ledger_charge(ledger, &charge, NULL));
+        if (round == 2) {
+            assert_refused(wh_ledger_charge(ledger, &charge, NULL), WHIST_E_BUDGET, "is spent");
+            wh_buf_reset(&out);
+            assert_ok(wh_ledger_kept(ledger, study_a, &step, &out, &found));
+            assert_true(step == 1 && out.len == sizeof more);
+        }
+        wh_ledger_close(ledger);
+    }
+    whist_crypt_key_free(key);
+    assert_ok(wh_tree_remove(dir));
+    test_dir_free(dir);
+}
+
 static void test_adding_is_looping(void **state)
 {
     (void)state;
@@ -462,6 +532,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_gaussian_is_bounded),
         cmocka_unit_test(test_adding_is_looping),
+        cmocka_unit_test(test_pure_releases_add_up),
+        cmocka_unit_test(test_what_is_kept_comes_back),
         cmocka_unit_test(test_nothing_costs_nothing),
         cmocka_unit_test(test_calibration_meets_the_budget),
         cmocka_unit_test(test_shares),

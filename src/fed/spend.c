@@ -19,8 +19,33 @@ static double up(double x)
     return x * (1 + 0x1p-50);
 }
 
+/* a + b, both > 0, rounded up and not beyond (Knuth's two-sum): four quarters are one. */
+static double add_up(double a, double b)
+{
+    double sum = a + b, c = sum - a, left = (a - (sum - c)) + (b - c);
+    return left > 0 ? nextafter(sum, INFINITY) : sum;
+}
+
+/* a * b the same way. */
+static double times_up(double a, double b)
+{
+    double product = a * b;
+    return fma(a, b, -product) > 0 ? nextafter(product, INFINITY) : product;
+}
+
+static bool is_nothing(const wh_spend *spend)
+{
+    for (size_t i = 0; i < WH_SPEND_ORDERS; i++)
+        if (spend->rdp[i] != 0) return false;
+    return true;
+}
+
 void wh_spend_add(wh_spend *sum, const wh_spend *one)
 {
+    if (is_nothing(sum))
+        sum->pure = one->pure;
+    else if (!is_nothing(one))
+        sum->pure = sum->pure > 0 && one->pure > 0 ? add_up(sum->pure, one->pure) : 0;
     for (size_t i = 0; i < WH_SPEND_ORDERS; i++) sum->rdp[i] = up(sum->rdp[i] + one->rdp[i]);
     sum->slack = up(sum->slack + one->slack);
 }
@@ -29,7 +54,7 @@ bool wh_spend_is_good(const wh_spend *spend)
 {
     for (size_t i = 0; i < WH_SPEND_ORDERS; i++)
         if (!(spend->rdp[i] >= 0) || isinf(spend->rdp[i])) return false;
-    return spend->slack >= 0 && spend->slack < 1;
+    return spend->slack >= 0 && spend->slack < 1 && spend->pure >= 0 && isfinite(spend->pure);
 }
 
 /* What order alpha costs at delta, beside the divergence itself. */
@@ -44,20 +69,13 @@ static double at_order(const wh_spend *spend, size_t i, double delta)
     return epsilon > 0 ? up(epsilon) : 0;
 }
 
-static bool is_nothing(const wh_spend *spend)
-{
-    for (size_t i = 0; i < WH_SPEND_ORDERS; i++)
-        if (spend->rdp[i] != 0) return false;
-    return true;
-}
-
 double wh_spend_epsilon(const wh_spend *spend, double delta)
 {
     double left = delta - spend->slack, best = INFINITY;
     if (!(left > 0)) return INFINITY;
     if (is_nothing(spend)) return 0;
     for (size_t i = 0; i < WH_SPEND_ORDERS; i++) best = fmin(best, at_order(spend, i, left));
-    return best;
+    return spend->pure > 0 ? fmin(best, spend->pure) : best;
 }
 
 /* The order at which (epsilon, delta) leaves most for a Gaussian: divergence over order. */
@@ -75,7 +93,25 @@ static size_t order_of(double epsilon, double delta)
 bool wh_spend_fits(const wh_spend *spend, double epsilon, double delta)
 {
     double left = delta - spend->slack;
-    return left > 0 && (is_nothing(spend) || at_order(spend, order_of(epsilon, delta), left) <= epsilon);
+    if (!(left > 0)) return false;
+    if (is_nothing(spend) || (spend->pure > 0 && spend->pure <= epsilon)) return true;
+    return at_order(spend, order_of(epsilon, delta), left) <= epsilon;
+}
+
+double wh_spend_left(const wh_spend *spend, double epsilon, double delta)
+{
+    double low = 0, high = epsilon;
+    for (int i = 0; i < 40 && high - low > 1e-7 * high; i++) {
+        whist_dp_event event = {.mechanism = WHIST_DP_PURE, .epsilon = (low + high) / 2, .count = 1};
+        wh_spend next = *spend, one;
+        if (wh_spend_events(&one, &event, 1) != WHIST_OK) return low;
+        wh_spend_add(&next, &one);
+        if (wh_spend_fits(&next, epsilon, delta))
+            low = event.epsilon;
+        else
+            high = event.epsilon;
+    }
+    return low;
 }
 
 /* ---- Releases ---- */
@@ -116,6 +152,32 @@ wh_spend wh_spend_skellam(const wh_spend_shares *s)
     return out;
 }
 
+/* Epsilon of one use of a pure mechanism in which every row takes part, rounded up; 0: it is none, or none is known. */
+static double pure_of(const whist_dp_event *e)
+{
+    const double group = e->group > 1 ? e->group : 1, shift = e->relation == WHIST_DP_REPLACE ? 2 * group : group;
+    if (e->sampling != WHIST_DP_ALL) return 0;
+    switch (e->mechanism) {
+    case WHIST_DP_LAPLACE: return up(shift / e->noise);
+    case WHIST_DP_DISCRETE_LAPLACE: return times_up(shift * (e->sensitivity ? e->sensitivity : 1), e->noise);
+    case WHIST_DP_EXPONENTIAL:
+    case WHIST_DP_PERMUTE_AND_FLIP:
+    case WHIST_DP_NOISY_MAX:
+    case WHIST_DP_PURE:
+    case WHIST_DP_APPROXIMATE: /* its delta is in the slack */ return times_up(group, e->epsilon);
+    default: return 0;
+    }
+}
+
+/* What is known at the accountant's orders only. A divergence grows with its order, so the next one up bounds ours. */
+static void by_curve(wh_spend *out, const wh_dp_curve *curve)
+{
+    for (size_t i = 0, k = 0; i < WH_SPEND_ORDERS; i++) {
+        while (k + 1 < WH_DP_ORDERS && wh_dp_order[k] < wh_spend_orders[i]) k++;
+        out->rdp[i] = isfinite(curve->at[k]) ? fmin(up(curve->at[k]), NO_BOUND) : NO_BOUND;
+    }
+}
+
 static whist_status event_spend(wh_spend *out, const whist_dp_event *event)
 {
     wh_dp_curve curve;
@@ -123,6 +185,11 @@ static whist_status event_spend(wh_spend *out, const whist_dp_event *event)
     WH_TRY(whist_dp_event_check(event));
     WH_TRY(wh_dp_event_curve(&curve, event)); /* for what lies outside of it */
     out->slack = up(-expm1(curve.log_keep));
+    out->pure = times_up(pure_of(event), uses);
+    if (event->mechanism == WHIST_DP_REPEAT) {
+        by_curve(out, &curve);
+        return WHIST_OK;
+    }
     for (size_t i = 0; i < WH_SPEND_ORDERS; i++) {
         double one;
         WH_TRY(wh_dp_event_order(&one, event, wh_spend_orders[i]));

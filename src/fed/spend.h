@@ -8,7 +8,9 @@
  *
  *   epsilon     what the sum means at a delta: the best order of the row. For a schedule that was fixed beforehand.
  *   filter      whether the sum still fits a budget (epsilon, delta): at the one order that the budget names
- *               and nothing that happened does. Holds for any schedule.
+ *               and nothing that happened does, or because all of it is pure and adds up to no more. Holds for any
+ *               schedule: runs that end by the second rule never lose more than epsilon, and over those that end by
+ *               the first the bound of the stopped process holds, whichever runs these are.
  *
  * From RDP to (epsilon, delta): Canonne, Kamath, Steinke 2020, proposition 12. */
 #ifndef WH_FED_SPEND_H
@@ -24,6 +26,9 @@ extern const double wh_spend_orders[WH_SPEND_ORDERS];
 typedef struct wh_spend {
     double rdp[WH_SPEND_ORDERS];
     double slack; /* part of delta that no order sees: samplers that are only nearly exact, wraps of a ring */
+    /* > 0: everything in it is pure, and so much of it: epsilons add up (basic composition). 0: not all of it is pure,
+     * or there is nothing in it. */
+    double pure;
 } wh_spend;
 
 /* sum += one, rounded up. */
@@ -34,6 +39,8 @@ bool wh_spend_is_good(const wh_spend *spend);
 /* The smallest epsilon at this delta; infinity where slack has eaten it. */
 double wh_spend_epsilon(const wh_spend *spend, double delta);
 bool wh_spend_fits(const wh_spend *spend, double epsilon, double delta);
+/* The largest epsilon of one more pure release that would still fit, from below; 0: none. */
+double wh_spend_left(const wh_spend *spend, double epsilon, double delta);
 
 /* ---- Releases of a vector that one unit moves by at most `sensitivity` in L2 ---- */
 

@@ -2,6 +2,7 @@
  * are picked by a private Poisson draw, or by a shuffled index; the two take turns, and the ratio is of neighbours. */
 #include "learn/bench.h"
 
+#include <malloc.h>
 #include <string.h>
 
 #include "base/bench.h"
@@ -106,8 +107,6 @@ static whist_status prepare(rig *r)
         WH_TRY(whist_settings_set(settings, key, sign + 1));
     }
     WH_TRY(whist_model_new(&r->model, k->class_name, settings, &k->shape));
-    WH_TRY(whist_model_work_new(&r->work, r->model, BATCH));
-    wh_model_work_pool(r->work, r->pool);
     const size_t p = whist_model_size(r->model);
     WH_TRY(WH_ARENA_NEW(&r->params, &r->memory, p));
     WH_TRY(WH_ARENA_NEW(&r->grad, &r->memory, p));
@@ -116,6 +115,19 @@ static whist_status prepare(rig *r)
     WH_TRY(WH_ARENA_NEW(&r->index, &r->memory, k->rows));
     fill(r);
     whist_model_init(r->model, r->params, 1);
+    return WHIST_OK;
+}
+
+static whist_status make_plain(rig *r)
+{
+    WH_TRY(whist_model_work_new(&r->work, r->model, BATCH));
+    wh_model_work_pool(r->work, r->pool);
+    return WHIST_OK;
+}
+
+static whist_status make_private(rig *r)
+{
+    const kind *k = r->kind;
     const whist_rows rows = {.n = k->rows, .d = k->shape.n_features, .x = r->x, .y = r->y, .n_targets = 1};
     const wh_dp_step_options options = {.clip = 1,
                                         .sigma = 1,
@@ -160,13 +172,37 @@ static void report(const whist_bench_env *env, const char *name, const char *uni
     env->emit(env->user, &result);
 }
 
+/* What is allocated at this moment, in bytes: rows, parameters and gradient, the same for both ways, are there before.
+ */
+static double allocated(void)
+{
+    const struct mallinfo2 now = mallinfo2();
+    return (double)(now.uordblks + now.hblkhd);
+}
+
+/* Working memory of a plain and of a private training: everything that is made for its steps. */
+static whist_status weigh(double *plain, double *private, rig *r)
+{
+    const double before = allocated();
+    WH_TRY(make_plain(r));
+    WH_TRY(plain_steps(r, 1));
+    const double middle = allocated();
+    WH_TRY(make_private(r));
+    WH_TRY(private_steps(r, 3));
+    *plain = middle - before;
+    *private = allocated() - middle;
+    return WHIST_OK;
+}
+
 static whist_status measure(const whist_bench_env *env, const kind *k)
 {
     WH_AUTO(wh_pool_ptr) pool = NULL;
     if (env->threads > 1) WH_TRY(wh_pool_new(&pool, env->threads));
     WH_AUTO(rig) r = {.kind = k, .pool = pool};
     double speed[WH_BENCH_REPS], ratio[WH_BENCH_REPS];
+    double plain, private;
     WH_TRY(prepare(&r));
+    WH_TRY(weigh(&plain, &private, &r));
     WH_TRY(plain_steps(&r, k->steps));
     WH_TRY(private_steps(&r, 1));
     for (unsigned rep = 0; rep < k->reps; rep++) {
@@ -183,6 +219,12 @@ static whist_status measure(const whist_bench_env *env, const kind *k)
     report(env, name, "1/s", speed, k->reps);
     snprintf(name, sizeof name, "dp.sgd.%s.ratio", k->name);
     report(env, name, "1", ratio, k->reps);
+    const double shared = 2.0 * (double)whist_model_size(r.model) * sizeof(float), taken = shared + private;
+    double bytes[] = {taken}, share[] = {taken / (shared + plain)};
+    snprintf(name, sizeof name, "dp.sgd.%s.bytes", k->name);
+    report(env, name, "B", bytes, 1);
+    snprintf(name, sizeof name, "dp.sgd.%s.memory", k->name);
+    report(env, name, "1", share, 1);
     return WHIST_OK;
 }
 

@@ -29,6 +29,8 @@ static const whist_option dp_sgd_options[] = {
      "clipping adaptive: noise of the counted rows; 0: a twentieth of the batch"},
     {"optimizer", WHIST_OPTION_CHOICE, "sgd", 0, 0, "sgd|momentum|nesterov|adam|adamw|adagrad|yogi",
      "what the private gradients go through"},
+    {"average", WHIST_OPTION_REAL, "0", 0, 0.99999, NULL,
+     "what a step leaves of a running mean of the models, which the update then leads to; 0: it leads to the last one"},
     WH_OPTION_MOMENTUM("0.9"),
     WH_OPTIONS_MOMENTS("1e-8"),
     WH_OPTION_DECAY,
@@ -44,6 +46,8 @@ typedef struct dp_sgd {
     wh_optimizer *optimizer;
     wh_schedule schedule;
     float *grad; /* (n) */
+    double average;
+    float *mean; /* (n) of the models so far; NULL where the last one is what counts */
 } dp_sgd;
 
 static void dp_sgd_free(whist_learner *self)
@@ -54,10 +58,11 @@ static void dp_sgd_free(whist_learner *self)
     wh_dp_step_free(d->step);
     wh_optimizer_free(d->optimizer);
     wh_free(d->grad);
+    wh_free(d->mean);
     wh_free(d);
 }
 
-static void read_options(wh_dp_step_options *out, const whist_settings *s)
+void wh_dp_step_options_read(wh_dp_step_options *out, const whist_settings *s)
 {
     const char *clipping = whist_settings_text(s, "clipping");
     *out = (wh_dp_step_options){
@@ -89,8 +94,10 @@ static whist_status dp_sgd_init(dp_sgd *d, const whist_learner_env *env)
     WH_TRY(WH_NEW_RAW(&l->params, l->n));
     WH_TRY(WH_NEW_RAW(&l->delta, l->n));
     WH_TRY(WH_NEW_RAW(&d->grad, l->n));
+    d->average = whist_settings_real(env->settings, "average");
+    if (d->average > 0) WH_TRY(WH_NEW_RAW(&d->mean, l->n));
     WH_TRY(wh_schedule_read(&d->schedule, env->settings, 0));
-    read_options(&d->options, env->settings);
+    wh_dp_step_options_read(&d->options, env->settings);
     WH_TRY(wh_optimizer_new(&d->optimizer, wh_optimizer_find(whist_settings_text(env->settings, "optimizer")),
                             env->settings, l->n));
     return wh_dp_step_new(&d->step, env->model, &l->train, &d->options);
@@ -111,6 +118,16 @@ static whist_status dp_sgd_new(whist_learner **out, const whist_learner_env *env
     return WHIST_OK;
 }
 
+/* Every model is noised already, so a mean of them costs nothing. The weight of what was before rises from the first
+ * steps on, so that the beginning is soon forgotten (De, Berrada, Hayes, Smith, Balle 2022, section 3). */
+static void take_in(dp_sgd *d, uint64_t step)
+{
+    if (!d->mean) return;
+    const wh_local *l = &d->local;
+    const float keep = step ? (float)fmin(d->average, (double)(step + 1) / (double)(step + 10)) : 0;
+    for (size_t i = 0; i < l->n; i++) d->mean[i] = step ? keep * d->mean[i] + (1 - keep) * l->params[i] : l->params[i];
+}
+
 static whist_status dp_sgd_fit(whist_learner *self, const whist_learner_round *round, whist_update *out)
 {
     dp_sgd *d = (dp_sgd *)self;
@@ -122,7 +139,9 @@ static whist_status dp_sgd_fit(whist_learner *self, const whist_learner_round *r
         WH_TRY(wh_dp_step_gradient(d->step, d->grad, l->params));
         wh_optimizer_step(d->optimizer, l->params, d->grad,
                           wh_schedule_rate(&d->schedule, l->lr, round->round * l->steps + step), NULL);
+        take_in(d, step);
     }
+    if (d->mean) memcpy(l->params, d->mean, l->n * sizeof *l->params);
     wh_local_finish(l, round, (double)l->steps, out);
     out->rows = (double)d->options.rows; /* public, where the rows that there are would tell */
     return WHIST_OK;

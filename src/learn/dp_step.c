@@ -2,12 +2,15 @@
 #include "learn/dp_step.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
 #include "draw/private.h"
 #include "draw/sample.h"
 #include "learn/local.h"
+
+enum { BLOCK = 8192 }; /* numbers that are noised at once, in the near cache */
 
 struct wh_dp_step {
     wh_dp_step_options options;
@@ -17,8 +20,45 @@ struct wh_dp_step {
     double bound;
     wh_private_draw draw;
     wh_noise *noise;
-    int64_t *values; /* (n) */
+    int64_t values[BLOCK]; /* noise of some numbers */
 };
+
+#ifdef WH_TEST_HOOKS
+static _Thread_local wh_dp_step_bug planted;
+
+void wh_dp_step_break(wh_dp_step_bug bug)
+{
+    planted = bug;
+}
+
+static wh_dp_step_bug bug_of(void)
+{
+    const char *named = getenv("WHIST_TEST_BREAK");
+    if (named && strcmp(named, "half-noise") == 0) return WH_DP_STEP_HALF_NOISE;
+    if (named && strcmp(named, "no-clip") == 0) return WH_DP_STEP_NO_CLIP;
+    return planted;
+}
+
+static double planted_noise(double s)
+{
+    return bug_of() == WH_DP_STEP_HALF_NOISE ? s / 2 : s;
+}
+
+/* A record of sixteen times the bound under noise for the bound. */
+static double planted_bound(double bound)
+{
+    return bug_of() == WH_DP_STEP_NO_CLIP ? 16 * bound : bound;
+}
+
+static double planted_sensitivity(double sensitivity)
+{
+    return bug_of() == WH_DP_STEP_NO_CLIP ? sensitivity / 16 : sensitivity;
+}
+#else
+#define planted_noise(s) (s)
+#define planted_bound(bound) (bound)
+#define planted_sensitivity(sensitivity) (sensitivity)
+#endif
 
 static const double passed = 0x1p-50; /* the probability of a batch beyond n_max */
 
@@ -85,8 +125,7 @@ static whist_status init(wh_dp_step *s, const whist_model *model, const whist_ro
     WH_TRY(wh_clip_begin(s->clip, o->clip));
     const wh_draw_design design = {.kind = WH_DRAW_POISSON, .n = rows->n, .rate = o->rate};
     WH_TRY(wh_private_draw_init(&s->draw, &design));
-    WH_TRY(wh_noise_new(&s->noise));
-    return WH_NEW(&s->values, s->n);
+    return wh_noise_new(&s->noise);
 }
 
 whist_status wh_dp_step_new(wh_dp_step **out, const whist_model *model, const whist_rows *rows,
@@ -107,8 +146,7 @@ void wh_dp_step_free(wh_dp_step *s)
     wh_clip_free(s->clip);
     wh_private_draw_clear(&s->draw);
     wh_noise_free(s->noise);
-    if (s->values) wh_wipe(s->values, s->n * sizeof *s->values);
-    wh_free(s->values);
+    wh_wipe(s->values, sizeof s->values);
     wh_free(s);
 }
 
@@ -137,19 +175,32 @@ static whist_status adapt(wh_dp_step *s, size_t n, size_t smaller)
     return WHIST_OK;
 }
 
+/* grad = (sum + noise) step / L, block by block: what has no noise yet is not in grad. */
+static whist_status add_noise(wh_dp_step *s, float *grad, const int64_t *sum)
+{
+    const double sensitivity = planted_sensitivity(wh_clip_sensitivity(s->clip));
+    const double sigma = planted_noise(s->options.sigma * sensitivity);
+    const double factor = wh_clip_step(s->clip) / s->options.batch;
+    for (size_t i = 0; i < s->n; i += BLOCK) {
+        const size_t n = s->n - i < BLOCK ? s->n - i : BLOCK;
+        WH_TRY(wh_sample_normal(s->noise, s->values, n, sigma));
+        for (size_t k = 0; k < n; k++) grad[i + k] = (float)((double)(sum[i + k] + s->values[k]) * factor);
+    }
+    return WHIST_OK;
+}
+
 whist_status wh_dp_step_gradient(wh_dp_step *s, float *grad, const float *params)
 {
     WH_ENSURE(s && grad && params, WHIST_E_ARG);
     size_t smaller = 0, most = wh_dp_step_most(s->options.rows, s->options.rate);
-    WH_TRY(wh_clip_begin(s->clip, s->bound));
+    WH_TRY(wh_clip_begin(s->clip, planted_bound(s->bound)));
     WH_TRY(wh_private_draw_next(&s->draw, &s->batch.index, &s->batch.n));
     if (s->batch.n > most) s->batch.n = most;
     WH_TRY(wh_clip_add(s->clip, params, &s->batch, &smaller));
     const int64_t *sum = wh_clip_sum(s->clip);
-    WH_TRY(wh_sample_normal(s->noise, s->values, s->n, s->options.sigma * wh_clip_sensitivity(s->clip)));
-    const double factor = wh_clip_step(s->clip) / s->options.batch;
     if (s->options.adaptive) WH_TRY(adapt(s, s->batch.n, smaller));
-    for (size_t i = 0; i < s->n; i++) grad[i] = (float)((double)(sum[i] + s->values[i]) * factor);
-    wh_wipe(s->values, s->n * sizeof *s->values);
-    return WHIST_OK;
+    whist_status status = add_noise(s, grad, sum);
+    wh_wipe(s->values, sizeof s->values);
+    if (status != WHIST_OK) wh_wipe(grad, s->n * sizeof *grad);
+    return status;
 }

@@ -46,8 +46,18 @@ WH_MUST_CHECK whist_status wh_dp_step_new(wh_dp_step **out, const whist_model *m
 void wh_dp_step_free(wh_dp_step *step);
 WH_AUTO_FREE(wh_dp_step, wh_dp_step_free)
 
-/* The next private gradient, (P). On failure grad is untouched; what was drawn is lost and has to be charged all the
- * same. */
+/* The steps that settings of the learner dp-sgd ask for. */
+void wh_dp_step_options_read(wh_dp_step_options *out, const whist_settings *settings);
+
+#ifdef WH_TEST_HOOKS
+/* Test builds: plants a bug into the steps of this thread, for auditors to find. WHIST_TEST_BREAK names one for a whole
+ * process: "half-noise", "no-clip". */
+typedef enum wh_dp_step_bug { WH_DP_STEP_SOUND, WH_DP_STEP_HALF_NOISE, WH_DP_STEP_NO_CLIP } wh_dp_step_bug;
+void wh_dp_step_break(wh_dp_step_bug bug);
+#endif
+
+/* The next private gradient, (P). On failure grad is untouched or zero; what was drawn is lost and has to be charged
+ * all the same. */
 WH_MUST_CHECK whist_status wh_dp_step_gradient(wh_dp_step *step, float *grad, const float *params);
 /* What `steps` gradients spend, for records: out has room for 2 events. */
 size_t wh_dp_step_events(whist_dp_event *out, const wh_dp_step_options *options, uint64_t steps);

@@ -127,6 +127,17 @@ static whist_status take_bounds(whist_query *q, const words *w, size_t at, size_
     return WHIST_OK;
 }
 
+/* Bounds that the column itself has stand at place `at` where the question names none. */
+static void fill_bounds(words *w, size_t at, const whist_schema *schema)
+{
+    const whist_column *column = w->n > 1 ? find_column(schema, w->word[1]) : NULL;
+    if (!column || !column->has_bounds || w->n < at || w->n + 2 > MAX_WORDS) return;
+    memmove(w->word[at + 2], w->word[at], (w->n - at) * sizeof *w->word);
+    (void)snprintf(w->word[at], sizeof w->word[at], "%.17g", column->low);
+    (void)snprintf(w->word[at + 1], sizeof w->word[at + 1], "%.17g", column->high);
+    w->n += 2;
+}
+
 static whist_status take_level(whist_query *q, words *w, const whist_schema *schema)
 {
     char *equals = strchr(w->word[1], '='), buffer[24];
@@ -141,8 +152,9 @@ static whist_status take_level(whist_query *q, words *w, const whist_schema *sch
     WH_FAIL(WHIST_E_ARG, "column '%s' has no level '%s' in the study", q->column[0], equals + 1);
 }
 
-static whist_status parse_histogram(whist_query *q, const words *w, const whist_schema *schema)
+static whist_status parse_histogram(whist_query *q, words *w, const whist_schema *schema)
 {
+    if (w->n == 3) fill_bounds(w, 2, schema);
     if (w->n == 2) {
         q->kind = WH_QUERY_LEVELS;
         return take_column(q, 0, w, 1, schema, true);
@@ -154,8 +166,9 @@ static whist_status parse_histogram(whist_query *q, const words *w, const whist_
     return whole(&q->points, w->word[4], "BINS", 1, WH_QUERY_CELLS);
 }
 
-static whist_status parse_quantile(whist_query *q, const words *w, const whist_schema *schema)
+static whist_status parse_quantile(whist_query *q, words *w, const whist_schema *schema)
 {
+    if (w->n == 3 || w->n == 4) fill_bounds(w, 3, schema);
     q->kind = WH_QUERY_QUANTILE;
     q->points = 1000;
     WH_TRY(take_column(q, 0, w, 1, schema, false));
@@ -189,6 +202,7 @@ static whist_status parse(whist_query *q, words *w, const whist_schema *schema)
     for (size_t i = 0; i < WH_COUNT(simple); i++) {
         if (strcmp(name, simple[i].name) != 0) continue;
         q->kind = simple[i].kind;
+        if (w->n == 2) fill_bounds(w, 2, schema);
         WH_TRY(take_column(q, 0, w, 1, schema, false));
         return take_bounds(q, w, 2, 0);
     }

@@ -24,6 +24,7 @@ static whist_status cut_schema(whist_schema *out, whist_query *const *queries, s
     for (size_t c = 0; c < schema->n_columns; c++) {
         whist_column *column = &columns[c];
         column->drop_first = false;
+        column->center = column->scale = 0; /* answers are told in the file's own units */
         if (column->type != WHIST_COLUMN_REAL && column->type != WHIST_COLUMN_CATEGORY) continue;
         if (!is_named(queries, n, column->name)) column->type = WHIST_COLUMN_IGNORE;
         feature |= column->type != WHIST_COLUMN_IGNORE;

@@ -16,17 +16,25 @@ typedef struct worker {
     whist_model_work *work;
     float *delta[WH_NN_MAX_LAYERS]; /* (PIECE, stride out) */
     double *squared;                /* (PIECE, 2 layers): |a|² |δ|² of weights, |δ|² of biases */
-    float *sum;                     /* (P) of the piece */
+    float *sum;                     /* (P) of the piece: the gradient's place in work */
     int64_t *far;                   /* (P): the clip's own sum for the first worker */
+    float *turned;                  /* (out, in): the sum of a narrow layer, as rows */
     size_t smaller;
     wh_arena memory;
 } worker;
 
 struct wh_clip_dense {
+    float *turned; /* (out, in): the parameters of a narrow layer, as rows; NULL for others */
     worker *workers;
     unsigned n_workers;
     size_t size;
 };
+
+/* One layer of few outputs over many inputs: its own way for every piece, whatever the piece's size. */
+static bool is_narrow(const whist_model *model)
+{
+    return model->n_layers == 1 && wh_nn_is_narrow(&model->layers[0], SIZE_MAX);
+}
 
 static whist_status worker_init(worker *w, const whist_model *model, int64_t *far)
 {
@@ -35,7 +43,8 @@ static whist_status worker_init(worker *w, const whist_model *model, int64_t *fa
     for (size_t l = 0; l < model->n_layers; l++)
         WH_TRY(WH_ARENA_NEW(&w->delta[l], &w->memory, WH_CLIP_PIECE * wh_nn_stride(model->layers[l].out)));
     WH_TRY(WH_ARENA_NEW(&w->squared, &w->memory, WH_CLIP_PIECE * 2 * model->n_layers));
-    WH_TRY(WH_NEW(&w->sum, model->size));
+    w->sum = w->work->grad;
+    if (is_narrow(model)) WH_TRY(WH_ARENA_NEW(&w->turned, &w->memory, model->layers[0].out * model->layers[0].in));
     return far ? WHIST_OK : WH_NEW(&w->far, model->size);
 }
 
@@ -47,6 +56,7 @@ whist_status wh_clip_dense_new(wh_clip_dense **out, const wh_clip *clip)
     dense->size = clip->model->size;
     dense->n_workers = wh_pool_threads(clip->options.pool);
     WH_TRY(WH_NEW(&dense->workers, dense->n_workers));
+    if (is_narrow(clip->model)) WH_TRY(WH_NEW(&dense->turned, clip->model->size));
     for (unsigned i = 0; i < dense->n_workers; i++)
         WH_TRY(worker_init(&dense->workers[i], clip->model, i == 0 ? clip->sum : NULL));
     return WHIST_OK;
@@ -57,14 +67,14 @@ void wh_clip_dense_free(wh_clip_dense *dense)
     if (!dense) return;
     for (unsigned i = 0; dense->workers && i < dense->n_workers; i++) {
         worker *w = &dense->workers[i];
-        whist_model_work_free(w->work);
         if (w->sum) wh_wipe(w->sum, dense->size * sizeof *w->sum);
-        wh_free(w->sum);
+        whist_model_work_free(w->work);
         if (i > 0 && w->far) wh_wipe(w->far, dense->size * sizeof *w->far);
         if (i > 0) wh_free(w->far);
         wh_arena_clear(&w->memory);
     }
     wh_free(dense->workers);
+    wh_free(dense->turned);
     wh_free(dense);
 }
 
@@ -160,6 +170,55 @@ static void silence(worker *w, const whist_model *model, wh_rows *rows, float *x
     }
 }
 
+/* ---- One piece of a narrow layer ---- */
+
+/* Norms of row i, its weight, and what it puts into the bias; then δ is scaled. */
+static void clip_row(worker *w, const wh_clip *clip, float *x, float *delta, size_t i, bool counts)
+{
+    const whist_model *model = clip->model;
+    const wh_num_kernels *k = model->kernels;
+    const wh_layer *layer = &model->layers[0];
+    float weights[2] = {0};
+    double *squared = w->squared + i * 2;
+    squared[1] = wh_clip_squared(k, delta, layer->out);
+    squared[0] = wh_clip_squared(k, x, layer->in) * squared[1];
+    if (!layer->has_bias) squared[1] = 0;
+    if (!isfinite(squared[0] + squared[1])) {
+        memset(x, 0, layer->in * sizeof *x);
+        counts = false;
+    }
+    if (counts) weigh(weights, w, clip, i);
+    if (weights[1] > 0 && layer->has_bias) k->axpy(w->sum + layer->bias, delta, layer->out, weights[1]);
+    scale_row(k, delta, layer->out, weights[0]);
+}
+
+/* Groups of rows are gathered, scored, clipped and added while they are in the near cache; the sums go on from group to
+ * group. A row's score and δ are its own (num/kern.h: the bits of gemm_nt), whatever the group. */
+static void narrow_piece(worker *w, const wh_clip *clip, const wh_rows *rows, const whist_batch *part,
+                         const float *params, size_t n)
+{
+    enum { GROUP = 32 };
+    const whist_model *model = clip->model;
+    const wh_num_kernels *k = model->kernels;
+    const wh_layer *layer = &model->layers[0];
+    const size_t d = layer->in, width = layer->out, ld = wh_nn_stride(width);
+    const size_t stride = part->row_stride ? part->row_stride : d;
+    float *x = w->work->x, *scores = w->work->value[0], *delta = w->delta[0];
+    const float *weights = clip->dense->turned;
+    for (size_t j = 0; layer->has_bias && j < width; j++) w->sum[layer->bias + j] = 0;
+    for (size_t i = 0; i < rows->n; i += GROUP) {
+        const size_t some = rows->n - i < GROUP ? rows->n - i : GROUP;
+        k->gather_nt(scores + i * ld, ld, x, rows->ldx, part->rows, stride, part->index + i, some, rows->n - i - some,
+                     weights, d, width, d);
+        if (layer->has_bias) k->add_rows(scores + i * ld, ld, params + layer->bias, some, width);
+        wh_nn_head_rows(model, rows, scores, 1, delta, i, i + some, NULL);
+        for (size_t r = 0; r < some; r++) clip_row(w, clip, x + r * rows->ldx, delta + (i + r) * ld, i + r, i + r < n);
+        k->gemm_bn(w->turned, d, delta + i * ld, 1, ld, x, rows->ldx, width, d, some, i ? WH_GEMM_MORE : WH_GEMM_PUT,
+                   0);
+    }
+    k->turn(w->sum + layer->weight, w->turned, width, d);
+}
+
 static void carry(worker *w, const wh_clip *clip)
 {
     const float steps = (float)(1 / clip->step);
@@ -185,6 +244,12 @@ static whist_status add_piece(void *user, size_t piece, unsigned index)
     part.n = n < LEAST ? LEAST : n;
     part.index = order; /* so that the rows are a copy, which may be silenced */
     wh_rows rows;
+    if (w->turned) {
+        WH_TRY(wh_nn_gather_targets(&rows, model, w->work, &part));
+        narrow_piece(w, j->clip, &rows, &part, j->params, n);
+        carry(w, j->clip);
+        return WHIST_OK;
+    }
     WH_TRY(wh_nn_gather(&rows, model, w->work, &part));
     wh_nn_forward(model, w->work, j->params, rows.x, rows.ldx, rows.n, true);
     backward(w, model, &rows, j->params);
@@ -199,6 +264,8 @@ whist_status wh_clip_dense_add(wh_clip *clip, const float *params, const whist_b
 {
     wh_clip_job j = {.clip = clip, .params = params, .batch = batch};
     wh_clip_dense *dense = clip->dense;
+    const wh_layer *first = &clip->model->layers[0];
+    if (dense->turned) clip->model->kernels->turn(dense->turned, params + first->weight, first->in, first->out);
     whist_status status =
         wh_pool_run(clip->options.pool, (batch->n + WH_CLIP_PIECE - 1) / WH_CLIP_PIECE, add_piece, &j);
     for (unsigned t = 0; t < dense->n_workers; t++) {

@@ -20,6 +20,7 @@ static const sample samples[] = {
     {"linear", "l2=0.3", {.n_features = 5, .n_outputs = 1, .target = WHIST_TARGET_VALUE}},
     {"logistic", "", {.n_features = 70, .n_outputs = 1, .target = WHIST_TARGET_BINARY}},
     {"softmax", "", {.n_features = 37, .n_outputs = 10, .target = WHIST_TARGET_CLASS}},
+    {"softmax", "", {.n_features = 90, .n_outputs = 10, .target = WHIST_TARGET_CLASS}}, /* narrow */
     {"mlp", "hidden=[33, 5];activation=tanh", {.n_features = 18, .n_outputs = 3, .target = WHIST_TARGET_CLASS}},
     {"cnn", "activation=tanh", IMAGE(1, 28, 28, 10)},
     {"conv4", "width=4;norm=group;groups=2", IMAGE(1, 16, 16, 5)},
@@ -181,7 +182,7 @@ static void test_programs_keep_examples_apart(void **state)
     WH_AUTO(whist_model_ptr) model = NULL;
     WH_AUTO(wh_clip_ptr) clip = NULL;
     whist_batch batch;
-    make(&model, &batch, &samples[4]);
+    make(&model, &batch, &samples[5]);
     assert_ok(wh_clip_new(&clip, model, &(wh_clip_options){.n_max = ROWS}));
     assert_ok(wh_clip_begin(clip, 0.5));
     for (size_t i = 0; i < 20; i++) {

@@ -89,7 +89,9 @@ struct whist_model {
     bool *penalised; /* … and whether l2 counts it */
     size_t n_tensors, cap_tensors;
     size_t size;
+    size_t n_own; /* tensors of the class itself; those behind are a meta-learner's */
     size_t head;  /* first tensor of the last dense layer */
+    bool headless;
     bool couples; /* batch norm looks at the batch when training */
     bool drops;
 };

@@ -38,6 +38,11 @@ whist_status whist_model_work_new(whist_model_work **out, const whist_model *mod
     WH_ENSURE(out && model, WHIST_E_ARG);
     if (max_batch == 0 || max_batch > UINT32_MAX)
         WH_FAIL(WHIST_E_RANGE, "a batch of %zu rows: allowed are 1 to 2^32 - 1", max_batch);
+    if (model->headless)
+        WH_FAIL(WHIST_E_UNSUPPORTED,
+                "this model %s gives features and no predictions: only its meta-learner can use "
+                "them (whist meta eval, whist meta adapt)",
+                model->class_->name);
     WH_AUTO(whist_model_work_ptr) work = NULL;
     WH_TRY(WH_NEW(&work, 1));
     work->model = model;

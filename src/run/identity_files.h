@@ -18,8 +18,13 @@ typedef struct wh_identity_loaded {
 WH_MUST_CHECK whist_status wh_identity_load(wh_identity_loaded *out, const whist_identity_files *files);
 void wh_identity_clear(wh_identity_loaded *loaded);
 WH_AUTO_CLEAR(wh_identity_loaded, wh_identity_clear)
+/* The key alone, by files->key and files->passphrase_file. */
+WH_MUST_CHECK whist_status wh_identity_key(whist_crypt_key **out, const whist_identity_files *files);
 /* The stamp that loading now would give. */
 int64_t wh_identity_stamp(const whist_identity_files *files);
+
+/* The passphrase of the key, empty where it has none. */
+WH_MUST_CHECK whist_status wh_identity_passphrase(wh_buf *out, const whist_identity_files *files);
 
 enum { WH_COORDINATOR_ADDRESS = 300 };
 /* "https://host:port" becomes "host:port". WHIST_E_ARG for anything else. */

@@ -3,6 +3,7 @@
 
 #include "base/file.h"
 #include "study/registry.h"
+#include "study/study_file.h"
 
 #include <whist/study.h>
 
@@ -127,6 +128,13 @@ static whist_status read_columns(void *object, const wh_key *key, const wh_yaml 
     return WHIST_OK;
 }
 
+static whist_status read_format(void *object, const wh_key *key, const wh_yaml *node, const wh_reader *reader)
+{
+    uint32_t version;
+    (void)object;
+    return wh_read_version(&version, key, node, reader);
+}
+
 /* ---- Tables ---- */
 
 #define AT(type, field) .offset = offsetof(type, field), .size = sizeof(((type *)0)->field)
@@ -217,6 +225,26 @@ const wh_key wh_operator_config_table[] = {
     {0},
 };
 
+#define LEDGER(field) AT(whist_ledger_config, field)
+
+const wh_key wh_ledger_config_table[] = {
+    {"whist", WH_KEY_OTHER, .offset = 0, .fallback = "1", .read = read_format, .type = "1",
+     .doc = "Version of this format."},
+    {"owner", WH_KEY_TEXT, LEDGER(owner), NULL, .rule = wh_rule_actor, .doc = "Who keeps the ledger."},
+    {"dataset", WH_KEY_TEXT, LEDGER(dataset), NULL, .rule = wh_rule_set,
+     .doc = "Name of the data: they have one budget, whatever is asked of them and whatever rows are added."},
+    {"epsilon", WH_KEY_REAL, LEDGER(epsilon), NULL, 1e-6, 1e6,
+     .doc = "Most epsilon that all releases together may spend of one record."},
+    {"delta", WH_KEY_REAL, LEDGER(delta), NULL, 1e-300, 0.5,
+     .doc = "The delta that epsilon is told at; below one in the number of records."},
+    {"units", WH_KEY_INT, LEDGER(units), NULL, 1, 0x1p53, .doc = "A public upper bound on the number of records."},
+    {"certificate", WH_KEY_PATH, LEDGER(certificate), NULL, .doc = "PEM file of the owner's certificate."},
+    {"key", WH_KEY_PATH, LEDGER(key), NULL, .doc = "PEM file of its private key, readable by its owner only."},
+    {"passphrase_file", WH_KEY_PATH, LEDGER(passphrase_file), "", .doc = "File with the passphrase of the key."},
+    {"state", WH_KEY_PATH, LEDGER(state), ".", .doc = "Folder that holds `ledger/DATASET`."},
+    {0},
+};
+
 /* ---- Loading ---- */
 
 static whist_status load(void *object, const wh_key *table, const char *path)
@@ -243,6 +271,54 @@ whist_status whist_site_config_load(whist_site_config *out, const char *path)
     whist_site_config *config = owned;
     WH_TRY(load(config, wh_site_config_table, path));
     *out = *config;
+    return WHIST_OK;
+}
+
+/* Which of the two a file is: a site names its coordinator. */
+static whist_status names_coordinator(bool *out, const char *path)
+{
+    WH_AUTO(wh_buf) text = WH_BUF_EMPTY;
+    WH_AUTO(wh_arena) arena = WH_ARENA_EMPTY;
+    wh_yaml *root;
+    WH_TRY(wh_file_read(&text, path, WH_YAML_MAX_BYTES));
+    WH_TRY(wh_yaml_read(&root, &arena, wh_buf_view(&text), path));
+    *out = false;
+    for (const wh_yaml *item = root->kind == WH_YAML_MAP ? root->first : NULL; item; item = item->next)
+        *out |= strcmp(item->key, "coordinator") == 0;
+    return WHIST_OK;
+}
+
+static whist_status from_site(whist_ledger_config *out, const char *path)
+{
+    WH_AUTO(wh_owned) owned = NULL;
+    WH_TRY(wh_alloc(&owned, 1, sizeof(whist_site_config)));
+    whist_site_config *site = owned;
+    WH_TRY(load(site, wh_site_config_table, path));
+    memcpy(out->owner, site->name, sizeof out->owner);
+    memcpy(out->dataset, site->dataset, sizeof out->dataset);
+    memcpy(out->certificate, site->certificate, sizeof out->certificate);
+    memcpy(out->key, site->key, sizeof out->key);
+    memcpy(out->passphrase_file, site->passphrase_file, sizeof out->passphrase_file);
+    memcpy(out->state, site->state, sizeof out->state);
+    out->epsilon = site->policy.max_epsilon;
+    out->delta = site->policy.max_delta;
+    return WHIST_OK;
+}
+
+whist_status whist_ledger_config_load(whist_ledger_config *out, const char *path)
+{
+    WH_ENSURE(out && path, WHIST_E_ARG);
+    whist_ledger_config config = {0};
+    bool site;
+    WH_TRY(names_coordinator(&site, path));
+    WH_TRY(site ? from_site(&config, path) : load(&config, wh_ledger_config_table, path));
+    if (config.units && !(config.delta * (double)config.units < 1))
+        WH_FAIL(
+            WHIST_E_FORMAT,
+            "%s: delta %g is not below 1/%llu: with that, giving away one record whole would count as private; lower "
+            "delta",
+            path, config.delta, (unsigned long long)config.units);
+    *out = config;
     return WHIST_OK;
 }
 

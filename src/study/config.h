@@ -4,6 +4,7 @@
 
 #include "study/table.h"
 
-extern const wh_key wh_site_config_table[], wh_coordinator_config_table[], wh_operator_config_table[];
+extern const wh_key wh_site_config_table[], wh_coordinator_config_table[], wh_operator_config_table[],
+    wh_ledger_config_table[];
 
 #endif

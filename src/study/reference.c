@@ -30,7 +30,8 @@ static const char closing[] =
     "| study_table, study_read | the keys of a study, and those with a form of their own |\n"
     "| study_check | keys that do not fit together; `whist_fed_plan_check` and `whist_schema_features` do the rest |\n"
     "| study, pins, policy | the study as an object, keys of its actors, a site's demands |\n"
-    "| config | configurations of sites and coordinators |\n"
+    "| config | configurations of sites, coordinators and ledgers |\n"
+    "| table_file | a table without a study |\n"
     "| registry, machine, selftest | all names, benches and self-tests of the library |\n";
 
 static whist_status metrics_section(whist_text_fn *emit, void *user)
@@ -63,6 +64,13 @@ static whist_status reference(whist_text_fn *emit, void *user)
     WH_TRY(wh_table_reference("Coordinator configuration",
                               "Local to the coordinator; relative paths begin at the folder of the configuration file.",
                               wh_coordinator_config_table, emit, user));
+    WH_TRY(wh_table_reference("Ledger file",
+                              "For questions and trainings in one place (`whist ledger new` makes one); relative paths "
+                              "begin at the folder of the file.",
+                              wh_ledger_config_table, emit, user));
+    WH_TRY(wh_table_reference("Table file",
+                              "What the columns of a CSV table are, for `whist dp query` without a study.",
+                              wh_table_file_table, emit, user));
     emit(user, closing);
     return WHIST_OK;
 }

@@ -17,7 +17,7 @@ typedef struct wh_optional_real {
 typedef struct wh_column_file {
     whist_column column; /* name, type, flags */
     wh_texts levels;
-    wh_optional_real threshold, fill;
+    wh_optional_real threshold, fill, low, high;
 } wh_column_file;
 
 typedef struct wh_data_file {
@@ -72,7 +72,11 @@ typedef struct wh_study_file {
         wh_part optimizer;
         uint64_t epochs, steps, batch, evaluate_every;
     } training;
-    whist_episodes episodes; /* ways 0: the study has none */
+    struct {
+        bool given; /* the study has the section */
+        whist_episodes of;
+        int statistics; /* batch, support */
+    } episodes;
     uint32_t bits, fraction;
     uint32_t rounds;
     struct {
@@ -95,6 +99,13 @@ typedef struct wh_study_file {
 extern const wh_key wh_study_table[];
 extern const wh_key wh_study_site_table[];  /* one entry of `sites` */
 extern const wh_key wh_study_count_table[]; /* sites: {count, prefix} */
+
+/* A table without a study (study/table_file.c): its columns, to ask questions of. */
+typedef struct wh_table_file {
+    uint32_t version;
+    wh_data_file data;
+} wh_table_file;
+extern const wh_key wh_table_file_table[];
 
 /* Readers of OTHER rows. */
 wh_key_read_fn wh_read_version, wh_read_optional_real, wh_read_class_weights, wh_read_alphabet, wh_read_sites,

@@ -180,6 +180,11 @@ whist_status wh_study_schema_finish(wh_data_file *data, wh_arena *arena)
         column->threshold = columns[i].threshold.value;
         column->has_fill = columns[i].fill.has;
         column->fill = columns[i].fill.value;
+        if (columns[i].low.has != columns[i].high.has)
+            WH_FAIL(WHIST_E_FORMAT, "column '%s' has one bound: low and high stand together", column->name);
+        column->has_bounds = columns[i].low.has;
+        column->low = columns[i].low.value;
+        column->high = columns[i].high.value;
         if (column->type == WHIST_COLUMN_TARGET && schema->task == WHIST_TASK_CLASSES && !schema->n_classes)
             schema->n_classes = column->n_levels;
     }

@@ -171,9 +171,13 @@ static void test_value_refusals(void **state)
             "site's configuration");
     refused("one.csv", "../one.csv", WHIST_E_FORMAT,
             "s.yaml:18:23: file: '../one.csv' leaves the data folder or names a folder; write the bare name of a file");
-    refused("learner:\n  name: sgd", "learner:\n  name: sdg", WHIST_E_FORMAT,
-            "s.yaml:11:9: unknown learner 'sdg'; did you mean 'sgd'? Allowed: sgd, fedprox, adam, scaffold, "
-            "nesterov, adamw, adagrad, yogi, dp-sgd, maml, fomaml, reptile, anil, boil, per-fedavg");
+    refused(
+        "learner:\n  name: sgd", "learner:\n  name: sdg", WHIST_E_FORMAT,
+        "s.yaml:11:9: unknown learner 'sdg'; did you mean 'sgd'? Allowed: sgd, fedprox, adam, scaffold, "
+        "nesterov, adamw, adagrad, yogi, dp-sgd, dp-ftrl, record-sum, maml, fomaml, reptile, anil, boil, per-fedavg, "
+        "meta-sgd, "
+        "maml++, imaml, cavia, meta-lstm, abml, protonet, matching, relation, r2d2, dp-meta, dp-reptile, dp-fomaml, "
+        "dp-protonet");
 }
 
 static void test_unsafe(void **state)
@@ -480,6 +484,72 @@ static char *source_path(const char *name)
     return copy;
 }
 
+/* What a private learner is set to and what the study promises must agree, and the rounds fit, by the file alone. */
+static void test_private_learner(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *from, *to, *says;
+    } cases[] = {
+        {"relation: add_remove", "relation: replace",
+         "promises something about one record (add_remove), the study about"},
+        {"unit: record", "unit: task", "hides one record, and the study promises something about one task"},
+        {"units: 250", "units: 100", "up to 250 rows and units says 100"},
+        {"units: 250", "units: 100000000", "delta 1e-05 is not below 1/100000000"},
+        {"epsilon: 1.7", "epsilon: 0.5", "has to refuse before the end"},
+        {"noise: 10", "noise: 1", "has to refuse before the end"},
+        {"rounds: 15", "rounds: 1500", "has to refuse before the end"},
+    };
+    WH_AUTO(wh_buf) text = WH_BUF_EMPTY;
+    char *path = source_path("examples/heart/dp-record.yaml");
+    assert_ok(wh_file_read(&text, path, 1 << 16));
+    for (size_t i = 0; i < WH_COUNT(cases); i++) {
+        const char *at = strstr(wh_buf_str(&text), cases[i].from);
+        assert_non_null(at);
+        char *changed;
+        whist_study *study = NULL;
+        assert_true(asprintf(&changed, "%.*s%s%s", (int)(at - wh_buf_str(&text)), wh_buf_str(&text), cases[i].to,
+                             at + strlen(cases[i].from)) > 0);
+        assert_int_equal(whist_study_parse(&study, (whist_bytes){(uint8_t *)changed, strlen(changed)}, "s.yaml"),
+                         WHIST_E_UNSUPPORTED);
+        if (!strstr(whist_detail_get()->text, cases[i].says)) fail_msg("%s: %s", cases[i].to, whist_detail_get()->text);
+        free(changed);
+    }
+    wh_free(path);
+}
+
+/* Tables without a study. */
+static void test_table_files(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *says;
+    } bad[] = {
+        {"whist: 1\n", "the key 'columns' is missing"},
+        {"whist: 2\ncolumns: [{name: a, type: real}]\n", "format version '2'"},
+        {"whist: 1\ncolumns: [{name: a, type: real, low: 0}]\n", "one bound"},
+        {"whist: 1\ncolumns: [{name: a, type: real, low: 1, high: 1}]\n", "low below high"},
+        {"whist: 1\ncolumns: [{name: a, type: real, low: 0, high: .inf}]\n", "a finite number is wanted"},
+        {"whist: 1\ncolumns: [{name: a, type: category}]\n", "needs levels"},
+        {"whist: 1\ncolumns: [{name: a, type: real}, {name: a, type: real}]\n", "column 'a' twice"},
+        {"whist: 1\ncolumns: [{name: a, type: site}]\n", "no feature"},
+    };
+    whist_table *table = NULL;
+    for (size_t i = 0; i < WH_COUNT(bad); i++) {
+        const whist_bytes text = {(const uint8_t *)bad[i].text, strlen(bad[i].text)};
+        assert_int_not_equal(whist_table_parse(&table, text, "t.yaml"), WHIST_OK);
+        if (!strstr(whist_detail_get()->text, bad[i].says)) fail_msg("%s: %s", bad[i].text, whist_detail_get()->text);
+        assert_null(table);
+    }
+    static const char good_table[] = "whist: 1\ndelimiter: ';'\ncolumns:\n  - {name: a, type: real, low: -1, high: 2}\n"
+                                     "  - {name: b, type: category, levels: [x, y]}\n";
+    assert_ok(whist_table_parse(&table, (whist_bytes){(const uint8_t *)good_table, sizeof good_table - 1}, "t.yaml"));
+    const whist_schema *schema = whist_table_schema(table);
+    assert_true(schema->asked_only && schema->n_columns == 2 && schema->delimiter == ';');
+    assert_true(schema->columns[0].has_bounds && schema->columns[0].low == -1 && schema->columns[0].high == 2);
+    whist_table_free(table);
+}
+
 static void test_examples(void **state)
 {
     (void)state;
@@ -548,6 +618,8 @@ int main(void)
         cmocka_unit_test(test_two_with_one_key),
         cmocka_unit_test(test_policy),
         cmocka_unit_test(test_privacy),
+        cmocka_unit_test(test_private_learner),
+        cmocka_unit_test(test_table_files),
         cmocka_unit_test(test_no_memory),
         cmocka_unit_test(test_examples),
         cmocka_unit_test(test_open_data),

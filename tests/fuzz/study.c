@@ -1,4 +1,4 @@
-/* tests/fuzz/study.c: any bytes as a study file: refused or whole, and pins survive the round trip. */
+/* tests/fuzz/study.c: any bytes as a study or table file: refused or whole, and pins survive the round trip. */
 #include "base/mem.h"
 
 #include <whist/study.h>
@@ -23,6 +23,8 @@ static void put_pins(const whist_study *study)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     whist_study *study = NULL;
+    whist_table *table = NULL;
+    if (whist_table_parse(&table, (whist_bytes){data, size}, "fuzz") == WHIST_OK) whist_table_free(table);
     whist_status status = whist_study_parse(&study, (whist_bytes){data, size}, "fuzz");
     if (status != WHIST_OK && (study || !*whist_detail_get()->text)) abort();
     if (status != WHIST_OK) return 0;

@@ -40,6 +40,7 @@ double wh_dp_subset_normal_renyi(double mu, double q, double order);
 /* A pass over `bins` steps, each record in one of them, Gaussian noise. INFINITY above order 64. */
 WH_MUST_CHECK whist_status wh_dp_bins_renyi(double *out, double mu, uint64_t bins, const double *order, size_t n);
 /* The best of a random number of runs. (Papernot, Steinke 2022) */
+double wh_dp_repeat_gamma(double mean, double shape); /* of the truncated negative binomial with that mean */
 void wh_dp_repeat_renyi(double *out, const double *inner, const double *order, size_t n, double mean, double shape);
 
 #endif

@@ -12,7 +12,7 @@ static double mean_of(double gamma, double shape)
     return shape * odds / -expm1(shape * log_gamma);
 }
 
-static double gamma_of(double mean, double shape)
+double wh_dp_repeat_gamma(double mean, double shape)
 {
     double low = 1e-300, high = 1 - 1e-12;
     if (shape == 1) return 1 / mean;
@@ -42,7 +42,7 @@ void wh_dp_repeat_renyi(double *out, const double *inner, const double *order, s
 {
     double constant = INFINITY;
     bool poisson = isinf(shape);
-    double gamma = poisson ? 1 : gamma_of(mean, shape);
+    double gamma = poisson ? 1 : wh_dp_repeat_gamma(mean, shape);
     for (size_t i = 0; i < n && !poisson; i++) {
         double b = order[i];
         constant = fmin(constant, (1 + shape) * ((1 - 1 / b) * inner[i] - log(gamma) / b));

@@ -166,12 +166,105 @@ static void test_repeat(void **state)
     }
 }
 
+/* E x^K for the number of runs K (Papernot, Steinke 2022, section 2.1). */
+static double generate(double x, double gamma, double mean, double shape)
+{
+    if (isinf(shape)) return exp(mean * (x - 1));
+    if (shape == 0) return log1p(-(1 - gamma) * x) / log(gamma);
+    return (pow(1 - (1 - gamma) * x, -shape) - 1) / (pow(gamma, -shape) - 1);
+}
+
+enum { SCORES = 6 };
+
+/* The law of the best of K draws from p; place SCORES: there was no draw (Poisson only). */
+static void best_of(double out[SCORES + 1], const double p[SCORES], double gamma, double mean, double shape)
+{
+    double below = 0, before = generate(0, gamma, mean, shape);
+    out[SCORES] = before;
+    for (size_t i = 0; i < SCORES; i++) {
+        below = i + 1 == SCORES ? 1 : below + p[i];
+        double now = generate(below, gamma, mean, shape);
+        out[i] = now - before;
+        before = now;
+    }
+}
+
+static double divergence(const double *p, const double *q, size_t n, double a)
+{
+    double sum = 0;
+    for (size_t i = 0; i < n; i++)
+        if (p[i] > 0) sum += p[i] * pow(p[i] / q[i], a - 1);
+    return log(sum) / (a - 1);
+}
+
+/* Random mechanisms of six scores, whose best-of-K law is known exactly: theorems 2 and 6 bound its divergence at every
+ * order up to 64. That is no matter of course: what a single run costs is passed by some of them. */
+static void test_best_of_many_exactly(void **state)
+{
+    (void)state;
+    static const double shapes[] = {0, 0.5, 1, 3, INFINITY}, means[] = {1.5, 4, 20};
+    uint64_t seed = 5;
+    double worst = -INFINITY, passed = 0;
+    for (size_t t = 0; t < 60; t++) {
+        double p[SCORES], q[SCORES], sums[2] = {0}, inner[WH_DP_ORDERS], bound[WH_DP_ORDERS];
+        for (size_t i = 0; i < SCORES; i++) {
+            seed = seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+            p[i] = 0.02 + (double)(seed >> 40) * 0x1p-24;
+            seed = seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+            q[i] = p[i] * exp(0.8 * ((double)(seed >> 40) * 0x1p-24 - 0.5));
+            sums[0] += p[i], sums[1] += q[i];
+        }
+        for (size_t i = 0; i < SCORES; i++) p[i] /= sums[0], q[i] /= sums[1];
+        for (size_t k = 0; k < WH_DP_ORDERS; k++)
+            inner[k] = fmax(divergence(p, q, SCORES, wh_dp_order[k]), divergence(q, p, SCORES, wh_dp_order[k]));
+        for (size_t s = 0; s < WH_COUNT(shapes); s++)
+            for (size_t m = 0; m < WH_COUNT(means); m++) {
+                double gamma = isinf(shapes[s]) ? 1 : wh_dp_repeat_gamma(means[m], shapes[s]), a[SCORES + 1],
+                       b[SCORES + 1];
+                best_of(a, p, gamma, means[m], shapes[s]);
+                best_of(b, q, gamma, means[m], shapes[s]);
+                wh_dp_repeat_renyi(bound, inner, wh_dp_order, WH_DP_ORDERS, means[m], shapes[s]);
+                for (size_t k = 0; k < WH_DP_ORDERS && wh_dp_order[k] <= 64; k++) {
+                    double exact = fmax(divergence(a, b, SCORES + 1, wh_dp_order[k]),
+                                        divergence(b, a, SCORES + 1, wh_dp_order[k]));
+                    worst = fmax(worst, exact - bound[k]);
+                    passed = fmax(passed, exact / inner[k]);
+                }
+            }
+    }
+    assert_true(worst < 1e-12);
+    assert_true(passed > 1.3);
+}
+
+/* Theorem 2 by hand, for a geometric number (shape 1, gamma = 1 / mean). */
+static void test_best_of_many_by_the_theorem(void **state)
+{
+    (void)state;
+    double inner[WH_DP_ORDERS], bound[WH_DP_ORDERS], mean = 8;
+    for (size_t k = 0; k < WH_DP_ORDERS; k++) inner[k] = wh_dp_order[k] / (2 * 3.0 * 3.0);
+    wh_dp_repeat_renyi(bound, inner, wh_dp_order, WH_DP_ORDERS, mean, 1);
+    double constant = INFINITY;
+    for (size_t k = 0; k < WH_DP_ORDERS; k++)
+        constant = fmin(constant, 2 * (1 - 1 / wh_dp_order[k]) * inner[k] + 2 * log(mean) / wh_dp_order[k]);
+    for (size_t k = 0; k < WH_DP_ORDERS; k++) {
+        double one = inner[k] + constant + log(mean) / (wh_dp_order[k] - 1);
+        assert_true(bound[k] <= one * (1 + 1e-12));
+        if (wh_dp_order[k] >= 10) assert_near(bound[k], one, 1e-9 * one); /* where it grows with the order */
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_fractional), cmocka_unit_test(test_integer),      cmocka_unit_test(test_limits),
-        cmocka_unit_test(test_bins),       cmocka_unit_test(test_bins_amplify), cmocka_unit_test(test_subset),
+        cmocka_unit_test(test_fractional),
+        cmocka_unit_test(test_integer),
+        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_bins),
+        cmocka_unit_test(test_bins_amplify),
+        cmocka_unit_test(test_subset),
         cmocka_unit_test(test_repeat),
+        cmocka_unit_test(test_best_of_many_exactly),
+        cmocka_unit_test(test_best_of_many_by_the_theorem),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,29 +1,16 @@
 /* nn/graph/kern/image_avx512.c: tiles of 6 x 64, 12 x 32 or 12 x 16 sums in 32 registers. */
-#include <immintrin.h>
+#include "num/kern/vec_avx512.h"
 
-typedef __m512 vec;
-typedef __mmask16 mask;
 typedef __mmask16 choice;
-#define V_LANES 16
 #define ROWS_1 12
 #define ROWS_2 12
 #define ROWS_4 6
 
-#define v_zero _mm512_setzero_ps
-#define v_set1 _mm512_set1_ps
-#define v_load _mm512_loadu_ps
-#define v_load_mask _mm512_maskz_loadu_ps
-#define v_store _mm512_storeu_ps
-#define v_store_mask _mm512_mask_storeu_ps
-#define v_fma _mm512_fmadd_ps
-#define v_mul _mm512_mul_ps
-#define v_add _mm512_add_ps
 #define v_sub _mm512_sub_ps
 #define v_max _mm512_max_ps
 #define v_greater(a, b) _mm512_cmp_ps_mask((a), (b), _CMP_GT_OQ)
 #define v_equal(a, b) _mm512_cmp_ps_mask((a), (b), _CMP_EQ_OQ)
 #define v_choose(choice, yes, no) _mm512_mask_blend_ps((choice), (no), (yes))
-#define v_mask(n) ((mask)((1u << (n)) - 1))
 
 #include "nn/graph/kern/image_tiles.h"
 #include "nn/graph/kern/image_windows.h"

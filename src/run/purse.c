@@ -1,0 +1,171 @@
+/* run/purse.c: paying for releases that are made where the rows are.
+ *
+ * The ledger is that of the federation (fed/ledger.h): same file, same sums, same lock. The release is kept in the
+ * transaction that charges it, so that no crash can lose what was paid for or give out what was not. */
+#include "run/identity_files.h"
+
+#include "base/file.h"
+#include "crypt/hash.h"
+#include "fed/ledger.h"
+
+#include <stdio.h>
+#include <string.h>
+
+struct whist_purse {
+    wh_ledger *ledger;
+    double epsilon, delta;
+};
+
+static const char trust[] = "nobody: noise is added where the rows are, and the released bytes alone get out";
+
+/* ---- Life ---- */
+
+static whist_status open_ledger(whist_purse *purse, const whist_purse_place *place)
+{
+    WH_AUTO(wh_owned) dir = NULL;
+    whist_crypt_key *key;
+    WH_TRY(wh_path((char **)&dir, place->state, "ledger/%s", place->dataset));
+    const whist_identity_files files = {.key = place->key, .passphrase_file = place->passphrase_file};
+    WH_TRY(wh_identity_key(&key, &files));
+    const wh_ledger_env env = {
+        .dir = dir,
+        .dataset = place->dataset,
+        .owner = place->owner,
+        .key = key,
+        .max_epsilon = place->epsilon,
+        .max_delta = place->delta,
+    };
+    whist_status status = wh_make_dirs(dir);
+    if (status == WHIST_OK) status = wh_ledger_open(&purse->ledger, &env);
+    whist_crypt_key_free(key);
+    return status;
+}
+
+whist_status whist_purse_open(whist_purse **out, const whist_purse_place *place)
+{
+    WH_ENSURE(out && place && place->state && place->dataset && place->owner && place->key, WHIST_E_ARG);
+    if (place->epsilon > 0 && !(place->delta > 0 && place->delta < 1))
+        WH_FAIL(WHIST_E_ARG, "delta is %g: a budget's delta lies between 0 and 1", place->delta);
+    whist_purse *purse;
+    WH_TRY(WH_NEW(&purse, 1));
+    purse->epsilon = place->epsilon;
+    purse->delta = place->delta;
+    whist_status status = open_ledger(purse, place);
+    if (status != WHIST_OK) {
+        whist_purse_free(purse);
+        return status;
+    }
+    *out = purse;
+    return WHIST_OK;
+}
+
+void whist_purse_free(whist_purse *purse)
+{
+    if (!purse) return;
+    wh_ledger_close(purse->ledger);
+    wh_free(purse);
+}
+
+whist_status whist_purse_spent(whist_purse *purse, double delta, double *epsilon)
+{
+    WH_ENSURE(purse && epsilon && delta > 0 && delta < 1, WHIST_E_ARG);
+    return wh_ledger_spent(purse->ledger, WHIST_DP_RECORD, delta, epsilon);
+}
+
+/* ---- Bills ---- */
+
+void whist_purse_id(uint8_t id[32], const char *kind, whist_bytes text, uint64_t run)
+{
+    wh_sha256 hash;
+    wh_digest digest;
+    wh_sha256_init(&hash);
+    wh_sha256_u64(&hash, strlen(kind));
+    wh_sha256_update(&hash, kind, strlen(kind));
+    wh_sha256_u64(&hash, text.len);
+    wh_sha256_update(&hash, text.data, text.len);
+    wh_sha256_u64(&hash, run);
+    wh_sha256_final(&digest, &hash);
+    memcpy(id, digest.bytes, sizeof digest.bytes);
+}
+
+/* Words that stand in the ledger's line; the charge points at them. */
+typedef struct wording {
+    char mechanism[64], sampler[64];
+} wording;
+
+static whist_status check_events(const whist_purse_bill *bill)
+{
+    WH_ENSURE(bill->name && bill->events && bill->n_events >= 1, WHIST_E_ARG);
+    for (size_t i = 0; i < bill->n_events; i++) {
+        if (bill->events[i].unit != WHIST_DP_RECORD)
+            WH_FAIL(WHIST_E_UNSUPPORTED, "only what is promised about records is paid for in one place");
+        if (bill->events[i].relation != bill->events[0].relation)
+            WH_FAIL(WHIST_E_UNSUPPORTED, "a release whose parts are private by different relations");
+    }
+    return WHIST_OK;
+}
+
+static whist_status charge_of(wh_charge *out, wording *words, const whist_purse *purse, const whist_purse_bill *bill)
+{
+    WH_TRY(check_events(bill));
+    if (!(bill->epsilon > 0) && !(purse->epsilon > 0))
+        WH_FAIL(WHIST_E_STATE,
+                "nobody has said how much may be spent of these data: set a budget for the ledger "
+                "(max_epsilon and max_delta of a site's policy, epsilon and delta of a ledger's own file)");
+    const whist_dp_event *first = &bill->events[0];
+    bool own = bill->epsilon > 0;
+    snprintf(words->mechanism, sizeof words->mechanism, "%s%s", whist_dp_mechanism_name(first->mechanism),
+             bill->n_events > 1 ? " and more" : "");
+    snprintf(words->sampler, sizeof words->sampler, "%s", whist_dp_sampling_name(first->sampling));
+    *out = (wh_charge){
+        .study = bill->id,
+        .study_name = bill->name,
+        .step = bill->round,
+        .round = bill->round,
+        .unit = WHIST_DP_RECORD,
+        .relation = first->relation,
+        .noise = WHIST_NOISE_LOCAL,
+        .mechanism = words->mechanism,
+        .sampler = words->sampler,
+        .epsilon = own ? bill->epsilon : 0,
+        .delta = own ? bill->delta : purse->delta,
+        .trust = trust,
+        .keep = bill->release,
+    };
+    if (first->mechanism == WHIST_DP_GAUSSIAN) out->sigma = first->noise;
+    if (bill->release.data) wh_sha256_of(&out->bytes, bill->release.data, bill->release.len);
+    return wh_spend_events(&out->spend, bill->events, bill->n_events);
+}
+
+whist_status whist_purse_check(whist_purse *purse, const whist_purse_bill *bill)
+{
+    WH_ENSURE(purse && bill, WHIST_E_ARG);
+    wh_charge charge;
+    wording words;
+    WH_TRY(charge_of(&charge, &words, purse, bill));
+    return wh_ledger_check(purse->ledger, &charge);
+}
+
+whist_status whist_purse_pay(whist_purse *purse, const whist_purse_bill *bill, double *after)
+{
+    WH_ENSURE(purse && bill && bill->release.data, WHIST_E_ARG);
+    wh_charge charge;
+    wording words;
+    WH_TRY(charge_of(&charge, &words, purse, bill));
+    return wh_ledger_charge(purse->ledger, &charge, after);
+}
+
+whist_status whist_purse_kept(whist_purse *purse, const uint8_t id[32], uint64_t *round, char **out, size_t *len,
+                              bool *found)
+{
+    WH_ENSURE(purse && id && round && out && len && found, WHIST_E_ARG);
+    WH_AUTO(wh_buf) bytes = WH_BUF_EMPTY;
+    WH_TRY(wh_ledger_kept(purse->ledger, id, round, &bytes, found));
+    if (!*found) return WHIST_OK;
+    char *copy;
+    WH_TRY(wh_alloc((void **)&copy, bytes.len + 1, 1));
+    if (bytes.len) memcpy(copy, bytes.data, bytes.len);
+    *out = copy;
+    *len = bytes.len;
+    return WHIST_OK;
+}
