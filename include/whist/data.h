@@ -36,6 +36,7 @@ typedef enum whist_column_type {
     WHIST_COLUMN_EVENT,    /* survival: 1 = the event was seen, 0 = censored */
     WHIST_COLUMN_SITE,     /* names the site that owns the row */
     WHIST_COLUMN_ROW,      /* the row's id, for a split file that names ids */
+    WHIST_COLUMN_PERSON,   /* whose row it is, by any text: rows of one person are one task, one unit of privacy */
 } whist_column_type;
 
 typedef struct whist_column {
@@ -147,9 +148,12 @@ typedef struct whist_rows {
     const float *y;      /* (n) or (n,n_targets): value, 0/1, class index, or survival time */
     const float *event;  /* (n) for survival, else NULL */
     const float *weight; /* (n) example weights, or NULL for all 1 */
-    size_t n_targets;    /* of a row; 0: one */
-    size_t x_stride;     /* elements from one row to the next, less than d where windows overlap; 0: d */
-    size_t y_stride;     /* the same of y; 0: n_targets */
+    /* (n) whose row it is: equal for rows of one person (the beginning of the text's SHA-256); NULL without a column of
+     * persons */
+    const uint64_t *person;
+    size_t n_targets; /* of a row; 0: one */
+    size_t x_stride;  /* elements from one row to the next, less than d where windows overlap; 0: d */
+    size_t y_stride;  /* the same of y; 0: n_targets */
 } whist_rows;
 
 typedef struct whist_dataset whist_dataset;
@@ -186,6 +190,26 @@ WHIST_API WHIST_MUST_CHECK whist_status whist_dataset_open(whist_dataset **out, 
 WHIST_API WHIST_MUST_CHECK whist_status whist_dataset_open_more(whist_dataset **out, const whist_schema *schema,
                                                                 const whist_data_source *source,
                                                                 const whist_dataset *like);
+/* Images to adapt to or to predict for, all of them in order, as WHIST_FOLD_TEST; not standardised. An IDX file of the
+ * schema's size, with NULL (y is NaN) or an IDX file of as many whole numbers from 0 to 65535 as labels; or grey PNG
+ * images, which are made the schema's size: one, a folder of them (y is NaN), or a folder of folders, each of them a
+ * class (y: 0, 1, … by their names). ink: of PNG images black becomes 1 and white 0, as drawings are kept in IDX files.
+ */
+WHIST_API WHIST_MUST_CHECK whist_status whist_dataset_open_images(whist_dataset **out, const whist_schema *schema,
+                                                                  const char *images_path, const char *labels_path,
+                                                                  bool ink);
+/* The one-shot runs of Omniglot (all_runs.zip, Lake et al. 2015): in each run a drawing of each of twenty characters is
+ * given, and twenty drawings of other people are to be named. Images are made height × width by a Lanczos window, ink
+ * 1, as the 28 × 28 sets of the literature are. WHIST_E_IO, WHIST_E_FORMAT naming the file in the archive. */
+enum { WHIST_ONE_SHOT_RUNS = 20, WHIST_ONE_SHOT_WAYS = 20 };
+typedef struct whist_one_shot {
+    unsigned height, width;
+    float *support, *query; /* (runs, ways, height · width); owned */
+    uint32_t *truth;        /* (runs, ways): which support row a query row is of */
+} whist_one_shot;
+WHIST_API WHIST_MUST_CHECK whist_status whist_one_shot_load(whist_one_shot *out, const char *path, unsigned height,
+                                                            unsigned width);
+WHIST_API void whist_one_shot_clear(whist_one_shot *runs);
 /* All sites of a simulation at once, reading each file once; each gets what whist_dataset_open would
  * give it. out has source->n_sites entries, owned by the caller one by one; on failure none is set.
  * names[i] per site; files NULL, or files[i] per site (FILE); source's file (FILE), site, site_index are
@@ -271,7 +295,8 @@ WHIST_API const whist_data_set *whist_data_sets(void);
 WHIST_API const whist_data_set *whist_data_find(const char *name);
 /* Every file is there, with its size and hash. WHIST_E_IO or WHIST_E_FORMAT naming the first that is not. */
 WHIST_API WHIST_MUST_CHECK whist_status whist_data_verify(const whist_data_set *set, const char *folder);
-/* Writes the files that are computed from downloaded ones (heart: FLamby's split), where a set has such. */
+/* Writes the files that are computed from downloaded ones, where a set has such. heart: FLamby's split; omniglot: the
+ * two small background sets as 28 × 28 IDX files (omniglot-small28-*), folds by alphabet. */
 WHIST_API WHIST_MUST_CHECK whist_status whist_data_derive(const whist_data_set *set, const char *folder);
 
 #ifdef __cplusplus

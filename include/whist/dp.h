@@ -221,6 +221,48 @@ WHIST_API WHIST_MUST_CHECK whist_status whist_dp_optimal_epsilon(double *epsilon
 WHIST_API WHIST_MUST_CHECK whist_status whist_dp_optimal_delta(double *delta, double epsilon_step, double delta_step,
                                                                uint64_t uses, double epsilon);
 
+/* ---- Correlated noise --------------------------------------------------------------------------
+ *
+ * The running sums of a stream of vectors, with noise that is correlated between the steps, so that it cancels in the
+ * sums (matrix mechanism, DP-FTRL; docs/dp.md). All steps together are ONE Gaussian mechanism: an event GAUSSIAN whose
+ * noise is relative to the sensitivity below. It holds for the pattern of participation that is stated, whatever is
+ * known of who takes part when; no sampling amplifies it. */
+typedef enum whist_dp_design {
+    WHIST_DP_BANDED,    /* Toeplitz, few coefficients, chosen for the least mean squared error */
+    WHIST_DP_SQRT,      /* Toeplitz, the first coefficients of 1 / sqrt(1 - x) */
+    WHIST_DP_BLT,       /* coefficients that are a sum of few falling powers */
+    WHIST_DP_TREE_SUMS, /* a binary tree of sums */
+    WHIST_DP_DESIGNS
+} whist_dp_design;
+/* "banded", "sqrt", "blt", "tree"; NULL outside the enum. */
+WHIST_API const char *whist_dp_design_name(whist_dp_design design);
+
+typedef struct whist_dp_matrix_options {
+    whist_dp_design design;
+    uint64_t steps;          /* 1 … 2^20 */
+    uint64_t participations; /* of one unit, at most; >= 1, and they fit into the steps */
+    uint64_t separation;     /* steps from one participation to the next, at least; >= 1 */
+    bool fixed;              /* exactly `separation`: passes in the same order. Only the tree gains by it */
+    uint32_t bands; /* BANDED, SQRT: 1 … 256, 1 is independent noise; BLT: buffers, 1 … 8; 0: up to 16, 4 */
+} whist_dp_matrix_options;
+
+/* sensitivity: L2, in contributions of norm 1, rounded outward. rms, max, last: of the error of the running sums over
+ * the steps, for noise of standard deviation 1 before it is correlated: sums err by noise * sensitivity * rms. buffers:
+ * vectors of the model's length that are kept. */
+typedef struct whist_dp_matrix_facts {
+    double sensitivity;
+    double rms, max, last;
+    uint64_t buffers;
+} whist_dp_matrix_facts;
+
+typedef struct whist_dp_matrix whist_dp_matrix;
+/* WHIST_E_ARG for options outside their ranges or that contradict each other (banded: bands beyond the separation);
+ * WHIST_E_UNSUPPORTED where no bound on the sensitivity is known. */
+WHIST_API WHIST_MUST_CHECK whist_status whist_dp_matrix_new(whist_dp_matrix **out,
+                                                            const whist_dp_matrix_options *options);
+WHIST_API void whist_dp_matrix_free(whist_dp_matrix *matrix);
+WHIST_API whist_dp_matrix_facts whist_dp_matrix_get(const whist_dp_matrix *matrix);
+
 /* ---- Adaptive runs ----------------------------------------------------------------------------- */
 
 typedef struct whist_dp_odometer whist_dp_odometer;

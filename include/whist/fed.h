@@ -254,6 +254,7 @@ typedef struct whist_fed_plan {
     uint32_t evaluate_every;   /* rounds; the last model is always evaluated. 0: only the last */
     bool pooled_moments;       /* a step of purpose MOMENTS comes first */
     size_t n_features;
+    const whist_episodes *episodes;   /* the tasks of meta-learners; NULL: the study says nothing of them */
     const whist_fed_privacy *privacy; /* NULL: no promise is made */
     bool stop_early;                  /* on the first metric of the validation fold */
     uint32_t stop_patience;           /* evaluations without improvement */

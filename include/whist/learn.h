@@ -24,6 +24,35 @@ extern "C" {
 
 enum { WHIST_MAX_VECTORS = 4, WHIST_MAX_METRICS = 16, WHIST_MAX_EVENTS = 8 };
 
+/* Few-shot tasks: what `episodes` of a study says. */
+typedef enum whist_task_kind {
+    WHIST_TASKS_CLASSES,  /* `ways` classes of a fold, `shots` support and `queries` query rows of each */
+    WHIST_TASKS_SITES,    /* rows of one owner: `shots` support and `queries` query rows in all */
+    WHIST_TASKS_SINUSOID, /* y = a sin(x + p), made up: `shots` and `queries` points; a row is x, the target y */
+} whist_task_kind;
+typedef enum whist_adversary {
+    WHIST_ADVERSARY_NONE,
+    WHIST_ADVERSARY_QUERY,   /* adversarial querying (Goldblum et al. 2020): query rows are attacked */
+    WHIST_ADVERSARY_SUPPORT, /* support rows are */
+    WHIST_ADVERSARY_BOTH, /* testing: both. Training: ADML (Yin et al. 2018), each episode twice, attacked on one side
+                           */
+} whist_adversary;
+/* Steps of projected gradient ascent on a loss, within epsilon of each number (Madry et al. 2018); of images, whose
+ * numbers lie in 0 … 1, they stay there. */
+typedef struct whist_attack {
+    whist_adversary on;
+    double epsilon, step; /* step 0: epsilon / 4 */
+    uint32_t steps;
+} whist_attack;
+typedef struct whist_episodes {
+    whist_task_kind kind;
+    uint32_t ways, shots, queries, turns; /* turns: 1, 2 or 4 turned images are classes */
+    bool seen_classes;                    /* tests may be on classes of training */
+    bool support_statistics;              /* transductive batch norm looks at the support rows alone: inductive */
+    uint32_t validate;                    /* validation episodes of an evaluation in training */
+    whist_attack attack;                  /* of training */
+} whist_episodes;
+
 /* What leaves a site. All vectors have the model's length. */
 typedef struct whist_update {
     size_t n_vectors;
@@ -31,6 +60,12 @@ typedef struct whist_update {
     double rows;                             /* training rows behind it, the usual weight; >= 0, finite */
     double steps;                            /* effective local steps (FedNova's a_i); > 0 */
 } whist_update;
+
+/* Of an update that is one sum over records, on a grid: what one record moves it by, added or removed, in L2; and the
+ * largest number that can stand in it. Both in steps, and public. */
+typedef struct whist_record_sum {
+    double norm, most;
+} whist_record_sum;
 
 /* What the coordinator sends for one round. */
 typedef struct whist_learner_round {
@@ -49,6 +84,7 @@ typedef struct whist_learner_env {
     uint64_t seed;              /* the study's: order of rows only, never privacy noise */
     const char *const *metrics; /* names from the study, n_metrics of them */
     size_t n_metrics;
+    const whist_episodes *episodes; /* the tasks of meta-learners; NULL: the study says nothing of them */
 } whist_learner_env;
 
 typedef struct whist_learner_class whist_learner_class;
@@ -80,9 +116,21 @@ struct whist_learner_class {
     whist_status (*state)(whist_learner *self, float **out);
     /* Private learners: what the next fit of this round will have spent, asked before it and charged before its update
      * leaves. *out has room for WHIST_MAX_EVENTS events of one unit and relation (the study's); what they point at
-     * stays the learner's until its next call. They must tell what fit really does: mechanism, sampling, count. NULL:
-     * the learner adds no noise of its own. */
+     * stays the learner's until its next call. They must tell what fit really does: mechanism, sampling, count. An
+     * object whose update was not kept and charged is ended, so one that goes on may count on what it told before.
+     * NULL: the learner adds no noise of its own. */
     whist_status (*spends)(whist_learner *self, const whist_learner_round *round, whist_dp_event *out, size_t *n);
+    whist_dp_unit unit; /* of its events; without `spends` nothing */
+    /* What speaks against a promise about this unit with these settings, as the end of a refusal; NULL: nothing that
+     * this learner knows of. plain_metrics: metrics of the folds leave without noise. The function may be NULL. */
+    const char *(*objection)(const whist_settings *settings, whist_dp_unit unit, bool plain_metrics);
+    /* Learners whose update is one sum over records, for noise that is added to the sum of all sites: in shares, or by
+     * the coordinator. sum: the change of the model (n), in whole steps of a grid of `step`, with each record clipped
+     * to `clip`; in place of fit, for promises about records. records: what is proven of it, from what is public. Both
+     * or neither. */
+    whist_status (*records)(whist_record_sum *out, const whist_model *model, const whist_settings *settings,
+                            double clip, double step);
+    whist_status (*sum)(whist_learner *self, const whist_learner_round *round, double clip, double step, int64_t *out);
 };
 
 /* The classes of the library; the list ends with NULL. */

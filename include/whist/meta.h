@@ -1,9 +1,9 @@
-/* whist/meta.h: few-shot learning in one place: a network of features learned over episodes, measured on classes that
- * training never saw.
+/* whist/meta.h: few-shot learning in one place: a start that a few examples turn into a model of a new task.
  *
- * The learner is prototypical networks (Snell et al. 2017): a query goes to the class whose mean support feature is
- * nearest in squared Euclidean distance. Support and query pass the network as two batches: a transductive batch norm
- * works by the statistics of each. A run is a function of model, rows, design and seed; threads change no bit. */
+ * Every meta-learner of a study (whist_learner_class) trains here over tasks: classes of a fold that training sees and
+ * tests never do, sites or persons, sinusoids. What is learned is the parameters of the study's model, to which a
+ * learner may have added tensors of its own. A run is a function of model, rows, design and seed: threads change no
+ * bit, nor does stopping (kill -9 included) and going on from a checkpoint. Bits are promised for one kernel set. */
 #ifndef WHIST_META_H
 #define WHIST_META_H
 
@@ -13,34 +13,97 @@
 extern "C" {
 #endif
 
-typedef struct whist_episodes {
-    uint32_t ways, shots, queries, turns; /* classes, support and query rows of each; 1, 2 or 4 turned images */
-} whist_episodes;
-
 typedef struct whist_meta_env {
-    const whist_model *model;
-    const whist_dataset *data;
+    const whist_model *model; /* as the study made it */
+    const whist_learner_class *learner;
+    const whist_settings *settings; /* the learner's */
     whist_episodes episodes;
+    /* CLASSES: one data set; SITES: one for each owner, called names[i]; SINUSOID: none. */
+    const whist_dataset *const *data;
+    const char *const *names;
+    size_t n_data;
     uint64_t seed;
-    unsigned threads;            /* 1 … 256: one episode each at a time */
-    whist_progress_fn *progress; /* or NULL */
-    void *user;
+    unsigned threads;     /* 1 … 256 */
+    const uint8_t *study; /* 32 bytes: a checkpoint of another study is refused */
 } whist_meta_env;
 
-/* params (P) from whist_model_init, then training->steps steps of its optimiser, each on the mean gradient of four
- * episodes of the training fold. *loss: of the last step. WHIST_E_FORMAT where the fold has too few classes or rows
- * of a class, with both numbers; WHIST_E_UNSUPPORTED for a model with running statistics, which no gradient moves;
- * WHIST_E_CANCELLED. */
-WHIST_API WHIST_MUST_CHECK whist_status whist_meta_train(float *params, double *loss, const whist_meta_env *env,
-                                                         const whist_training *training);
+/* "transductive (statistics of each batch)", "inductive (statistics of the support rows)" or "no batch statistics":
+ * what batch norm, where the model has any, works by. */
+WHIST_API const char *whist_meta_batches(const whist_meta_env *env);
 
-typedef struct whist_meta_accuracy {
+/* ---- Training ---------------------------------------------------------------------------------------------- */
+
+typedef struct whist_meta_train whist_meta_train;
+
+/* env's parts outlive the run. WHIST_E_FORMAT where a fold has too few classes or rows of a class, or an owner too few
+ * rows, with both numbers, and where a class is in the training and the test (or validation) fold;
+ * WHIST_E_UNSUPPORTED for a model or tasks that the learner cannot use; WHIST_E_ARG without training->steps. */
+WHIST_API WHIST_MUST_CHECK whist_status whist_meta_train_new(whist_meta_train **out, const whist_meta_env *env,
+                                                             const whist_training *training);
+WHIST_API void whist_meta_train_free(whist_meta_train *train);
+
+typedef struct whist_meta_go {
+    const char *checkpoint; /* a file, or NULL */
+    uint64_t every;         /* steps from one checkpoint to the next; 0: a hundred */
+    whist_progress_fn *progress;
+    void *user;
+} whist_meta_go;
+/* To the end. WHIST_E_CANCELLED after a checkpoint, where progress asked to stop; then it can go on. WHIST_E_RANGE
+ * where the loss is no longer finite. */
+WHIST_API WHIST_MUST_CHECK whist_status whist_meta_train_run(whist_meta_train *train, const whist_meta_go *go);
+/* Like whist_train_save and _load. */
+WHIST_API WHIST_MUST_CHECK whist_status whist_meta_train_save(const whist_meta_train *train, const char *path);
+WHIST_API WHIST_MUST_CHECK whist_status whist_meta_train_load(whist_meta_train *train, const char *path);
+
+typedef struct whist_meta_state {
+    uint64_t step, total;
+    double loss;        /* query loss, mean over the steps since the last evaluation or the beginning */
+    bool validates;     /* the data have validation tasks */
+    uint64_t best_step; /* whose parameters were best on them; 0: none was measured yet */
+    double best;        /* accuracy, or mean squared error */
+} whist_meta_state;
+WHIST_API whist_meta_state whist_meta_train_state(const whist_meta_train *train);
+/* (P) of the best validation, else as they are. */
+WHIST_API const float *whist_meta_train_params(const whist_meta_train *train);
+
+/* ---- Measuring ---------------------------------------------------------------------------------------------- */
+
+typedef struct whist_meta_test {
+    uint64_t episodes; /* >= 2 */
+    whist_fold fold;
+    size_t steps;         /* inner steps in place of the learner's; SIZE_MAX: the learner's */
+    whist_attack attack;  /* epsilon 0: none */
+    double noise;         /* randomised fine-tuning: support rows get Gaussian noise of this deviation, … */
+    uint32_t noise_draws; /* … and predictions are means over so many personal models; 0 or 1: one */
+    const char *purpose;  /* of the draws; NULL: "meta-test" */
+} whist_meta_test;
+
+typedef struct whist_meta_score {
+    bool is_error;         /* mean squared error; else accuracy */
     double mean, interval; /* over episodes, and 1.96 standard errors of that mean */
-} whist_meta_accuracy;
+    uint64_t episodes;
+    size_t steps; /* inner steps */
+} whist_meta_score;
+WHIST_API WHIST_MUST_CHECK whist_status whist_meta_evaluate(whist_meta_score *out, const whist_meta_env *env,
+                                                            const float *params, const whist_meta_test *test);
 
-/* On n >= 2 episodes of the test fold. Fails likewise. */
-WHIST_API WHIST_MUST_CHECK whist_status whist_meta_evaluate(whist_meta_accuracy *out, const whist_meta_env *env,
-                                                            const float *params, uint64_t n);
+/* ---- A personal model --------------------------------------------------------------------------------------- */
+
+/* Adapts to support rows and predicts query rows. support->y: classes (below 65536) of CLASSES tasks, whose distinct
+ * values in rising order are the ways; else the model's targets. query->y is not read. prediction (query->n, ways or
+ * the model's outputs): probabilities or values. classes (ways) gets the values, n_classes their number (0 for other
+ * tasks). personal (P), or NULL, gets the personal parameters. WHIST_E_ARG where rows are shared by support and query
+ * (the query's place in the text), or there are too few classes; WHIST_E_RANGE for labels that are none. */
+typedef struct whist_meta_personal {
+    float *prediction; /* owned; whist_meta_personal_clear */
+    size_t outputs, n_classes;
+    uint32_t *classes;
+    float *params; /* (P): of learners without inner steps as they were */
+} whist_meta_personal;
+WHIST_API WHIST_MUST_CHECK whist_status whist_meta_adapt(whist_meta_personal *out, const whist_meta_env *env,
+                                                         const float *params, const whist_rows *support,
+                                                         const whist_rows *query, size_t steps);
+WHIST_API void whist_meta_personal_clear(whist_meta_personal *personal);
 
 #ifdef __cplusplus
 }

@@ -303,6 +303,55 @@ WHIST_API WHIST_MUST_CHECK whist_status whist_model_file_tensors(const char *pat
  * in out. WHIST_E_RANGE where the value does not fit, WHIST_E_FORMAT where the file is none; untouched then. */
 WHIST_API WHIST_MUST_CHECK whist_status whist_model_metadata(char *out, size_t size, const char *path, const char *key);
 
+/* ---- Sealed models ----
+ *
+ * A model that travels and rests sealed, and is opened only at a site that it was sealed to: its bytes in a stream
+ * (XChaCha20-Poly1305) whose key lies in one box (X25519) for each recipient, signed by the study's coordinator. The
+ * sites' X25519 keys are made at the sites; a notice, signed with a site's identity, tells the public half. */
+
+typedef struct whist_recipient_run {
+    whist_identity_files identity; /* the site's */
+    const char *state;             /* its folder, made if need be: holds the key */
+    const char *notice;            /* file that is written */
+    unsigned days;                 /* 1 … 3650: how long something may be sealed to it for */
+    bool renew;                    /* a fresh key in place of the old, for which nothing can be opened any more */
+} whist_recipient_run;
+/* Makes the key unless it is there, and writes its notice. *until: seconds since 1970, no later than the certificate's
+ * end. WHIST_E_AUTH where key and certificate are not those of a site in force. */
+WHIST_API WHIST_MUST_CHECK whist_status whist_recipient_make(int64_t *until, const whist_recipient_run *run);
+
+typedef struct whist_sealed_info {
+    uint8_t study[32], model[32]; /* the study that made the model; SHA-256 of the model file */
+    uint64_t bytes;               /* of the model file */
+    int64_t made, until;          /* seconds since 1970 */
+    size_t n_recipients;
+} whist_sealed_info;
+
+typedef struct whist_seal_run {
+    const whist_fed_plan *plan;    /* with the keys of coordinator and sites */
+    whist_identity_files identity; /* the coordinator's */
+    const char *model, *out;       /* a model file of this study; what is written */
+    const char *const *to;         /* (n_to) notices */
+    size_t n_to;
+    const uint8_t (*pins)[32]; /* (n_pins) keys of sites beyond the study's that may have it, too */
+    size_t n_pins;
+    unsigned days; /* 1 … 3650, cut at the end of a certificate or notice */
+} whist_seal_run;
+/* Memory does not grow with the model. WHIST_E_AUTH: another study's model, a notice that is not of a named site in
+ * force, a key that is not the coordinator's; nothing is written then. */
+WHIST_API WHIST_MUST_CHECK whist_status whist_model_seal(whist_sealed_info *out, const whist_seal_run *run);
+
+typedef struct whist_unseal_run {
+    const whist_fed_plan *plan;    /* its coordinator's key must have signed */
+    whist_identity_files identity; /* the site's */
+    const char *state;             /* as in whist_recipient_run */
+    const char *file, *out;        /* a sealed file; the model, which is not there yet */
+} whist_unseal_run;
+/* Writes nothing before all of the file is authenticated. WHIST_E_AUTH with a text for each reason (docs/run.md):
+ * signature, study, cut or changed body, time over, no recipient, an older key; WHIST_E_FORMAT: no sealed model;
+ * WHIST_E_STATE: `out` is there, or the site has no key. */
+WHIST_API WHIST_MUST_CHECK whist_status whist_model_unseal(whist_sealed_info *out, const whist_unseal_run *run);
+
 /* ---- Metrics as files ---- */
 
 /* metrics.csv and a TensorBoard event file in `dir` (made if need be), as a coordinator writes them: the pooled metrics

@@ -1,5 +1,6 @@
 /* cli/cmd_account.c: whist dp account|calibrate: what a private run costs, and how much noise a budget asks for. */
 #include "cli/commands.h"
+#include "cli/design.h"
 #include "cli/file.h"
 #include "cli/term.h"
 
@@ -47,7 +48,7 @@ static int put_field(whist_json *json, const cli_args *args, const char *name)
 }
 
 /* open: the field that is to be found, and so need not be given. */
-static int put_event(whist_json *json, const cli_args *args, const char *open)
+static int put_event(whist_json *json, const cli_args *args, const cli_design *design, const char *open)
 {
     static const char *const fields[] = {"noise",
                                          "mechanism-epsilon",
@@ -66,13 +67,15 @@ static int put_event(whist_json *json, const cli_args *args, const char *open)
                                          "group"};
     whist_json_begin_array(json);
     whist_json_begin_object(json);
-    whist_json_key(json, "mechanism"), whist_json_text(json, cli_text(args, "mechanism"));
+    whist_json_key(json, "mechanism"),
+        whist_json_text(json, design->on ? "gaussian" : cli_text(args, "mechanism")); /* a run is one of these */
     whist_json_key(json, "sampling"),
         whist_json_text(json, cli_text(args, "sampling") ? cli_text(args, "sampling") : "all");
     whist_json_key(json, "relation"),
         whist_json_text(json, cli_text(args, "relation") ? cli_text(args, "relation") : "add_remove");
     whist_json_key(json, "unit"), whist_json_text(json, cli_text(args, "unit") ? cli_text(args, "unit") : "record");
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
+        if (design->on && strcmp(fields[i], "steps") == 0) continue; /* the design's */
         if (strncmp(fields[i], "mechanism-", 10) != 0) {
             CLI_TRY(put_field(json, args, fields[i]));
         } else if (cli_text(args, fields[i])) {
@@ -88,11 +91,12 @@ static int put_event(whist_json *json, const cli_args *args, const char *open)
     return CLI_OK;
 }
 
-static int events_of(whist_dp_events *out, const cli_args *args, const char *open)
+static int events_of(whist_dp_events *out, cli_design *design, const cli_args *args, const char *open)
 {
     const char *path = cli_text(args, "events"), *text;
     if (!path == !cli_text(args, "mechanism"))
         return cli_fail_text(CLI_USAGE, "usage", "say what runs: --events FILE, or --mechanism NAME with its numbers");
+    CLI_TRY(cli_design_read(design, args));
     if (path) {
         CLI_AUTO(cli_blob_clear) cli_blob blob = {0};
         CLI_TRY(cli_read(&blob, path, EVENTS_MAX));
@@ -101,7 +105,7 @@ static int events_of(whist_dp_events *out, const cli_args *args, const char *ope
     }
     CLI_AUTO(cli_json_end) whist_json *json = NULL;
     CLI_LIB(whist_json_new(&json));
-    CLI_TRY(put_event(json, args, open));
+    CLI_TRY(put_event(json, args, design, open));
     CLI_LIB(whist_json_finish(json, &text));
     CLI_WORD(whist_dp_events_read(out, (whist_bytes){(const uint8_t *)text, strlen(text)}));
     return CLI_OK;
@@ -312,8 +316,9 @@ static int account(const cli_args *args)
     CLI_AUTO(cli_json_end) whist_json *json = NULL;
     bool wanted[WHIST_DP_METHODS];
     question q = {.given = 0};
+    cli_design design;
     CLI_TRY(question_of(&q, args));
-    CLI_TRY(events_of(&events, args, NULL));
+    CLI_TRY(events_of(&events, &design, args, NULL));
     report r = {.table = table, .as_json = cli_flag(args, "json")};
     CLI_TRY(wanted_methods(wanted, &r.all, args));
     CLI_LIB(whist_json_new(&json));
@@ -324,11 +329,13 @@ static int account(const cli_args *args)
     for (whist_dp_method m = 0; m < WHIST_DP_METHODS; m++)
         if (wanted[m]) CLI_TRY(report_method(&r, args, &events, m, q));
     whist_json_end_array(json);
+    cli_design_json(json, &design, events.event[0].noise);
     whist_json_end_object(json);
     if (cli_text(args, "plot")) CLI_TRY(plot(cli_text(args, "plot"), args, &events, wanted));
     if (r.as_json) return cli_json_print(json);
     print_promise(&events, q);
     CLI_TRY(cli_table_print(table, stdout));
+    CLI_TRY(cli_design_print(&design, events.event[0].noise));
     return cli_flush();
 }
 
@@ -353,11 +360,12 @@ static int calibrate(const cli_args *args)
     whist_dp_knob knob = WHIST_DP_NOISE;
     whist_dp_answer answer;
     double epsilon, delta, value;
+    cli_design design;
     CLI_TRY(real_option(&epsilon, args, "epsilon", 0));
     CLI_TRY(real_option(&delta, args, "delta", 0));
     CLI_TRY(knob_of(&knob, args));
     CLI_TRY(method_of(&method, cli_text(args, "method") ? cli_text(args, "method") : "pld"));
-    CLI_TRY(events_of(&events, args, what[knob]));
+    CLI_TRY(events_of(&events, &design, args, what[knob]));
     whist_dp_options options = options_of(args, &events, method);
     uint64_t which = cli_count(args, "event", 1);
     if (which > events.n) return cli_fail_text(CLI_USAGE, "usage", "--event: there are %zu events", events.n);
@@ -368,6 +376,7 @@ static int calibrate(const cli_args *args)
         printf("gives epsilon %.7g at delta %g for one %s, relation %s, by %s (%s)\n", answer.upper, delta,
                whist_dp_unit_name(answer.unit), whist_dp_relation_name(answer.relation), whist_dp_method_name(method),
                kind_of(&answer));
+        CLI_TRY(cli_design_print(&design, knob == WHIST_DP_NOISE ? value : events.event[0].noise));
         return cli_flush();
     }
     CLI_LIB(whist_json_new(&json));
@@ -376,13 +385,14 @@ static int calibrate(const cli_args *args)
     whist_json_key(json, "value"), whist_json_real(json, value);
     whist_json_key(json, "delta"), whist_json_real(json, delta);
     whist_json_key(json, "answer"), put_answer(json, &answer);
+    cli_design_json(json, &design, knob == WHIST_DP_NOISE ? value : events.event[0].noise);
     whist_json_end_object(json);
     return cli_json_print(json);
 }
 
 #define EVENT_OPTIONS                                                                                                  \
     {"events", 0, CLI_TEXT, "FILE", "What runs, as a JSON list of events (docs/accounting.md)."},                      \
-        {"mechanism", 'm', CLI_TEXT, "NAME", "What runs, when it is one mechanism: gaussian, laplace, …"},             \
+        {"mechanism", 'm', CLI_TEXT, "NAME", "What runs, when it is one mechanism: gaussian, laplace, matrix, …"},     \
         {"noise", 0, CLI_TEXT, "X", "Its noise: sigma or b over the sensitivity; a or variance of integer noise."},    \
         {"mechanism-epsilon", 0, CLI_TEXT, "X", "Epsilon of a pure, approximate, exponential, … mechanism."},          \
         {"mechanism-delta", 0, CLI_TEXT, "X", "Delta of an approximate mechanism."},                                   \
@@ -391,7 +401,8 @@ static int calibrate(const cli_args *args)
         {"k", 0, CLI_TEXT, "N", "Randomised response: number of answers."},                                            \
         {"sensitivity", 0, CLI_TEXT, "N", "Of integer noise (1)."},                                                    \
         {"dimension", 0, CLI_TEXT, "N", "Entries of the vector that gets integer noise (1)."},                         \
-        {"steps", 0, CLI_TEXT, "N", "Leaves of a tree of sums."},                                                      \
+        {"steps", 0, CLI_TEXT, "N", "Leaves of a tree of sums; steps of correlated noise (matrix)."},                  \
+        CLI_DESIGN_OPTIONS,                                                                                            \
         {"sampling", 's', CLI_TEXT, "NAME",                                                                            \
          "all, poisson, without_replacement, truncated_poisson, shuffled_pass or balls_in_bins (all)."},               \
         {"rate", 'q', CLI_TEXT, "X", "Poisson sampling rate."}, {"n", 'n', CLI_TEXT, "N", "Records, public."},         \

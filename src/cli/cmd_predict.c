@@ -1,8 +1,8 @@
 /* cli/cmd_predict.c: whist predict: a model file and rows give predictions. */
 #include "cli/commands.h"
-#include "cli/data.h"
+#include "cli/few.h"
 #include "cli/file.h"
-#include "cli/hex.h"
+#include "cli/rows.h"
 #include "cli/runs.h"
 
 #include <whist/run.h>
@@ -13,24 +13,10 @@
 
 CLI_ENDER(dataset_end, whist_dataset, whist_dataset_free)
 
-/* ---- The model belongs to the study ---- */
-
-static int check_origin(const char *path, const whist_study *study)
-{
-    char digest[CLI_HEX], made_by[CLI_HEX] = "";
-    whist_status status = whist_model_metadata(made_by, sizeof made_by, path, "study");
-    if (status != WHIST_OK && status != WHIST_E_RANGE) return cli_fail(status); /* too long: no digest at all */
-    if (strcmp(made_by, cli_hex(digest, whist_study_digest(study))) == 0) return CLI_OK;
-    return cli_fail_text(CLI_REFUSED, "auth",
-                         "%s was not made by this study (its metadata name another); --force "
-                         "uses it all the same",
-                         path);
-}
-
 static int load_model(float **out, const cli_args *args, const whist_study *study)
 {
     const whist_model *model = whist_study_plan(study)->model;
-    if (!cli_flag(args, "force")) CLI_TRY(check_origin(args->words[0], study));
+    if (!cli_flag(args, "force")) CLI_TRY(cli_model_origin(args->words[0], study));
     float *params = calloc(whist_model_size(model), sizeof *params);
     if (!params) return cli_no_memory();
     whist_status status = whist_model_load(params, args->words[0], model);
@@ -43,66 +29,11 @@ static int load_model(float **out, const cli_args *args, const whist_study *stud
 
 /* ---- Rows ---- */
 
-static int open_site(whist_dataset **out, const cli_args *args, const whist_study *study)
-{
-    const whist_fed_plan *plan = whist_study_plan(study);
-    char folder[CLI_PATH];
-    size_t site;
-    CLI_TRY(cli_data_folder(folder, args, study));
-    CLI_WORD(whist_study_site_find(study, cli_text(args, "site"), &site));
-    const whist_data_source source = {
-        .folder = folder,
-        .file = whist_study_site_file(study, site),
-        .site = plan->sites[site].name,
-        .site_index = site,
-        .n_sites = plan->n_sites,
-        .seed = plan->seed,
-    };
-    CLI_LIB(whist_dataset_open(out, whist_study_schema(study), &source));
-    return CLI_OK;
-}
-
-/* The rows of a file, as the site's own rows would be: its training rows give mean and sd where the study asks for
- * them by site. */
-static int open_input(whist_dataset **out, const cli_args *args, const whist_study *study)
-{
-    char folder[CLI_PATH];
-    CLI_AUTO(dataset_end) whist_dataset *like = NULL;
-    const char *path = cli_text(args, "input"), *slash = strrchr(path, '/');
-    const whist_schema *schema = whist_study_schema(study);
-    bool by_site = schema->standardize == WHIST_STANDARDIZE_SITE || schema->rows_with_missing == WHIST_MISSING_MEAN;
-    if (by_site && schema->format == WHIST_DATA_CSV && !cli_flag(args, "site"))
-        return cli_fail_text(CLI_USAGE, "usage",
-                             "the study standardises or fills in by a site's training rows: give --site NAME and "
-                             "--data DIR with --input");
-    if (by_site && schema->format == WHIST_DATA_CSV) CLI_TRY(open_site(&like, args, study));
-    CLI_TRY(cli_path(folder, "%.*s", slash ? (int)(slash - path) : 1, slash ? path : "."));
-    const whist_data_source source = {
-        .folder = slash == path ? "/" : folder,
-        .file = slash ? slash + 1 : path,
-        .site = cli_text(args, "site"),
-    };
-    CLI_LIB(whist_dataset_open_more(out, schema, &source, like));
-    return CLI_OK;
-}
-
-/* Pooled mean and sd are the model's, so they come from its file. */
-static int standardize(whist_dataset *data, const cli_args *args, const whist_study *study)
-{
-    if (whist_study_schema(study)->standardize != WHIST_STANDARDIZE_POOLED) return CLI_OK;
-    size_t d = whist_dataset_features(data);
-    double *mean = calloc(2 * d, sizeof *mean);
-    if (!mean) return cli_no_memory();
-    whist_status status = whist_model_load_moments(mean, mean + d, args->words[0], d);
-    if (status == WHIST_OK) status = whist_dataset_standardize(data, mean, mean + d);
-    free(mean);
-    return status == WHIST_OK ? CLI_OK : cli_fail(status);
-}
-
 static int open_rows(whist_dataset **out, const cli_args *args, const whist_study *study)
 {
-    CLI_TRY(cli_flag(args, "input") ? open_input(out, args, study) : open_site(out, args, study));
-    return standardize(*out, args, study);
+    const char *input = cli_text(args, "input");
+    CLI_TRY(input ? cli_rows_input(out, args, study, input, NULL) : cli_rows_site(out, args, study));
+    return cli_rows_standardize(*out, study, args->words[0]);
 }
 
 static int choose_rows(whist_rows *out, const cli_args *args, const whist_dataset *data)

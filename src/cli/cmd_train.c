@@ -46,6 +46,11 @@ static int new_train(whist_train **out, const cli_args *args, const whist_study 
         .threads = threads,
         .study = plan->study,
     };
+    whist_episodes few;
+    if (whist_study_episodes(study, &few))
+        return cli_fail_text(CLI_FAILED, "unsupported",
+                             "study %s learns over few-shot tasks (section 'episodes'): whist meta train does that",
+                             plan->name);
     if (!whist_study_training(study, &env.training))
         return cli_fail_text(CLI_FAILED, "unsupported",
                              "study %s has no section 'training': add one (docs/study.md), or simulate the federation",

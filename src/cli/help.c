@@ -127,6 +127,7 @@ int cli_help_man(void)
            ".SH ENVIRONMENT\n.TP\n.B WHIST_DATA\nfolder of data sets, each in a folder of its name, for commands "
            "without --data\n"
            ".TP\n.B WHIST_CPU\nlowers the instruction set: generic, avx2, avx512\n"
+           ".TP\n.B WHIST_CONV\nwho computes convolutions: own (the default), onednn, auto\n"
            ".TP\n.B NO_COLOR\nno colours\n");
     return cli_flush();
 }

@@ -22,4 +22,15 @@ WH_MUST_CHECK whist_status wh_key_to_pem(wh_buf *out, const whist_crypt_key *key
 /* WHIST_E_AUTH: encrypted and no or the wrong passphrase. WHIST_E_FORMAT: no Ed25519 key. */
 WH_MUST_CHECK whist_status wh_key_from_pem(whist_crypt_key **out, whist_bytes pem, const char *passphrase);
 
+/* The same for 32 secret bytes of either kind of key. secret is made by wh_keyfile_load. Fails like the two of
+ * whist/crypt.h. */
+typedef enum wh_keyfile_kind {
+    WH_KEYFILE_ED25519,
+    WH_KEYFILE_X25519,
+} wh_keyfile_kind;
+WH_MUST_CHECK whist_status wh_keyfile_save(wh_keyfile_kind kind, const uint8_t secret[32], const char *path,
+                                           const char *passphrase);
+WH_MUST_CHECK whist_status wh_keyfile_load(whist_secret *secret, wh_keyfile_kind kind, const char *path,
+                                           const char *passphrase);
+
 #endif

@@ -15,6 +15,7 @@ static void block_free(wh_block *block)
     wh_free(block->y);
     wh_free(block->event);
     wh_free(block->weight);
+    wh_free(block->person);
     wh_free(block->names);
     wh_free(block->takes_part);
     wh_arena_clear(&block->arena);
@@ -50,6 +51,11 @@ whist_status wh_block_new(wh_block **out, size_t n, size_t d, bool event, bool w
     *out = block;
     block = NULL;
     return WHIST_OK;
+}
+
+whist_status wh_block_add_persons(wh_block *block, bool wanted)
+{
+    return wanted && !block->person ? WH_NEW(&block->person, block->n) : WHIST_OK;
 }
 
 whist_status wh_block_set_name(wh_block *block, size_t j, const char *name, const char *level)
@@ -135,6 +141,7 @@ whist_rows whist_dataset_rows(const whist_dataset *dataset, whist_fold fold)
         .y = block->y + at,
         .event = block->event ? block->event + at : NULL,
         .weight = block->weight && fold != WHIST_FOLD_TEST ? block->weight + at : NULL,
+        .person = block->person ? block->person + at : NULL,
     };
 }
 
@@ -172,6 +179,7 @@ static void put_rows(wh_block *block, size_t at, const whist_rows *rows)
     memcpy(block->y + at, rows->y, rows->n * sizeof *rows->y);
     if (block->event && rows->event) memcpy(block->event + at, rows->event, rows->n * sizeof *rows->event);
     if (block->weight && rows->weight) memcpy(block->weight + at, rows->weight, rows->n * sizeof *rows->weight);
+    if (block->person && rows->person) memcpy(block->person + at, rows->person, rows->n * sizeof *rows->person);
 }
 
 /* One target a row, and rows that stand one behind the other. */
@@ -185,12 +193,14 @@ whist_status whist_dataset_from_rows(whist_dataset **out, const whist_rows *trai
     WH_ENSURE(out && train && train->n && train->d && train->x && train->y, WHIST_E_ARG);
     WH_ENSURE(!test || !test->n || (test->d == train->d && test->x && test->y), WHIST_E_ARG);
     WH_ENSURE(!test || !test->n || !test->event == !train->event, WHIST_E_ARG);
+    WH_ENSURE(!test || !test->n || !test->person == !train->person, WHIST_E_ARG);
     WH_ENSURE(is_plain(train) && (!test || is_plain(test)), WHIST_E_ARG);
     size_t n_test = test ? test->n : 0, n;
     if (!wh_add_size(&n, train->n, n_test)) WH_FAIL(WHIST_E_NOMEM, "too many rows");
     WH_AUTO(wh_block_ptr) block = NULL;
     WH_AUTO(whist_dataset_ptr) dataset = NULL;
     WH_TRY(wh_block_new(&block, n, train->d, train->event, train->weight));
+    WH_TRY(wh_block_add_persons(block, train->person));
     WH_TRY(wh_dataset_new(&dataset, block, 0, 0));
     for (size_t j = 0; j < train->d; j++) block->takes_part[j] = true;
     put_rows(block, 0, train);
@@ -210,7 +220,9 @@ static bool joinable(const whist_dataset *a, const whist_dataset *b)
 {
     const wh_block *x = a->block, *y = b->block;
     if (x == y) return true;
-    if (x->d != y->d || !x->event != !y->event || !x->names != !y->names || a->n_classes != b->n_classes) return false;
+    if (x->d != y->d || !x->event != !y->event || !x->person != !y->person || !x->names != !y->names ||
+        a->n_classes != b->n_classes)
+        return false;
     for (size_t j = 0; x->names && j < x->d; j++)
         if (strcmp(x->names[j], y->names[j]) != 0) return false;
     return memcmp(x->takes_part, y->takes_part, x->d * sizeof *x->takes_part) == 0;
@@ -248,6 +260,7 @@ static whist_status copy_parts(wh_block **out, whist_dataset *const *parts, size
         WH_FAIL(WHIST_E_NOMEM, "too many rows");
     WH_AUTO(wh_block_ptr) block = NULL;
     WH_TRY(wh_block_new(&block, rows, parts[0]->block->d, parts[0]->block->event, weight));
+    WH_TRY(wh_block_add_persons(block, parts[0]->block->person));
     WH_TRY(wh_block_copy_frame(block, parts[0]->block));
     size_t at = 0;
     for (int fold = 0; fold < 3; fold++)

@@ -1,7 +1,7 @@
 /* data/block.h: the memory that rows live in, shared by the data sets that were opened together.
  *
  *     rows   | train of site 0 | train of site 1 | … | validation of site 0 | … | test of site 0 | … |
- *     x      (n,d)     y, event, weight  (n)
+ *     x      (n,d)     y, event, weight, person  (n)
  *
  * A data set is three runs of rows. Because a fold of all sites is one run too, the pooled data set of
  * all sites is a view. */
@@ -19,6 +19,7 @@ typedef struct wh_block {
     size_t n, d;
     float *x, *y;
     float *event, *weight; /* or NULL */
+    uint64_t *person;      /* or NULL */
     char **names;          /* (d), or NULL for images */
     bool *takes_part;      /* (d) in standardisation */
     wh_arena arena;        /* names */
@@ -26,6 +27,8 @@ typedef struct wh_block {
 
 /* With one reference. x and y are not set, weight is 1, takes_part is false. */
 WH_MUST_CHECK whist_status wh_block_new(wh_block **out, size_t n, size_t d, bool event, bool weight);
+/* Gives it room for persons, all 0; nothing where it has it already, or `wanted` is false. */
+WH_MUST_CHECK whist_status wh_block_add_persons(wh_block *block, bool wanted);
 WH_MUST_CHECK whist_status wh_block_set_name(wh_block *block, size_t j, const char *name, const char *level);
 /* Names of the schema's features, and which take part. */
 WH_MUST_CHECK whist_status wh_block_frame(wh_block *block, const whist_schema *schema);

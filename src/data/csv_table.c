@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "codec/csv.h"
 #include "codec/real.h"
+#include "crypt/hash.h"
 #include "data/table.h"
 
 /* Level values as numbers, so that 1, 1.0 and 1.000 are one level. */
@@ -24,6 +25,7 @@ typedef struct csv_reader {
     const whist_schema *schema;
     wh_csv *csv;
     bool to_predict;   /* only features have to be there */
+    bool persons;      /* a column says whose row it is */
     size_t *field;     /* per column: its place in the file, or ABSENT */
     level_set *levels; /* per column */
     wh_lookup owners;
@@ -96,7 +98,7 @@ static whist_status map_columns(csv_reader *reader, const char *const *names)
 }
 
 /* Of a file without a header, at its first row: it has all columns, or (to predict) all that are not target, event,
- * site or row id. */
+ * site, person or row id. */
 static whist_status check_width(csv_reader *reader, const char *file)
 {
     const whist_schema *schema = reader->schema;
@@ -212,8 +214,18 @@ typedef struct csv_row {
     float y, event;
     bool dropped;
     uint32_t owner;
+    uint64_t person;
     char *id;
 } csv_row;
+
+static uint64_t person_of(whist_bytes cell)
+{
+    wh_digest digest;
+    uint64_t person;
+    wh_sha256_of(&digest, cell.data, cell.len);
+    memcpy(&person, digest.bytes, sizeof person);
+    return person;
+}
 
 /* A cell without a value: counts it and says what becomes of the row. */
 static whist_status meet_missing(csv_reader *reader, csv_row *row, size_t c, bool needed)
@@ -276,6 +288,11 @@ static whist_status read_cell(csv_reader *reader, csv_row *row, size_t c, size_t
         if (reader->to_predict) return WHIST_OK;
         row->owner = wh_lookup_find(&reader->owners, cell);
         return WHIST_OK;
+    case WHIST_COLUMN_PERSON:
+        if (reader->to_predict) return WHIST_OK;
+        if (is_missing(reader->schema, cell)) return meet_missing(reader, row, c, true);
+        row->person = person_of(cell);
+        return WHIST_OK;
     case WHIST_COLUMN_ROW:
         if (reader->to_predict) return WHIST_OK;
         WH_TRY(WH_ARENA_NEW(&row->id, &reader->table->ids, cell.len + 1));
@@ -301,6 +318,7 @@ static whist_status read_row(csv_reader *reader)
     WH_TRY(wh_buf_add(&table->line, &reader->csv->row_line, sizeof reader->csv->row_line));
     WH_TRY(wh_buf_add(&table->dropped, &dropped, 1));
     WH_TRY(wh_buf_add(&table->owner, &row.owner, sizeof row.owner));
+    if (reader->persons) WH_TRY(wh_buf_add(&table->person, &row.person, sizeof row.person));
     if (row.id) WH_TRY(wh_buf_add(&table->id, &row.id, sizeof row.id));
     table->n++;
     return WHIST_OK;
@@ -325,6 +343,7 @@ whist_status wh_table_parse_csv(wh_table *out, const whist_schema *schema, whist
     WH_TRY(WH_ARENA_NEW(&reader.x, &reader.arena, out->d));
     WH_TRY(prepare_levels(&reader));
     WH_TRY(map_columns(&reader, names));
+    reader.persons = sites && wh_schema_column(schema, WHIST_COLUMN_PERSON);
     WH_TRY(wh_lookup_init(&reader.owners, sites ? sites->n : 0));
     for (size_t s = 0; sites && s < sites->n; s++) wh_lookup_add(&reader.owners, sites->names[s], (uint32_t)s);
     wh_lookup_sort(&reader.owners);

@@ -118,6 +118,7 @@ static whist_status make_own(whist_dataset *dataset)
     const wh_block *old = dataset->block;
     size_t total = dataset->n[0] + dataset->n[1] + dataset->n[2], at = 0;
     WH_TRY(wh_block_new(&block, total, old->d, old->event, old->weight));
+    WH_TRY(wh_block_add_persons(block, old->person));
     WH_TRY(wh_block_copy_frame(block, old));
     size_t begin[3];
     for (int fold = 0; fold < 3; fold++) {
@@ -127,6 +128,7 @@ static whist_status make_own(whist_dataset *dataset)
         memcpy(block->x + at * old->d, old->x + from * old->d, n * old->d * sizeof *old->x);
         memcpy(block->y + at, old->y + from, n * sizeof *old->y);
         if (old->event) memcpy(block->event + at, old->event + from, n * sizeof *old->event);
+        if (old->person) memcpy(block->person + at, old->person + from, n * sizeof *old->person);
         if (old->weight) memcpy(block->weight + at, old->weight + from, n * sizeof *old->weight);
         at += n;
     }

@@ -82,3 +82,27 @@ whist_status whist_dataset_open_more(whist_dataset **out, const whist_schema *sc
     dataset = NULL;
     return WHIST_OK;
 }
+
+whist_status whist_dataset_open_images(whist_dataset **out, const whist_schema *schema, const char *images_path,
+                                       const char *labels_path, bool ink)
+{
+    WH_ENSURE(out && schema && images_path, WHIST_E_ARG);
+    if (schema->image_height == 0 || schema->image_width == 0)
+        WH_FAIL(WHIST_E_UNSUPPORTED, "the study's rows are no images");
+    WH_AUTO(wh_table) table = WH_TABLE_EMPTY;
+    WH_AUTO(wh_block_ptr) block = NULL;
+    WH_AUTO(whist_dataset_ptr) dataset = NULL;
+    bool pictures = wh_is_pictures(images_path);
+    if (pictures && labels_path)
+        WH_FAIL(WHIST_E_ARG, "labels are of IDX images; of PNG images the folders are the classes");
+    WH_TRY(pictures ? wh_table_read_pictures(&table, schema, images_path, ink)
+                    : wh_table_read_images(&table, schema, images_path, labels_path));
+    WH_TRY(wh_block_new(&block, table.n, table.d, false, false));
+    for (size_t i = 0; i < table.n; i++) wh_table_row(block->x + i * table.d, &table, i);
+    memcpy(block->y, table.y.data, table.y.len);
+    WH_TRY(wh_dataset_new(&dataset, block, 0, schema->n_columns));
+    dataset->n[WHIST_FOLD_TEST] = dataset->rows_read = table.n;
+    *out = dataset;
+    dataset = NULL;
+    return WHIST_OK;
+}

@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "crypt/hash.h"
 #include "data/flamby.h"
+#include "data/omniglot.h"
 #include "data/table.h"
 
 #define UCI "https://archive.ics.uci.edu/ml/machine-learning-databases/"
@@ -206,5 +207,6 @@ whist_status whist_data_verify(const whist_data_set *set, const char *folder)
 whist_status whist_data_derive(const whist_data_set *set, const char *folder)
 {
     WH_ENSURE(set && folder, WHIST_E_ARG);
+    if (strcmp(set->name, "omniglot") == 0) return wh_omniglot_small_write(folder);
     return strcmp(set->name, "heart") == 0 ? wh_flamby_split_write(folder) : WHIST_OK;
 }

@@ -124,6 +124,7 @@ static whist_status check_columns(const whist_schema *schema)
     WH_TRY(check_count(schema, WHIST_COLUMN_TARGET, "target", !schema->asked_only, 1));
     WH_TRY(check_count(schema, WHIST_COLUMN_EVENT, "event", survival, survival));
     WH_TRY(check_count(schema, WHIST_COLUMN_SITE, "site", by_column, 1));
+    WH_TRY(check_count(schema, WHIST_COLUMN_PERSON, "person", 0, 1));
     return check_count(schema, WHIST_COLUMN_ROW, "row", 0, 1);
 }
 

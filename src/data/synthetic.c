@@ -6,6 +6,8 @@
  *
  *     z = w . (x - 0.3 shift) + b_site     shift ~ N(0, 0.8^2) per feature and site, w ~ N(0, 4 / D)
  *
+ * A column of persons: ten rows each, in order.
+ *
  * Images: one prototype per class, made of broad strokes, plus noise and a site's brightness. */
 #include <math.h>
 #include <string.h>
@@ -133,6 +135,7 @@ static whist_status draw_rows(wh_table *out, cohort_maker *cohort, size_t n)
         WH_TRY(wh_buf_add(&out->y, &y, sizeof y));
         if (cohort->schema->task == WHIST_TASK_SURVIVAL) WH_TRY(wh_buf_add(&out->event, &event, sizeof event));
         WH_TRY(wh_buf_u64(&out->line, line));
+        if (wh_schema_column(cohort->schema, WHIST_COLUMN_PERSON)) WH_TRY(wh_buf_u64(&out->person, (line - 1) / 10));
         out->n++;
     }
     return WHIST_OK;

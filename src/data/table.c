@@ -8,7 +8,8 @@
 
 void wh_table_clear(wh_table *table)
 {
-    wh_buf *bufs[] = {&table->x, &table->y, &table->event, &table->line, &table->dropped, &table->owner, &table->id};
+    wh_buf *bufs[] = {&table->x,       &table->y,      &table->event, &table->line,
+                      &table->dropped, &table->person, &table->owner, &table->id};
     for (size_t i = 0; i < WH_COUNT(bufs); i++) wh_buf_clear(bufs[i]);
     wh_idx_clear(&table->images);
     wh_idx_clear(&table->test_images);

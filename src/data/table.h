@@ -50,6 +50,7 @@ typedef struct wh_table {
     wh_buf y, event; /* (n) float; event only for survival */
     wh_buf line;     /* (n) u64, from 1; the row's number for IDX */
     wh_buf dropped;  /* (n) u8 */
+    wh_buf person;   /* (n) u64; with a PERSON column */
     wh_buf owner;    /* (n) u32: slot or WH_NOBODY; with a SITE column */
     wh_buf id;       /* (n) char *; with a ROW column */
     wh_arena ids;
@@ -75,6 +76,10 @@ static inline const uint64_t *wh_table_line(const wh_table *table)
 {
     return (const uint64_t *)(const void *)table->line.data;
 }
+static inline const uint64_t *wh_table_person(const wh_table *table)
+{
+    return (const uint64_t *)(const void *)table->person.data;
+}
 static inline bool wh_table_dropped(const wh_table *table, size_t row)
 {
     return table->dropped.len && table->dropped.data[row];
@@ -92,6 +97,13 @@ WH_MUST_CHECK whist_status wh_table_read_csv(wh_table *out, const whist_schema *
 WH_MUST_CHECK whist_status wh_table_parse_csv(wh_table *out, const whist_schema *schema, whist_bytes text,
                                               const char *file, const wh_sites *sites, const char *const *names);
 WH_MUST_CHECK whist_status wh_table_read_idx(wh_table *out, const whist_schema *schema, const char *folder);
+/* One file of images, and NULL or one of labels; y is NaN without. */
+WH_MUST_CHECK whist_status wh_table_read_images(wh_table *out, const whist_schema *schema, const char *images,
+                                                const char *labels);
+/* A PNG file, a folder of them, or a folder of folders that are classes; made the schema's size. invert: black is 1. */
+WH_MUST_CHECK whist_status wh_table_read_pictures(wh_table *out, const whist_schema *schema, const char *path,
+                                                  bool invert);
+bool wh_is_pictures(const char *path);
 /* Rows of slot 0. */
 WH_MUST_CHECK whist_status wh_table_synthesize(wh_table *out, const whist_schema *schema, const wh_sites *sites);
 

@@ -65,5 +65,7 @@ const whist_bench wh_dp_benches[] = {
     {"dp.rdp", "the same by RDP", false, rdp},
     {"dp.calibrate", "sigma for epsilon 3 by PLD, the same sampling: seconds", false, calibrate_pld},
     {"dp.compose20", "20 different sampled Gaussians, 100 uses each, by PLD: seconds", false, compose20},
+    {"dp.ftrl1e6", "correlated noise of one step for 10^6 parameters: 16 bands, 4 buffers, a tree: seconds", false,
+     wh_dp_bench_matrix},
     {NULL, NULL, false, NULL},
 };

@@ -6,4 +6,6 @@
 
 extern const whist_bench wh_dp_benches[];
 
+whist_status wh_dp_bench_matrix(const whist_bench_env *env);
+
 #endif

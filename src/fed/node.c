@@ -2,6 +2,7 @@
 #include "fed/node_state.h"
 
 #include "fed/aggregate.h"
+#include "fed/private.h"
 
 #include "base/log.h"
 
@@ -169,13 +170,33 @@ static whist_status fit(wh_node *node, const wh_task *task, const float *model, 
     };
     for (size_t i = 0; i < round.n_broadcast; i++) round.broadcast[i] = model + (i + 1) * round.n;
     WH_TRY(wh_node_before_fit(node, task, &round));
+    if (wh_private_is_of_records(plan)) {
+        WH_TRY(wh_node_sum_records(node, task, &round, arena, out));
+        return wh_contribution_weigh(out, plan, node->env.index);
+    }
     WH_TRY(plan->learner->fit(node->learner, &round, &out->update));
     WH_TRY(wh_contribution_weigh(out, plan, node->env.index));
     return wh_node_keep_promise(node, task, model, arena, out);
 }
 
+/* A private learner whose update was not kept and paid for is thrown away: what it remembers, such as noise that goes
+ * over several rounds, would stand on something that was never charged. */
+static void forget_learner(wh_node *node)
+{
+    const whist_learner_class *class_ = node->env.plan->learner;
+    if (!class_->spends || !node->learner) return;
+    class_->free_(node->learner);
+    node->learner = NULL;
+}
+
+static whist_status ready_learner(wh_node *node)
+{
+    return node->learner ? WHIST_OK : node->env.plan->learner->new_(&node->learner, &node->learner_env);
+}
+
 static whist_status contribute(wh_node *node, const wh_task *task, wh_arena *arena, wh_contribution *out)
 {
+    WH_TRY(ready_learner(node));
     *out = (wh_contribution){.update.steps = 1};
     if (task->purpose == WHIST_PURPOSE_MOMENTS) {
         size_t n = 2 * node->env.plan->n_features + 1;
@@ -419,6 +440,7 @@ static whist_status work(wh_node *node, const wh_task *task, wh_node_state *stat
 {
     node->made = false;
     whist_status status = node->env.store ? answer_durably(node, task) : answer_directly(node, task);
+    if (status != WHIST_OK && !node->made) forget_learner(node);
     *state = status == WHIST_OK ? WH_NODE_ANSWERED : WH_NODE_WAITING;
     if (status == WHIST_OK) {
         node->rounds = task->round + (task->purpose == WHIST_PURPOSE_TRAIN);
@@ -481,6 +503,7 @@ static whist_status make_learner(wh_node *node)
         .seed = plan->seed,
         .metrics = plan->metrics,
         .n_metrics = plan->n_metrics,
+        .episodes = plan->episodes,
     };
     return plan->learner->new_(&node->learner, &node->learner_env);
 }

@@ -105,6 +105,24 @@ whist_status wh_node_before_fit(wh_node *node, const wh_task *task, const whist_
     return can_pay(node, task);
 }
 
+whist_status wh_node_sum_records(wh_node *node, const wh_task *task, const whist_learner_round *round, wh_arena *arena,
+                                 wh_contribution *out)
+{
+    const whist_fed_plan *plan = node->env.plan;
+    const double clip = plan->privacy->clip;
+    const wh_private rules = wh_private_rules(plan, clip);
+    const wh_charge charge = wh_private_charge(plan, clip);
+    WH_AUTO(wh_noise_ptr) noise = NULL;
+    int64_t *numbers;
+    WH_TRY(WH_ARENA_NEW(&numbers, arena, rules.elements));
+    WH_TRY(plan->learner->sum(node->learner, round, clip, rules.step, numbers));
+    WH_TRY(wh_noise_new(&noise));
+    WH_TRY(wh_private_records(numbers, plan, &rules, noise));
+    set_price(node, task, &charge);
+    out->numbers = numbers;
+    return WHIST_OK;
+}
+
 whist_status wh_node_keep_promise(wh_node *node, const wh_task *task, const float *model, wh_arena *arena,
                                   wh_contribution *out)
 {

@@ -57,6 +57,9 @@ void wh_node_drop_state(wh_node *node);
 
 /* Before fit: a private learner says what it will spend, and whether the budget still has that. WHIST_E_BUDGET. */
 WH_MUST_CHECK whist_status wh_node_before_fit(wh_node *node, const wh_task *task, const whist_learner_round *round);
+/* In place of fit and keep_promise, for a promise about records that the learner's sums are made for. */
+WH_MUST_CHECK whist_status wh_node_sum_records(wh_node *node, const wh_task *task, const whist_learner_round *round,
+                                               wh_arena *arena, wh_contribution *out);
 /* After fit: bounds and noises the update, where the plan says so, and fixes its price. */
 WH_MUST_CHECK whist_status wh_node_keep_promise(wh_node *node, const wh_task *task, const float *model, wh_arena *arena,
                                                 wh_contribution *out);

@@ -12,6 +12,11 @@ bool wh_private_is_on(const whist_fed_plan *plan)
     return plan->privacy && plan->privacy->sigma > 0;
 }
 
+bool wh_private_is_of_records(const whist_fed_plan *plan)
+{
+    return wh_private_is_on(plan) && plan->privacy->unit == WHIST_DP_RECORD && plan->learner->records;
+}
+
 static bool is_distributed(const whist_fed_plan *plan)
 {
     return wh_private_is_on(plan) && plan->privacy->noise == WHIST_NOISE_DISTRIBUTED;
@@ -25,7 +30,7 @@ static uint64_t numbers(const whist_fed_plan *plan)
 uint64_t wh_private_elements(const whist_fed_plan *plan)
 {
     uint64_t n = numbers(plan), rest = n % WH_BLOCK, padded = 1;
-    if (!is_distributed(plan) || !rest) return n;
+    if (!is_distributed(plan) || !rest || wh_private_is_of_records(plan)) return n; /* nothing to rotate */
     while (padded < rest) padded *= 2;
     return n - rest + padded;
 }
@@ -82,8 +87,29 @@ static double rounded_norm(double norm, double d)
     return fmin(far, near);
 }
 
+/* Where nothing is known of the sum nothing can be promised: an infinite norm, which the check refuses. */
+static wh_private rules_of_records(const whist_fed_plan *plan, double clip)
+{
+    whist_record_sum sum = {INFINITY, INFINITY};
+    wh_private out = {
+        .clip = clip,
+        .step = ldexp(1, -(int)plan->fraction),
+        .length = numbers(plan),
+        .elements = wh_private_elements(plan),
+    };
+    if (plan->learner->records(&sum, plan->model, plan->learner_settings, clip, out.step) != WHIST_OK)
+        sum = (whist_record_sum){INFINITY, INFINITY};
+    out.norm = sum.norm;
+    out.most = sum.most;
+    out.bound = sum.norm * out.step;
+    out.sigma = plan->privacy->sigma * out.norm;
+    if (is_distributed(plan)) out.sigma /= sqrt((double)plan->privacy->honest);
+    return out;
+}
+
 wh_private wh_private_rules(const whist_fed_plan *plan, double clip)
 {
+    if (wh_private_is_of_records(plan)) return rules_of_records(plan, clip);
     const whist_fed_privacy *p = plan->privacy;
     double most = largest_weight(plan) * clip;
     wh_private out = {
@@ -96,6 +122,7 @@ wh_private wh_private_rules(const whist_fed_plan *plan, double clip)
     out.bound = sqrt(most * most + out.kappa * out.kappa / 4);
     out.norm = out.bound / out.step;
     if (is_distributed(plan)) out.norm = rounded_norm(out.norm, (double)out.elements);
+    out.most = out.norm;
     out.sigma = p->sigma * out.norm;
     if (is_distributed(plan)) out.sigma /= sqrt((double)p->honest);
     return out;
@@ -117,6 +144,17 @@ static wh_spend_shares shares_of(const whist_fed_plan *plan, double clip)
     };
 }
 
+/* The same for sums over records, which nothing spreads: what noise alone can do in the room that the largest sum
+ * leaves. */
+static double records_wrap(const whist_fed_plan *plan, const wh_private *rules)
+{
+    double n = (double)wh_schedule_sample(plan), room = ldexp(1, (int)plan->bits - 1) - n * rules->most;
+    double variance = n * rules->sigma * rules->sigma;
+    if (!(room > 0)) return 1;
+    double exponent = log(2 * (double)rules->elements) - room * room / (2 * variance);
+    return exponent < 0 ? exp(exponent) : 1;
+}
+
 /* Probability that some element of the sum leaves (-2^(bits-1), 2^(bits-1)): each is sub-Gaussian with the variance of
  * the rotated sum, of the rounding and of the noise (theorem 36 of Kairouz, Liu, Steinke 2021). The wrap costs no
  * privacy, being done to what is private already; it is counted into delta all the same, so that nobody has to argue.
@@ -124,6 +162,7 @@ static wh_spend_shares shares_of(const whist_fed_plan *plan, double clip)
 static double wrap_probability(const whist_fed_plan *plan, double clip)
 {
     wh_private rules = wh_private_rules(plan, clip);
+    if (wh_private_is_of_records(plan)) return records_wrap(plan, &rules);
     double n = (double)wh_schedule_sample(plan), block = fmin((double)rules.elements, WH_BLOCK);
     uint64_t rest = rules.elements % WH_BLOCK;
     if (rest) block = fmin(block, (double)rest);

@@ -5,6 +5,8 @@
  *                   → a share of the noise → mod 2^bits                     (Kairouz, Liu, Steinke 2021, algorithm 2)
  *   coordinator   sum mod 2^bits → [noise] → [rotation undone] → sum / public weight → strategy
  *
+ *   records       the learner's sum of clipped gradients, in whole numbers → [a share of the noise] → mod 2^bits
+ *
  * The bound is checked on the whole numbers that leave, exactly; nothing rests on how floating point rounded before. An
  * update that is not finite counts as zero: a refusal would tell. Weights are public constants, and so is what the sum
  * is divided by; a site that is late or lost changes neither.
@@ -26,7 +28,8 @@ typedef struct wh_private {
     double kappa;      /* width of the number that says "smaller"; 0 without adaptive clipping */
     double bound;      /* norm of what one site puts into the sum, in the units of the model, before rounding */
     double step;       /* of the grid: 2^-fraction */
-    double norm;       /* the same bound on the whole numbers, in steps: the sensitivity */
+    double norm;       /* the same bound on the whole numbers, in steps: the sensitivity, to a site or to a record */
+    double most;       /* largest number of one site, in steps, before noise; without a promise about records: norm */
     double sigma;      /* of the noise, in steps: in the sum (central), at a site (local), of a share (distributed) */
     uint64_t length;   /* numbers in the vector, before padding */
     uint64_t elements; /* on the wire: padded for the rotation */
@@ -34,6 +37,8 @@ typedef struct wh_private {
 
 /* Whether this file's road is taken: the plan makes a promise and the learner does not add the noise itself. */
 bool wh_private_is_on(const whist_fed_plan *plan);
+/* Whether the promise is about records, and the learner makes sums over them (whist_learner_class.sum). */
+bool wh_private_is_of_records(const whist_fed_plan *plan);
 /* Elements of an update's vector on the wire, with or without a promise. */
 uint64_t wh_private_elements(const whist_fed_plan *plan);
 /* Floats behind the model that carry the bound in force: 0 or 1. */
@@ -66,6 +71,9 @@ double wh_private_epsilon(const whist_fed_plan *plan, uint64_t rounds);
  * rotation. */
 WH_MUST_CHECK whist_status wh_private_update(int64_t *out, const whist_fed_plan *plan, const wh_private *rules,
                                              const float *x, size_t site, uint64_t step, wh_noise *noise);
+/* The same for a sum over records (model size), which the learner has bounded: noise on top, no rotation. */
+WH_MUST_CHECK whist_status wh_private_records(int64_t *out, const whist_fed_plan *plan, const wh_private *rules,
+                                              wh_noise *noise);
 /* Whole numbers to n elements of the ring and back. */
 void wh_private_pack(uint8_t *out, const whist_fed_plan *plan, const int64_t *values, size_t n);
 void wh_private_unpack(int64_t *out, const whist_fed_plan *plan, const uint8_t *elements, size_t n);

@@ -58,17 +58,41 @@ static whist_status check_parts(const whist_fed_plan *plan)
 
 /* ---- Rows of the table ---- */
 
+/* A learner that sums over records and hides nothing itself. */
+static whist_status check_records(const whist_fed_plan *plan)
+{
+    const whist_fed_privacy *p = plan->privacy;
+    const char *name = plan->learner->name;
+    whist_record_sum sum;
+    if (p->unit != WHIST_DP_RECORD)
+        REFUSE("learner %s bounds what one record adds, and nothing else: say unit record, or take another learner",
+               name);
+    if (!(p->sigma > 0))
+        REFUSE("learner %s adds no noise: give clip, with sigma or a budget that it can be found for; noise in shares "
+               "needs honest, too",
+               name);
+    if (p->adaptive) REFUSE("adaptive_clip is about whole updates, not about records: leave it out");
+    for (size_t i = 0; i < plan->n_sites; i++)
+        if (wh_private_weight(plan, i) != 1)
+            REFUSE("a record counts alike at every site: leave out the weight of %s", plan->sites[i].name);
+    return plan->learner->records(&sum, plan->model, plan->learner_settings, p->clip, ldexp(1, -(int)plan->fraction));
+}
+
 static whist_status check_unit(const whist_fed_plan *plan)
 {
     const whist_fed_privacy *p = plan->privacy;
     bool learner = plan->learner->spends != NULL;
     const char *unit = whist_dp_unit_name(p->unit);
+    const char *objection =
+        plan->learner->objection ? plan->learner->objection(plan->learner_settings, p->unit, p->plain_metrics) : NULL;
+    if (objection) REFUSE("unit %s with learner %s: %s", unit, plan->learner->name, objection);
+    if (plan->learner->records) return check_records(plan);
     if (p->unit == WHIST_DP_SITE && p->sigma > 0) return WHIST_OK;
     if (p->unit == WHIST_DP_SITE) REFUSE("unit site needs sigma, or epsilon with rounds that noise can be found for");
     if (p->noise != WHIST_NOISE_LOCAL)
         REFUSE(
             "unit %s with %s noise needs one-step sums of gradients that are clipped one by one, which learner %s does "
-            "not make: take noise local with a private learner, or unit site",
+            "not make: take learner record-sum for records, noise local with a private learner, or unit site",
             unit, whist_privacy_noise_name(p->noise), plan->learner->name);
     if (p->sigma > 0)
         REFUSE(
@@ -78,6 +102,11 @@ static whist_status check_unit(const whist_fed_plan *plan)
         REFUSE("unit %s needs a learner that adds the noise itself, and %s adds none: take a private learner, or unit "
                "site",
                unit, plan->learner->name);
+    if (plan->learner->unit != p->unit)
+        REFUSE("learner %s hides one %s, and the study promises something about one %s: say unit %s, or take another "
+               "learner",
+               plan->learner->name, whist_dp_unit_name(plan->learner->unit), unit,
+               whist_dp_unit_name(plan->learner->unit));
     return WHIST_OK;
 }
 
@@ -133,10 +162,10 @@ static whist_status check_grid(const whist_fed_plan *plan, double clip)
     if (rules.sigma < (distributed ? 0.5 : 0x1p-10) || rules.norm < 1)
         REFUSE("the noise is %.3g steps of a grid of 2^-%u: too coarse; raise protection.fraction", rules.sigma,
                plan->fraction);
-    if (!distributed && n * rules.norm >= half)
+    if (!distributed && n * rules.most >= half)
         REFUSE("the sum of %g sites of norm %g does not fit in %u bits, %u behind the point: raise protection.bits or "
                "lower fraction",
-               n, rules.bound, plan->bits, plan->fraction);
+               n, rules.most * rules.step, plan->bits, plan->fraction);
     if (distributed && wh_private_charge(plan, clip).wrap * plan->rounds > p->delta / 10)
         REFUSE("the sum wraps with probability %.2g in a round: raise protection.bits or lower fraction",
                wh_private_charge(plan, clip).wrap);
@@ -170,6 +199,12 @@ static whist_status check_budget(const whist_fed_plan *plan)
 whist_status wh_private_check(const whist_fed_plan *plan)
 {
     if (!plan->privacy) {
+        if (plan->learner->records)
+            WH_FAIL(
+                WHIST_E_UNSUPPORTED,
+                "learner %s makes sums for noise in shares, but the study makes no promise: add privacy: with unit: "
+                "record, noise, clip, epsilon and delta",
+                plan->learner->name);
         if (plan->learner->spends)
             WH_FAIL(
                 WHIST_E_UNSUPPORTED,

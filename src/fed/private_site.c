@@ -160,6 +160,17 @@ whist_status wh_private_update(int64_t *out, const whist_fed_plan *plan, const w
     return WHIST_E_ARG;
 }
 
+whist_status wh_private_records(int64_t *out, const whist_fed_plan *plan, const wh_private *rules, wh_noise *noise)
+{
+    wh_fixed fixed;
+    if (plan->privacy->noise == WHIST_NOISE_CENTRAL) return WHIST_OK;
+    WH_TRY(add_noise(out, plan, rules, noise));
+    if (plan->privacy->noise == WHIST_NOISE_DISTRIBUTED) return WHIST_OK;
+    WH_TRY(wh_fixed_init(&fixed, plan->bits, plan->fraction, plan->n_sites));
+    clamp(out, rules->elements, (int64_t)fixed.limit);
+    return WHIST_OK;
+}
+
 /* ---- Elements ---- */
 
 void wh_private_pack(uint8_t *out, const whist_fed_plan *plan, const int64_t *values, size_t n)

@@ -20,7 +20,8 @@ whist_status wh_private_sum(double *sum, const whist_fed_plan *plan, const wh_pr
         for (size_t i = 0; i < n; i++) sum[i] = (double)(scratch[i] + z[i]);
         wh_wipe(z, n * sizeof *z);
     }
-    if (plan->privacy->noise == WHIST_NOISE_DISTRIBUTED) wh_rotate(sum, n, plan, step, j, true);
+    if (plan->privacy->noise == WHIST_NOISE_DISTRIBUTED && !wh_private_is_of_records(plan))
+        wh_rotate(sum, n, plan, step, j, true);
     for (size_t i = 0; i < n; i++) sum[i] *= rules->step;
     return WHIST_OK;
 }

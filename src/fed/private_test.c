@@ -515,6 +515,55 @@ static void test_a_private_learner_is_charged(void **state)
 
 /* ---- Metrics stay ---- */
 
+/* A private learner whose update was not kept is thrown away, with whatever it remembers: the next one starts anew. */
+static size_t made, fits;
+
+static whist_status frail_new(whist_learner **out, const whist_learner_env *env);
+static whist_status frail_fit(whist_learner *self, const whist_learner_round *round, whist_update *out)
+{
+    if (++fits == 2) WH_FAIL(WHIST_E_RANGE, "this once");
+    return flat_fit(self, round, out);
+}
+
+static const whist_learner_class frail_learner = {
+    .name = "frail",
+    .doc = "for tests",
+    .vectors = vectors,
+    .new_ = frail_new,
+    .free_ = flat_free,
+    .fit = frail_fit,
+    .evaluate = flat_evaluate,
+    .spends = flat_spends,
+};
+
+static whist_status frail_new(whist_learner **out, const whist_learner_env *env)
+{
+    made++;
+    WH_TRY(flat_new(out, env));
+    (*out)->class_ = &frail_learner;
+    return WHIST_OK;
+}
+
+static void test_what_was_not_kept_is_forgotten(void **state)
+{
+    (void)state;
+    world_plan plan;
+    plan_of_noisy(&plan);
+    assert_ok(world_plan_learner(&plan, &frail_learner));
+    plan.plan.rounds = 4;
+    plan.plan.min_sites = 1;
+    plan.privacy.epsilon = 100;
+    made = fits = 0;
+    world w = {.plan = &plan};
+    assert_ok(world_start(&w));
+    assert_int_equal(made, 3);
+    assert_ok(world_run(&w, 300));
+    assert_true(fits >= 8);
+    assert_int_equal(made, 4); /* one of three objects, once */
+    world_end(&w);
+    world_plan_clear(&plan);
+}
+
 static void test_metrics_stay_unless_plain(void **state)
 {
     (void)state;
@@ -710,6 +759,7 @@ int main(void)
         cmocka_unit_test(test_the_bound_follows),
         cmocka_unit_test(test_simulation_promises_the_same),
         cmocka_unit_test(test_a_private_learner_is_charged),
+        cmocka_unit_test(test_what_was_not_kept_is_forgotten),
         cmocka_unit_test(test_metrics_stay_unless_plain),
         cmocka_unit_test(test_a_second_study_finds_less),
         cmocka_unit_test(test_another_name),

@@ -45,6 +45,14 @@ static whist_status init(wh_local *out, const whist_learner_env *env)
     return wh_draw_init(&out->draw, &design, env->seed, env->site, 0);
 }
 
+whist_status wh_local_refuse_dropout(const whist_model *model)
+{
+    if (wh_model_drops(model))
+        WH_FAIL(WHIST_E_UNSUPPORTED,
+                "dropout goes by the numbers of rows, and one row that leaves changes those of others: set dropout: 0");
+    return WHIST_OK;
+}
+
 whist_status wh_local_init(wh_local *out, const whist_learner_env *env)
 {
     *out = (wh_local){.draw = WH_DRAW_EMPTY};

@@ -21,6 +21,10 @@
 /* All rows, in order. */
 whist_batch wh_batch_of(const whist_rows *rows);
 
+/* A mask of dropout goes by the row's number, which changes when another row leaves: then more than that row's own
+ * contribution would move. WHIST_E_UNSUPPORTED for models that drop out. */
+WH_MUST_CHECK whist_status wh_local_refuse_dropout(const whist_model *model);
+
 typedef struct wh_local {
     const whist_learner_env *env;
     size_t n; /* parameters */

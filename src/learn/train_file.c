@@ -15,6 +15,7 @@
 #include "codec/safetensors.h"
 #include "codec/tfevents.h"
 #include "learn/train.h"
+#include "nn/graph/lower.h"
 
 enum { FIXED = 4, META = 9, VALUE = 512 };
 #define POINTS "training.points"
@@ -22,11 +23,12 @@ static const char *const state_names[] = {"optimizer.state0", "optimizer.state1"
 
 /* ---- Metadata ----------------------------------------------------------------------------------------- */
 
-/* "avx512+openblas-X": the part behind the plus comes with the first large product. */
+/* "avx512+openblas-X": the part behind the plus comes with the first large product. What WHIST_CONV asks for is known
+ * before the first convolution. */
 static void own_kernels(char out[VALUE])
 {
-    snprintf(out, VALUE, "%s", whist_model_kernels());
-    out[strcspn(out, "+")] = 0;
+    const char *set = whist_model_kernels();
+    snprintf(out, VALUE, "%.*s%s", (int)strcspn(set, "+"), set, wh_graph_lower_name());
 }
 
 typedef struct meta_text {

@@ -234,6 +234,9 @@ static void test_checkpoints_of_something_else(void **state)
     w.env.training.optimizer = "adamw";
     refuse_load(&w, WHIST_E_STATE, "its optimizer is adam and this run's is adamw");
     w.env.training.optimizer = "adam";
+    assert_int_equal(setenv("WHIST_CONV", "onednn", 1), 0);
+    refuse_load(&w, WHIST_E_STATE, "conv=onednn: the bits would be others");
+    assert_int_equal(unsetenv("WHIST_CONV"), 0);
     w.env.training.epochs = 1;
     refuse_load(&w, WHIST_E_FORMAT, "position");
     w.env.training.epochs = 3;

@@ -5,6 +5,8 @@
 
 #include "base/settings.h"
 #include "draw/design.h"
+#include "meta/dp_learners.h"
+#include "meta/few_learner.h"
 #include "meta/model.h"
 
 WH_AUTO_FREE(whist_model_work, whist_model_work_free)
@@ -54,6 +56,10 @@ static void learner_free(whist_learner *self)
 {
     learner *l = (learner *)self;
     if (!l) return;
+    if (self->class_ == &wh_few_learner) {
+        wh_few_learner.free_(self);
+        return;
+    }
     wh_meta_work_free(l->work);
     wh_meta_free(l->meta);
     wh_draw_clear(&l->draw);
@@ -148,6 +154,7 @@ static whist_status init(learner *l, const whist_learner_env *env, const whist_l
 
 static whist_status make(whist_learner **out, const whist_learner_env *env, const whist_learner_class *class_)
 {
+    if (env->episodes) return wh_few_learner_new(out, env, class_);
     learner *l;
     WH_TRY(WH_NEW(&l, 1));
     l->base.class_ = class_;
@@ -190,6 +197,7 @@ static whist_status draw_tasks(learner *l, uint64_t round)
 static whist_status fit(whist_learner *self, const whist_learner_round *round, whist_update *out)
 {
     learner *l = (learner *)self;
+    if (self->class_ == &wh_few_learner) return wh_few_learner.fit(self, round, out);
     if (round->n != l->n) WH_FAIL(WHIST_E_FORMAT, "the model has %zu parameters, this study's has %zu", round->n, l->n);
     WH_TRY(draw_tasks(l, round->round));
     const wh_meta_at at = {.theta = round->model, .rates = &l->inner_lr};
@@ -206,6 +214,8 @@ static whist_status adapt(whist_learner *self, const float *model, const whist_r
 {
     learner *l = (learner *)self;
     WH_AUTO(whist_model_work_ptr) work = NULL;
+    if (self->class_ == &wh_few_learner)
+        WH_FAIL(WHIST_E_UNSUPPORTED, "a personal model over few-shot tasks is made by whist meta adapt");
     if (support->n == 0) WH_FAIL(WHIST_E_ARG, "no rows to adapt to");
     const whist_tensor_info *tensors = whist_model_tensors(l->env->model, &l->n_tensors);
     const whist_batch batch = {.rows = support->x,
@@ -245,6 +255,7 @@ static whist_status make_personal(learner *l, const float *model, float *persona
 
 static whist_status evaluate(whist_learner *self, const float *model, whist_fold fold, whist_metric_value *out)
 {
+    if (self->class_ == &wh_few_learner) return wh_few_learner.evaluate(self, model, fold, out);
     learner *l = (learner *)self;
     const whist_learner_env *env = l->env;
     const whist_rows rows = whist_dataset_rows(env->data, fold);
@@ -260,7 +271,7 @@ static whist_status evaluate(whist_learner *self, const float *model, whist_fold
 
 static const char *const vectors[] = {"delta", NULL};
 
-#define META_LEARNER(id, text, words, table)                                                                           \
+#define META_LEARNER(id, text, words, table, order)                                                                    \
     static whist_status id##_new(whist_learner **out, const whist_learner_env *env)                                    \
     {                                                                                                                  \
         return make(out, env, &wh_learner_##id);                                                                       \
@@ -273,24 +284,28 @@ static const char *const vectors[] = {"delta", NULL};
                                                  .free_ = learner_free,                                                \
                                                  .fit = fit,                                                           \
                                                  .evaluate = evaluate,                                                 \
-                                                 .adapt = adapt};
+                                                 .adapt = adapt,                                                       \
+                                                 .objection = order};
 
-META_LEARNER(maml, "maml", "MAML: the start from which a few steps serve a task best, exact to second order", options)
-META_LEARNER(fomaml, "fomaml", "MAML with first derivatives alone", options)
-META_LEARNER(reptile, "reptile", "the start moves towards the adapted models", options)
-META_LEARNER(anil, "anil", "MAML whose inner steps move the last layer alone", options)
-META_LEARNER(boil, "boil", "MAML whose inner steps move all but the last layer", options)
+META_LEARNER(maml, "maml", "MAML: the start from which a few steps serve a task best, exact to second order", options,
+             wh_meta_objection_second)
+META_LEARNER(fomaml, "fomaml", "MAML with first derivatives alone", options, wh_meta_objection_first)
+META_LEARNER(reptile, "reptile", "the start moves towards the adapted models", options, wh_meta_objection_first)
+META_LEARNER(anil, "anil", "MAML whose inner steps move the last layer alone", options, wh_meta_objection_second)
+META_LEARNER(boil, "boil", "MAML whose inner steps move all but the last layer", options, wh_meta_objection_second)
 META_LEARNER(per_fedavg, "per-fedavg", "Per-FedAvg: MAML across sites, first-order, Hessian-free or exact",
-             per_fedavg_options)
+             per_fedavg_options, wh_meta_objection_second)
 
 const whist_learner_class *const *wh_meta_learner_classes(void)
 {
-    static const whist_learner_class *const classes[] = {&wh_learner_maml,
-                                                         &wh_learner_fomaml,
-                                                         &wh_learner_reptile,
-                                                         &wh_learner_anil,
-                                                         &wh_learner_boil,
-                                                         &wh_learner_per_fedavg,
-                                                         NULL};
+    static const whist_learner_class *const classes[] = {
+        &wh_learner_maml,      &wh_learner_fomaml,      &wh_learner_reptile,
+        &wh_learner_anil,      &wh_learner_boil,        &wh_learner_per_fedavg,
+        &wh_learner_meta_sgd,  &wh_learner_mamlpp,      &wh_learner_imaml,
+        &wh_learner_cavia,     &wh_learner_meta_lstm,   &wh_learner_abml,
+        &wh_learner_protonet,  &wh_learner_matching,    &wh_learner_relation,
+        &wh_learner_r2d2,      &wh_learner_dp_meta,     &wh_learner_dp_reptile,
+        &wh_learner_dp_fomaml, &wh_learner_dp_protonet, NULL,
+    };
     return classes;
 }

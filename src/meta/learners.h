@@ -11,10 +11,20 @@
 #ifndef WH_META_LEARNERS_H
 #define WH_META_LEARNERS_H
 
+#include "base/mem.h"
+
 #include <whist/learn.h>
 
 extern const whist_learner_class wh_learner_maml, wh_learner_fomaml, wh_learner_reptile, wh_learner_anil,
     wh_learner_boil, wh_learner_per_fedavg;
+
+/* With few-shot tasks (`episodes` of the study) a site draws them from its own rows, and every learner is a scheme
+ * (meta/scheme.h); those below know nothing else. few_learner.c. */
+extern const whist_learner_class wh_learner_meta_sgd, wh_learner_mamlpp, wh_learner_imaml, wh_learner_cavia,
+    wh_learner_meta_lstm, wh_learner_abml, wh_learner_protonet, wh_learner_matching, wh_learner_relation,
+    wh_learner_r2d2;
+WH_MUST_CHECK whist_status wh_few_learner_new(whist_learner **out, const whist_learner_env *env,
+                                              const whist_learner_class *class_);
 
 /* The list ends with NULL. */
 const whist_learner_class *const *wh_meta_learner_classes(void);

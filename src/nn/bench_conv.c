@@ -5,6 +5,7 @@
 #include "nn/bench.h"
 
 #include "base/bench.h"
+#include "nn/graph/lower.h"
 #include "nn/graph/program.h"
 #include "num/bench.h"
 #include "num/kern.h"
@@ -228,6 +229,7 @@ static whist_status take_cnn(whist_bench_result *out, double *flops, const whist
     t.at = wh_graph_index(graph, "index", WH_EXAMPLES, WH_DIMS(tile), ROWS);
     build_cnn(&m, wh_graph_gather(graph, t.table, t.at), tile);
     WH_TRY(descent(grads, &m, private));
+    WH_TRY(wh_graph_lower(grads, graph, m.n_params));
     WH_TRY(wh_program_new(&program, graph, grads, m.n_params));
     WH_TRY(reserve(&t, &memory));
     *flops = flops_of_gradient(&m) / (double)tile;
@@ -325,10 +327,67 @@ static whist_status prepare_conv4(ready *r, unsigned threads, size_t batch, bool
         tangents[i] = wh_graph_input(graph, "v", WH_SHARED, wh_graph_dims(graph, m.param[i]));
     size_t n;
     WH_TRY(conv4_outputs(outputs, &n, &m, tangents, what));
+    if (what == GRADIENT) WH_TRY(wh_graph_lower(outputs, graph, n));
     WH_TRY(wh_program_new(&r->program, graph, outputs, n));
     WH_TRY(wh_run_new(&r->run, r->program, threads));
     r->flops = flops_of_gradient(&m);
     return bind_conv4(r, &m, tangents, batch);
+}
+
+/* Three convolutions of one shape with a bias and a ReLU between: what is nothing but convolutions, so that the two
+ * settings of WHIST_CONV can be compared. */
+typedef struct stack {
+    size_t batch, side, channels, kernel;
+} stack;
+
+static void build_stack(model *m, const stack *s)
+{
+    wh_graph *g = m->graph;
+    m->x = wh_graph_input(g, "x", WH_EXAMPLES, WH_DIMS(s->batch, s->channels, s->side, s->side));
+    wh_value x = m->x;
+    for (size_t l = 0; l < 3; l++) x = wh_graph_relu(g, conv(m, x, s->channels, s->kernel, 1, s->kernel / 2));
+    m->losses = wh_graph_mean(g, x, 1u << 1 | 1u << 2 | 1u << 3, false);
+}
+
+static whist_status prepare_stack(ready *r, unsigned threads, const stack *s)
+{
+    WH_AUTO(wh_graph_ptr) graph = NULL;
+    WH_TRY(wh_graph_new(&graph, WH_F32));
+    WH_TRY(wh_pool_new(&r->pool, threads));
+    model m = {.graph = graph};
+    build_stack(&m, s);
+    wh_value grads[MAX_PARAMS];
+    float *x, *params;
+    size_t image = s->batch * s->channels * s->side * s->side;
+    WH_TRY(wh_graph_gradient(grads, graph, wh_graph_mean_all(graph, m.losses), m.param, m.n_params));
+    WH_TRY(wh_graph_lower(grads, graph, m.n_params));
+    WH_TRY(wh_program_new(&r->program, graph, grads, m.n_params));
+    WH_TRY(wh_run_new(&r->run, r->program, threads));
+    WH_TRY(WH_ARENA_NEW(&x, &r->memory, image));
+    WH_TRY(WH_ARENA_NEW(&params, &r->memory, m.size));
+    fill_real(x, image, 0, 1);
+    fill_real(params, m.size, -.05, .15);
+    WH_TRY(wh_run_input(r->run, m.x, x));
+    r->flops = flops_of_gradient(&m);
+    return bind_params(r->run, &m, params);
+}
+
+static whist_status bench_stacks(const whist_bench_env *env)
+{
+    static const stack stacks[] = {{32, 32, 32, 3}, {32, 32, 64, 3}, {32, 16, 128, 3}, {32, 8, 256, 3},
+                                   {80, 14, 64, 3}, {80, 7, 64, 3},  {32, 14, 32, 5}};
+    for (size_t i = 0; i < sizeof stacks / sizeof *stacks; i++) {
+        const stack *s = &stacks[i];
+        whist_bench_result result;
+        char name[48];
+        WH_AUTO(ready) r = {.program = NULL};
+        (void)snprintf(name, sizeof name, "nn.convs.%zux%zu.%zu.%zux%zu", s->side, s->side, s->channels, s->kernel,
+                       s->kernel);
+        WH_TRY(prepare_stack(&r, env->threads, s));
+        WH_TRY(wh_bench_take(&result, env->threads, name, "1/s", true, 1, WH_BENCH_REPS, go, &r));
+        WH_TRY(wh_num_bench_flops(env, &result, r.flops));
+    }
+    return WHIST_OK;
 }
 
 static whist_status bench_conv4(const whist_bench_env *env)
@@ -401,6 +460,7 @@ const whist_bench wh_nn_conv_benches[] = {
      bench_cnn_private},
     {"nn.conv4", "gradients of Conv4-64, 28 x 28, batches of 5, 75, 80, by steps of 2 or pools: gradients a second",
      false, bench_conv4},
+    {"nn.convs", "gradients of three equal convolutions with ReLUs: gradients a second", false, bench_stacks},
     {"nn.hvp.conv4", "Hessian-vector product of Conv4-64, batch 80: time over that of the gradient", false, bench_hvp},
     {NULL, NULL, false, NULL},
 };

@@ -48,13 +48,18 @@ void wh_clip_free(wh_clip *clip)
     wh_free(clip);
 }
 
+static double step_of(double bound)
+{
+    return ldexp(1, ilogb(bound) - WH_CLIP_BITS);
+}
+
 whist_status wh_clip_begin(wh_clip *clip, double bound)
 {
     WH_ENSURE(clip, WHIST_E_ARG);
     if (!(bound >= 0x1p-20 && bound <= 0x1p20))
         WH_FAIL(WHIST_E_RANGE, "a bound of %g: allowed are 2^-20 to 2^20", bound);
     clip->bound = bound;
-    clip->step = ldexp(1, ilogb(bound) - WH_CLIP_BITS);
+    clip->step = step_of(bound);
     clip->n = 0;
     clip->seed++;
     memset(clip->sum, 0, clip->model->size * sizeof *clip->sum);
@@ -83,13 +88,29 @@ double wh_clip_step(const wh_clip *clip)
     return clip->step;
 }
 
-double wh_clip_sensitivity(const wh_clip *clip)
+/* In steps; the head of nn/clip.h derives it. */
+static double reach(const whist_model *model, double bound, size_t n_max)
 {
-    double own = clip->bound * (1 + 0x1p-13), n = (double)clip->options.n_max, parameters = (double)clip->model->size;
-    if (clip->each) return own / clip->step;
+    double own = bound * (1 + 0x1p-13), n = (double)n_max, step = step_of(bound);
+    if (!model->kind->dense) return own / step;
     const double gamma = WH_CLIP_PIECE * 0x1p-24 / (1 - WH_CLIP_PIECE * 0x1p-24);
     double pieces = floor(n / WH_CLIP_PIECE) + 1;
-    return (own + 2 * n * gamma * own) / clip->step + 2 * pieces * sqrt(parameters);
+    return (own + 2 * n * gamma * own) / step + 2 * pieces * sqrt((double)model->size);
+}
+
+double wh_clip_sensitivity(const wh_clip *clip)
+{
+    return reach(clip->model, clip->bound, clip->options.n_max);
+}
+
+double wh_clip_reach(const whist_model *model, double bound, size_t n_max)
+{
+    return reach(model, bound, n_max) * step_of(bound);
+}
+
+double wh_clip_most(const whist_model *model, double bound, size_t n_max)
+{
+    return (double)n_max * reach(model, bound, n_max) * step_of(bound);
 }
 
 /* ---- What both ways use ---- */
@@ -100,6 +121,14 @@ double wh_clip_layer_bound(const wh_clip *clip)
     if (clip->options.kind != WH_CLIP_LAYER) return clip->bound;
     for (size_t i = 0; i < clip->model->n_tensors; i++) n += clip->model->tensors[i].learned;
     return clip->bound / sqrt((double)n);
+}
+
+void wh_clip_collect(wh_clip *clip, int64_t *far)
+{
+    for (size_t i = 0; i < clip->model->size; i++) {
+        clip->sum[i] += far[i];
+        far[i] = 0;
+    }
 }
 
 float wh_clip_weight(const wh_clip *clip, double norm, double bound)

@@ -63,5 +63,9 @@ double wh_clip_step(const wh_clip *clip);
 /* L2, in steps: proven bound on how far one example can move the sum (added, removed, or with nothing in its place; an
  * example that becomes another one: twice that). */
 double wh_clip_sensitivity(const wh_clip *clip);
+/* The same in the units of the gradient, without an object; and the largest number that can stand in a sum of n_max
+ * examples. */
+double wh_clip_reach(const whist_model *model, double bound, size_t n_max);
+double wh_clip_most(const whist_model *model, double bound, size_t n_max);
 
 #endif

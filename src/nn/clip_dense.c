@@ -2,14 +2,15 @@
  *
  * Of layer l with input a and δ = ∂loss/∂(output) an example's gradient is a δᵀ, with norm |a| |δ|, and its bias's is
  * δ. Forward and backward run on our own kernels, whose rows depend on nothing but themselves (num/kern.h), and which
- * are the same ones for 16 to PIECE rows; a smaller piece is filled up with rows of weight 0. OpenBLAS, which larger
- * products go to, may round a row by its place among the others, and then an example would move its neighbours. */
+ * are the same ones for 33 to PIECE rows (wh_nn_is_narrow, wh_num_gemm); a smaller piece is filled up with rows of
+ * weight 0. OpenBLAS, which products of 768 rows and more go to, may round a row by its place among the others, and
+ * then an example would move its neighbours. */
 #include <math.h>
 #include <string.h>
 
 #include "nn/clip_parts.h"
 
-enum { LEAST = 16 };
+enum { LEAST = 33 };
 
 typedef struct worker {
     whist_model_work *work;
@@ -149,11 +150,7 @@ static void multiply(worker *w, const wh_clip *clip, const wh_rows *rows, size_t
             if (weights[2 * l + 1][i] > 0)
                 k->axpy(w->sum + layer->bias, delta + i * ld, layer->out, weights[2 * l + 1][i]);
         for (size_t i = 0; i < rows->n; i++) scale_row(k, delta + i * ld, layer->out, weights[2 * l][i]);
-        if (layer->out == 1)
-            k->gemm_bn(w->sum + layer->weight, layer->in, delta, 1, ld, a, lda, 1, layer->in, rows->n, WH_GEMM_PUT, 0);
-        else
-            k->gemm_bn(w->sum + layer->weight, layer->out, a, 1, lda, delta, ld, layer->in, layer->out, rows->n,
-                       WH_GEMM_PUT, 0);
+        wh_nn_weight_gradient(model, w->work, layer, w->sum + layer->weight, a, lda, delta, rows->n, WH_GEMM_PUT, 0);
     }
 }
 
@@ -231,15 +228,9 @@ static void carry(worker *w, const wh_clip *clip)
     for (size_t i = 0; i < clip->model->size; i++) far[i] += (int32_t)(sum[i] * steps);
 }
 
-typedef struct job {
-    wh_clip *clip;
-    const float *params;
-    const whist_batch *batch;
-} job;
-
 static whist_status add_piece(void *user, size_t piece, unsigned index)
 {
-    const job *j = user;
+    const wh_clip_job *j = user;
     const whist_model *model = j->clip->model;
     worker *w = &j->clip->dense->workers[index];
     const size_t from = piece * WH_CLIP_PIECE, left = j->batch->n - from;
@@ -260,7 +251,7 @@ static whist_status add_piece(void *user, size_t piece, unsigned index)
         return WHIST_OK;
     }
     WH_TRY(wh_nn_gather(&rows, model, w->work, &part));
-    wh_nn_forward(model, w->work, j->params, rows.x, rows.ldx, rows.n, false);
+    wh_nn_forward(model, w->work, j->params, rows.x, rows.ldx, rows.n, true);
     backward(w, model, &rows, j->params);
     measure(w, model, &rows);
     silence(w, model, &rows, w->work->x);
@@ -271,7 +262,7 @@ static whist_status add_piece(void *user, size_t piece, unsigned index)
 
 whist_status wh_clip_dense_add(wh_clip *clip, const float *params, const whist_batch *batch, size_t *smaller)
 {
-    job j = {.clip = clip, .params = params, .batch = batch};
+    wh_clip_job j = {.clip = clip, .params = params, .batch = batch};
     wh_clip_dense *dense = clip->dense;
     const wh_layer *first = &clip->model->layers[0];
     if (dense->turned) clip->model->kernels->turn(dense->turned, params + first->weight, first->in, first->out);
@@ -279,10 +270,7 @@ whist_status wh_clip_dense_add(wh_clip *clip, const float *params, const whist_b
         wh_pool_run(clip->options.pool, (batch->n + WH_CLIP_PIECE - 1) / WH_CLIP_PIECE, add_piece, &j);
     for (unsigned t = 0; t < dense->n_workers; t++) {
         worker *w = &dense->workers[t];
-        for (size_t i = 0; t > 0 && i < dense->size; i++) {
-            clip->sum[i] += w->far[i];
-            w->far[i] = 0;
-        }
+        if (t > 0) wh_clip_collect(clip, w->far);
         *smaller += w->smaller;
         w->smaller = 0;
     }

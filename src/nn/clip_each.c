@@ -143,15 +143,9 @@ static void add_tensors(worker *w, const wh_clip *clip)
     }
 }
 
-typedef struct job {
-    wh_clip *clip;
-    const float *params;
-    const whist_batch *batch;
-} job;
-
 static whist_status add_one(void *user, size_t piece, unsigned index)
 {
-    const job *j = user;
+    const wh_clip_job *j = user;
     worker *w = &j->clip->each->workers[index];
     uint32_t row = j->batch->index ? j->batch->index[piece] : (uint32_t)piece;
     whist_batch one = *j->batch;
@@ -168,16 +162,13 @@ static whist_status add_one(void *user, size_t piece, unsigned index)
 
 whist_status wh_clip_each_add(wh_clip *clip, const float *params, const whist_batch *batch, size_t *smaller)
 {
-    job j = {.clip = clip, .params = params, .batch = batch};
+    wh_clip_job j = {.clip = clip, .params = params, .batch = batch};
     wh_clip_each *each = clip->each;
     whist_status status = wh_pool_run(clip->options.pool, batch->n, add_one, &j);
     for (unsigned k = 0; k < each->n_workers; k++) {
         worker *w = &each->workers[k];
         carry(w, each->size);
-        for (size_t i = 0; i < each->size; i++) {
-            clip->sum[i] += w->far[i];
-            w->far[i] = 0;
-        }
+        wh_clip_collect(clip, w->far);
         *smaller += w->smaller;
         w->smaller = 0;
     }

@@ -25,6 +25,15 @@ struct wh_clip {
     wh_clip_dense *dense;
 };
 
+/* What the workers of an add are given. */
+typedef struct wh_clip_job {
+    wh_clip *clip;
+    const float *params;
+    const whist_batch *batch;
+} wh_clip_job;
+/* The clip's sum takes a worker's, (P), which is zero then. */
+void wh_clip_collect(wh_clip *clip, int64_t *far);
+
 /* What a gradient of this norm is multiplied by; 0 where the norm is not finite. Rounded down. `parts`: tensors that
  * the bound is shared by. */
 float wh_clip_weight(const wh_clip *clip, double norm, double bound);

@@ -4,23 +4,12 @@
 #include <math.h>
 #include <string.h>
 
-#include "base/settings.h"
 #include "nn/model.h"
-#include "test.h"
+#include "nn/models_test.h"
 
 WH_AUTO_FREE(whist_model, whist_model_free)
 WH_AUTO_FREE(whist_model_work, whist_model_work_free)
 WH_AUTO_FREE(wh_pool, wh_pool_free)
-
-#define IMAGE(c, h, w, k)                                                                                              \
-    {                                                                                                                  \
-        .n_features = (c) * (h) * (w), .n_outputs = (k), .target = WHIST_TARGET_CLASS, .channels = (c), .height = (h), \
-        .width = (w)                                                                                                   \
-    }
-#define TOKENS(t, v, k, y)                                                                                             \
-    {                                                                                                                  \
-        .n_features = (t), .n_outputs = (k), .target = WHIST_TARGET_CLASS, .vocabulary = (v), .n_targets = (y)         \
-    }
 
 typedef struct sample {
     const char *class_name, *settings; /* "key=value;key=value" */
@@ -45,24 +34,14 @@ static uint32_t index_[ROWS];
 static float params_[MAX_P];
 
 static uint64_t state_;
-static double uniform(void) /* [-1, 1), splitmix64 */
+static double uniform(void)
 {
-    uint64_t z = (state_ += UINT64_C(0x9e3779b97f4a7c15));
-    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return (double)(int64_t)((z ^ (z >> 31)) >> 40) / 0x1p23 - 1.0;
+    return test_uniform(&state_);
 }
 
 static void make(whist_model **model, whist_batch *batch, const sample *s)
 {
-    WH_AUTO(whist_settings_ptr) settings = NULL;
-    assert_ok(whist_settings_new(&settings, whist_model_class_find(s->class_name)->options));
-    char text[200];
-    snprintf(text, sizeof text, "%s", s->settings);
-    for (char *rest = text, *pair; (pair = strsep(&rest, ";")) && *pair;) {
-        char *key = strsep(&pair, "=");
-        assert_ok(whist_settings_set(settings, key, pair));
-    }
+    WH_AUTO(whist_settings_ptr) settings = test_settings(whist_model_class_find(s->class_name)->options, s->settings);
     assert_ok(whist_model_new(model, s->class_name, settings, &s->shape));
     const whist_model_shape shape = whist_model_shape_get(*model);
     assert_true(shape.n_features <= MAX_D && shape.n_targets <= MAX_T && whist_model_size(*model) <= MAX_P);

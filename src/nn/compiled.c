@@ -4,6 +4,7 @@
  * pass, and the one that predicts. */
 #include <string.h>
 
+#include "nn/graph/lower.h"
 #include "nn/model.h"
 
 typedef enum purpose { LOSS, GRADIENT, PREDICTION } purpose;
@@ -101,6 +102,7 @@ static whist_status make(compiled_program *p, const wh_compiled *c)
     outputs[0] = p->values.prediction;
     if (p->what != PREDICTION) outputs[0] = wh_model_mean_loss(&weight, graph, model, &p->values, p->params);
     if (p->what == GRADIENT) WH_TRY(gradient_outputs(outputs, &n, graph, p, model, outputs[0]));
+    WH_TRY(wh_graph_lower(outputs, graph, n));
     WH_TRY(wh_program_new(&p->program, graph, outputs, n));
     WH_TRY(wh_run_new(&p->run, p->program, wh_pool_threads(c->pool)));
     WH_TRY(wh_feed_new(&p->feed, model, p->batch, WH_F32));
@@ -198,8 +200,12 @@ float *wh_compiled_grad(wh_compiled *c)
 
 void wh_model_work_pool(whist_model_work *work, wh_pool *pool)
 {
-    if (!work->compiled || work->compiled->pool == pool) return;
-    forget(work->compiled); /* scratch goes by the number of threads */
+    if (work->pool == pool) return;
+    work->pool = pool;
+    wh_spread_free(work->spread); /* scratch goes by the number of threads */
+    work->spread = NULL;
+    if (!work->compiled) return;
+    forget(work->compiled);
     work->compiled->pool = pool;
 }
 

@@ -105,6 +105,7 @@ whist_status whist_model_predict_batch(const whist_model *model, whist_model_wor
     WH_ENSURE(out, WHIST_E_ARG);
     if (work->compiled) return wh_compiled_predict(work->compiled, params, batch, out);
     WH_TRY(wh_nn_check_batch(model, SIZE_MAX, batch, false));
+    if (wh_pool_threads(work->pool) > 1) return wh_spread_predict(work, params, batch, out);
     const size_t width = model->shape.n_outputs;
     for (size_t done = 0; done < batch->n;) {
         size_t part = batch->n - done < work->max_batch ? batch->n - done : work->max_batch, ld;

@@ -22,6 +22,11 @@
      "training batches), or transductive (always by the statistics of the very batch)"},                               \
     OPTION_INT("groups", "8", 1, 4096, "groups of group norm; they divide the channels"),                              \
     {"norm_momentum", WHIST_OPTION_REAL, "0.1", 1e-6, 1, NULL, "how fast the running statistics follow the batches"}
+#define OPTION_BLOCKS(depth)                                                                                           \
+    OPTION_INT("width", "128", 1, 65536, "numbers that stand for a token"),                                            \
+    OPTION_INT("depth", depth, 1, 96, "blocks"),                                                                       \
+    OPTION_INT("heads", "4", 1, 1024, "heads of attention; they divide the width"),                                    \
+    OPTION_INT("feed_forward", "512", 1, 1 << 20, "width of the hidden layer in a block")
 #define OPTION_END {NULL, WHIST_OPTION_INT, NULL, 0, 0, NULL, NULL}
 #define INIT_PLAIN "uniform|glorot|he|zero|normal|truncated"
 
@@ -74,10 +79,7 @@ static const whist_option options_lstm[] = {
     OPTION_END,
 };
 static const whist_option options_transformer[] = {
-    OPTION_INT("width", "128", 1, 65536, "numbers that stand for a token"),
-    OPTION_INT("depth", "2", 1, 96, "blocks"),
-    OPTION_INT("heads", "4", 1, 1024, "heads of attention; they divide the width"),
-    OPTION_INT("feed_forward", "512", 1, 1 << 20, "width of the hidden layer in a block"),
+    OPTION_BLOCKS("2"),
     {"positions", WHIST_OPTION_CHOICE, "learned", 0, 0, "learned|none", "how a token knows its place"},
     {"norm_first", WHIST_OPTION_BOOL, "true", 0, 0, NULL, "layer norm before each part of a block, else after its sum"},
     OPTION_ACTIVATION("gelu", "relu|gelu|gelu_tanh", "of the hidden layer in a block"),
@@ -87,10 +89,7 @@ static const whist_option options_transformer[] = {
     OPTION_END,
 };
 static const whist_option options_gpt[] = {
-    OPTION_INT("width", "128", 1, 65536, "numbers that stand for a token"),
-    OPTION_INT("depth", "4", 1, 96, "blocks"),
-    OPTION_INT("heads", "4", 1, 1024, "heads of attention; they divide the width"),
-    OPTION_INT("feed_forward", "512", 1, 1 << 20, "width of the hidden layer in a block"),
+    OPTION_BLOCKS("4"),
     {"tied", WHIST_OPTION_BOOL, "true", 0, 0, NULL, "the embedding's table is the head's weight too"},
     OPTION_ACTIVATION("gelu_tanh", "relu|gelu|gelu_tanh", "of the hidden layer in a block"),
     OPTION_DROPOUT,

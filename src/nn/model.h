@@ -89,7 +89,9 @@ struct whist_model {
     bool *penalised; /* … and whether l2 counts it */
     size_t n_tensors, cap_tensors;
     size_t size;
+    size_t n_own; /* tensors of the class itself; those behind are a meta-learner's */
     size_t head;  /* first tensor of the last dense layer */
+    bool headless;
     bool couples; /* batch norm looks at the batch when training */
     bool drops;
 };
@@ -123,11 +125,14 @@ static inline bool wh_nn_is_narrow(const wh_layer *layer, size_t n)
 }
 
 typedef struct wh_compiled wh_compiled;
+typedef struct wh_spread wh_spread;
 
 struct whist_model_work {
     const whist_model *model;
     size_t max_batch;
     wh_compiled *compiled; /* of classes that run as programs; all below is then empty */
+    wh_pool *pool;         /* the caller's, or NULL */
+    wh_spread *spread;     /* made when a step first uses the pool */
     wh_arena memory;
     float *x;                       /* (B, stride D) gathered rows */
     float *y, *weight, *event;      /* (B) gathered */
@@ -139,7 +144,6 @@ struct whist_model_work {
     uint32_t *columns; /* (D) features that are not zero in all rows of the batch; n_columns of them, … */
     size_t n_columns;
     bool picks;                      /* … where the first layer makes use of that */
-    double *squared;                 /* (B) norms of the rows' gradients */
     float *grad;                     /* (P), for steps that cannot be fused */
     uint32_t *order, *order_scratch; /* (B) Cox: rows by stratum, then time */
     double *log_risk;                /* (B) Cox */
@@ -171,6 +175,9 @@ WH_MUST_CHECK whist_status wh_nn_gather(wh_rows *out, const whist_model *model, 
 WH_MUST_CHECK whist_status wh_nn_gather_targets(wh_rows *out, const whist_model *model, whist_model_work *work,
                                                 const whist_batch *batch);
 
+/* Rows from … from + n - 1 of a batch with an index, copied to their place in work->x. */
+void wh_nn_copy_rows(const whist_model_work *work, const whist_batch *batch, size_t from, size_t n);
+
 /* value[l] of all layers from x (n,D); the last holds the scores before the loss. train: narrow layers go along their
  * inputs, whose bits are others; without it a row's scores do not depend on how many rows there are. */
 void wh_nn_forward(const whist_model *model, whist_model_work *work, const float *params, const float *x, size_t ldx,
@@ -189,19 +196,25 @@ void wh_nn_head_rows(const whist_model *model, const wh_rows *rows, const float 
 void wh_nn_back(const whist_model *model, size_t l, const float *params, const float *delta, float *out,
                 const float *value, size_t n);
 
+/* weight (M,N) of the layer becomes (WH_GEMM_PUT), or changes by alpha times (WH_GEMM_AXPY), v^T δ, v (n,M) and δ (n,N)
+ * with the layer's stride. A single column is computed as a row, the few of a narrow layer as rows. */
+void wh_nn_weight_gradient(const whist_model *model, whist_model_work *work, const wh_layer *layer, float *weight,
+                           const float *v, size_t ldv, const float *delta, size_t n, wh_gemm_mode mode, float alpha);
+
 /* wh_nn_head for survival models: scores and delta have stride ld. */
 void wh_cox_head(const whist_model *model, whist_model_work *work, const wh_rows *rows, const float *scores, size_t ld,
                  float *delta, double *loss);
 
-/* min(1, clip / norm) of a row whose δ holds 1/n of its gradient, squared in all; *norm: its own. */
-float wh_nn_clip(double clip, double squared, size_t n, float *norm);
-
-/* For private learning with models of dense layers: grad (P) = (1/n) Σ_i min(1, clip / norms[i]) g_i, with g_i the
- * gradient of row i's own (weighted) loss and norms[i] its length (n, out). Without l2: a penalty is nobody's record.
- * WHIST_E_UNSUPPORTED for other models. grad may not be work's. */
-WH_MUST_CHECK whist_status wh_model_clipped_grad(const whist_model *model, whist_model_work *work, const float *params,
-                                                 const whist_batch *batch, double clip, float *grad, float *norms,
-                                                 double *loss);
+/* ---- spread.c: on the threads of the work's pool ---- */
+/* Has it several, and is the batch large enough to share? */
+bool wh_spread_fits(const whist_model_work *work, const whist_batch *batch);
+/* As whist_model_loss_grad, to the bit, but without the penalty. */
+WH_MUST_CHECK whist_status wh_spread_gradient(whist_model_work *work, const float *params, const whist_batch *batch,
+                                              float *grad, double *loss);
+/* As whist_model_predict_batch. */
+WH_MUST_CHECK whist_status wh_spread_predict(whist_model_work *work, const float *params, const whist_batch *batch,
+                                             float *out);
+void wh_spread_free(wh_spread *spread);
 
 /* ---- compiled.c: the same contracts as whist_model_*, by programs ---- */
 WH_MUST_CHECK whist_status wh_compiled_new(wh_compiled **out, const whist_model *model, size_t max_batch);

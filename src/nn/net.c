@@ -61,6 +61,10 @@ static whist_status add_tensor(whist_model *model, const char *name, const wh_di
 static wh_value tensor(wh_net *net, const char *name, wh_dims dims, const wh_fill *fill, bool learned, bool penalised)
 {
     if (net->failed != WHIST_OK) return WH_NO_VALUE;
+    if (!net->layout && net->next >= net->model->n_own) { /* the head that was taken away */
+        net->next++;
+        return wh_graph_fill(net->graph, dims, 0);
+    }
     if (!net->layout) return net->params[net->next++];
     net->failed = add_tensor(net->layout, name, &dims, fill, learned, penalised);
     if (net->failed != WHIST_OK) return WH_NO_VALUE;
@@ -208,6 +212,20 @@ static wh_value inductive(wh_net *net, const char *name, wh_value x, wh_value ga
     return wh_graph_batch_norm(g, x, gamma, beta, NORM_EPS);
 }
 
+/* By the statistics of the leading rows. */
+static wh_value norm_by_some(wh_net *net, wh_value x, wh_value gamma, wh_value beta)
+{
+    wh_graph *g = net->graph;
+    const size_t from[WH_GRAPH_RANK] = {0};
+    wh_dims dims = wh_graph_dims(g, x);
+    const size_t c = dims.dim[1];
+    dims.dim[0] = net->statistics;
+    wh_value some = wh_graph_slice(g, x, from, dims);
+    wh_value mean = wh_graph_mean(g, some, 1U | 4U | 8U, true);
+    wh_value var = wh_graph_mean(g, wh_graph_square(g, wh_graph_sub(g, some, mean)), 1U | 4U | 8U, false);
+    return wh_graph_batch_norm_given(g, x, wh_graph_reshape(g, mean, WH_DIMS(c)), var, gamma, beta, NORM_EPS);
+}
+
 wh_value wh_net_norm(wh_net *net, const char *name, wh_value x)
 {
     const wh_zoo *zoo = &net->model->zoo;
@@ -218,6 +236,7 @@ wh_value wh_net_norm(wh_net *net, const char *name, wh_value x)
     if (net->failed != WHIST_OK) return WH_NO_VALUE;
     if (zoo->norm == WH_NORM_GROUP) return wh_graph_group_norm(net->graph, x, zoo->groups, gamma, beta, NORM_EPS);
     if (net->layout) net->layout->couples = true;
+    if (net->statistics > 0 && net->statistics < net->batch) return norm_by_some(net, x, gamma, beta);
     return wh_graph_batch_norm(net->graph, x, gamma, beta, NORM_EPS);
 }
 
@@ -264,5 +283,37 @@ whist_status wh_net_lay_out(whist_model *model)
     if (net.failed != WHIST_OK) return net.failed;
     WH_TRY(wh_graph_status(graph));
     model->head = values.head;
+    model->n_own = model->n_tensors;
     return WHIST_OK;
+}
+
+/* ---- What is learned beside the network --------------------------------------------------------------- */
+
+whist_status wh_model_extend(whist_model *model, const char *name, const wh_dims *dims, double number, double uniform)
+{
+    const wh_fill fill = {uniform > 0 ? WH_FILL_UNIFORM : WH_FILL_NUMBER, uniform > 0 ? uniform : number, 0};
+    WH_ENSURE(model && name && dims, WHIST_E_ARG);
+    return add_tensor(model, name, dims, &fill, true, false);
+}
+
+whist_status wh_model_drop_head(whist_model *model)
+{
+    WH_ENSURE(model, WHIST_E_ARG);
+    if (model->n_tensors != model->n_own || model->head == 0 || model->headless)
+        WH_FAIL(WHIST_E_UNSUPPORTED, "model %s has no layers below its head that could give features",
+                model->class_->name);
+    model->n_tensors = model->n_own = model->head;
+    model->size = model->tensors[model->head].offset;
+    model->headless = true;
+    return WHIST_OK;
+}
+
+size_t wh_model_own_tensors(const whist_model *model)
+{
+    return model->n_own;
+}
+
+bool wh_model_has_norm(const whist_model *model)
+{
+    return model->couples && model->zoo.norm == WH_NORM_TRANSDUCTIVE;
 }

@@ -15,7 +15,7 @@ struct wh_net {
     wh_graph *graph;
     const wh_value *params;
     size_t next; /* tensor to come */
-    size_t batch;
+    size_t batch, statistics;
     unsigned mode;
     uint32_t site; /* of the next dropout */
     whist_status failed;

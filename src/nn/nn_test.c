@@ -5,21 +5,19 @@
 #include <math.h>
 #include <string.h>
 
-#include "base/settings.h"
 #include "nn/model.h"
+#include "nn/models_test.h"
 #include "nn/optim.h"
-#include "test.h"
+#include "nn/zoo.h"
 
 WH_AUTO_FREE(whist_model, whist_model_free)
 WH_AUTO_FREE(whist_model_work, whist_model_work_free)
+WH_AUTO_FREE(wh_pool, wh_pool_free)
 
 static uint64_t state_ = 7;
-static double uniform(void) /* [-1, 1), splitmix64 */
+static double uniform(void)
 {
-    uint64_t z = (state_ += UINT64_C(0x9e3779b97f4a7c15));
-    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return (double)(int64_t)((z ^ (z >> 31)) >> 40) / 0x1p23 - 1.0;
+    return test_uniform(&state_);
 }
 
 /* ---- The reference: everything in double, straight from the definitions ---------------------- */
@@ -367,55 +365,58 @@ static void test_narrow_steps_have_them_too(void **state)
     assert_memory_equal(a, b, sizeof a);
 }
 
-/* ---- Per-example clipping ---------------------------------------------------------------------- */
+/* ---- Threads ------------------------------------------------------------------------------------------- */
 
-/* Against the loop over single rows. */
-static void check_clipped(const char *class_name, const char *hidden, size_t d, size_t n)
+static void check_threads(const char *class_name, const char *settings_text, whist_model_shape shape, size_t n)
 {
-    enum { K = 3, MAX = 80 };
-    static float params[MAX_P], grad[MAX_P], one[MAX_P], x[MAX * 128], y[MAX], norms[MAX];
-    static double want[MAX_P];
-    uint32_t index[MAX];
-    const whist_model_shape shape = {d, K, WHIST_TARGET_CLASS};
-    WH_AUTO(whist_settings_ptr) settings = NULL;
+    enum { MAX = 300, FEATURES = 90, SIZE = 20000 };
+    static float x[MAX * FEATURES], y[MAX], weight[MAX], params[SIZE], one[SIZE], many[SIZE], out[2][MAX * 3];
+    static uint32_t index[MAX];
+    WH_AUTO(whist_settings_ptr) settings = test_settings(whist_model_class_find(class_name)->options, settings_text);
     WH_AUTO(whist_model_ptr) model = NULL;
-    WH_AUTO(whist_model_work_ptr) work = NULL;
-    assert_ok(whist_settings_new(&settings, whist_model_class_find(class_name)->options));
-    if (hidden) assert_ok(whist_settings_set(settings, "hidden", hidden));
+    assert_true(n <= MAX && shape.n_features <= FEATURES);
     assert_ok(whist_model_new(&model, class_name, settings, &shape));
-    assert_ok(whist_model_work_new(&work, model, n));
-    size_t size = whist_model_size(model);
-    for (size_t i = 0; i < n * d; i++) x[i] = (float)uniform();
-    for (size_t i = 0; i < n; i++) y[i] = (float)(i % K), index[i] = (uint32_t)(n - 1 - i);
-    whist_model_init(model, params, 5);
-    memset(want, 0, sizeof want);
-    double loss, losses = 0, clip = 0;
-    whist_batch batch = {.rows = x, .target = y, .n_rows = n, .index = index, .n = n};
-    assert_ok(wh_model_clipped_grad(model, work, params, &batch, 1e9, grad, norms, &loss));
-    for (size_t i = 0; i < n; i++) clip += (double)norms[i] / (double)n; /* the mean norm: some lie above */
-    assert_ok(wh_model_clipped_grad(model, work, params, &batch, clip, grad, norms, &loss));
-    size_t shortened = 0;
+    for (size_t i = 0; i < n * shape.n_features; i++) x[i] = (float)uniform();
     for (size_t i = 0; i < n; i++) {
-        double squared = 0, own;
-        whist_batch single = {.rows = x, .target = y, .n_rows = n, .index = index + i, .n = 1};
-        assert_ok(whist_model_loss_grad(model, work, params, &single, one, &own));
-        for (size_t k = 0; k < size; k++) squared += (double)one[k] * (double)one[k];
-        assert_true(fabs(norms[i] - sqrt(squared)) <= 1e-5 * sqrt(squared));
-        shortened += sqrt(squared) > clip;
-        for (size_t k = 0; k < size; k++) want[k] += (double)one[k] * fmin(1, clip / sqrt(squared)) / (double)n;
-        losses += own / (double)n;
+        y[i] = shape.target == WHIST_TARGET_CLASS ? (float)(i % 3) : (float)(i % 2);
+        weight[i] = (float)(1 + uniform());
+        index[i] = (uint32_t)((i * 7 + 3) % n);
     }
-    assert_true(shortened > 0 && shortened < n); /* both kinds were there */
-    assert_true(fabs(loss - losses) <= 1e-6 * losses);
-    for (size_t k = 0; k < size; k++) assert_true(fabs(grad[k] - want[k]) <= 2e-6 * clip);
+    assert_true(whist_model_size(model) <= SIZE);
+    whist_model_init(model, params, 5);
+    for (int picks = 0; picks < 2; picks++) {
+        whist_batch batch = {.rows = x, .target = y, .n_rows = n, .n = n};
+        if (picks) batch.index = index, batch.weight = weight;
+        double losses[2];
+        for (unsigned threads = 1; threads <= 3; threads++) {
+            WH_AUTO(wh_pool_ptr) pool = NULL;
+            WH_AUTO(whist_model_work_ptr) work = NULL;
+            assert_ok(wh_pool_new(&pool, threads));
+            assert_ok(whist_model_work_new(&work, model, n));
+            wh_model_work_pool(work, pool);
+            float *grad = threads == 1 ? one : many;
+            int which = threads > 1;
+            assert_ok(whist_model_loss_grad(model, work, params, &batch, grad, &losses[which]));
+            assert_ok(whist_model_predict_batch(model, work, params, &batch, out[which]));
+            assert_int_equal(work->spread != NULL, threads > 1);
+            if (threads == 1) continue;
+            assert_memory_equal(one, many, whist_model_size(model) * sizeof(float));
+            assert_memory_equal(&losses[0], &losses[1], sizeof(double));
+            assert_memory_equal(out[0], out[1], n * shape.n_outputs * sizeof(float));
+        }
+    }
 }
 
-static void test_clipped_gradients_are_those_of_the_loop(void **state)
+static void test_threads_change_no_bit(void **state)
 {
     (void)state;
-    check_clipped("softmax", NULL, 90, 77); /* in groups */
-    check_clipped("softmax", NULL, 20, 20);
-    check_clipped("mlp", "[12, 7]", 30, 40);
+    const whist_model_shape classes = {90, 3, WHIST_TARGET_CLASS}, binary = {70, 1, WHIST_TARGET_BINARY};
+    check_threads("softmax", "l2=0.1", classes, 300);
+    check_threads("mlp", "hidden=[33, 17];activation=tanh;l2=0.1", classes, 128);
+    check_threads("mlp", "hidden=[200]", classes, 191);
+    check_threads("mlp", "hidden=[20]", binary, 257);
+    check_threads("logistic", "", binary, 200);
+    check_threads("linear", "", (whist_model_shape){5, 1, WHIST_TARGET_VALUE}, 129);
 }
 
 /* The n-th request for memory fails: a clean error, and success once there are enough. */
@@ -603,7 +604,7 @@ int main(void)
         cmocka_unit_test(test_large_steps_have_them_too),
         cmocka_unit_test(test_sparse_steps_have_them_too),
         cmocka_unit_test(test_narrow_steps_have_them_too),
-        cmocka_unit_test(test_clipped_gradients_are_those_of_the_loop),
+        cmocka_unit_test(test_threads_change_no_bit),
         cmocka_unit_test(test_lack_of_memory_is_an_error),
         cmocka_unit_test(test_mlp_learns_xor),
         cmocka_unit_test(test_tensors_cover_the_parameters),

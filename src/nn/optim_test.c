@@ -5,23 +5,15 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/settings.h"
-#include "test.h"
+#include "nn/models_test.h"
 
 WH_AUTO_FREE(wh_pool, wh_pool_free)
 
 static void make(wh_optimizer **out, const char *name, const char *settings_text, size_t n)
 {
-    WH_AUTO(whist_settings_ptr) settings = NULL;
     const wh_optimizer_class *class_ = wh_optimizer_find(name);
     assert_non_null(class_);
-    assert_ok(whist_settings_new(&settings, class_->options));
-    char text[200];
-    snprintf(text, sizeof text, "%s", settings_text);
-    for (char *rest = text, *pair; (pair = strsep(&rest, ";")) && *pair;) {
-        char *key = strsep(&pair, "=");
-        assert_ok(whist_settings_set(settings, key, pair));
-    }
+    WH_AUTO(whist_settings_ptr) settings = test_settings(class_->options, settings_text);
     assert_ok(wh_optimizer_new(out, class_, settings, n));
 }
 

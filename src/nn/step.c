@@ -45,9 +45,8 @@ static void turn_back(const whist_model *model, const wh_layer *layer, float *we
         model->kernels->turn_axpy(weight, turned, layer->out, layer->in, alpha);
 }
 
-/* weight (M,N) becomes, or changes by alpha times, v^T δ. A single column is computed as a row, few columns as rows. */
-static void weight_gradient(const whist_model *model, whist_model_work *work, const wh_layer *layer, float *weight,
-                            const float *v, size_t ldv, const float *delta, size_t n, wh_gemm_mode mode, float alpha)
+void wh_nn_weight_gradient(const whist_model *model, whist_model_work *work, const wh_layer *layer, float *weight,
+                           const float *v, size_t ldv, const float *delta, size_t n, wh_gemm_mode mode, float alpha)
 {
     const wh_num_kernels *k = model->kernels;
     const size_t ld = delta_stride(layer);
@@ -80,8 +79,8 @@ static void walk_back(const whist_model *model, whist_model_work *work, const wh
             k->gemm_pick_m(stepped + layer->weight, layer->out, v, ldv, delta, delta_stride(layer), work->columns,
                            work->n_columns, layer->out, n, -lr);
         else
-            weight_gradient(model, work, layer, target + layer->weight, v, ldv, delta, n,
-                            grad ? WH_GEMM_PUT : WH_GEMM_AXPY, -lr);
+            wh_nn_weight_gradient(model, work, layer, target + layer->weight, v, ldv, delta, n,
+                                  grad ? WH_GEMM_PUT : WH_GEMM_AXPY, -lr);
         if (layer->has_bias) {
             float *sums = grad ? grad + layer->bias : work->bias_grad;
             k->sum_rows(sums, delta, delta_stride(layer), n, layer->out);
@@ -130,6 +129,12 @@ whist_status whist_model_loss_grad(const whist_model *model, whist_model_work *w
 {
     WH_ENSURE(model && work && params && batch && work->model == model, WHIST_E_ARG);
     if (work->compiled) return wh_compiled_loss_grad(work->compiled, params, batch, grad, loss);
+    if (grad && wh_spread_fits(work, batch)) {
+        WH_TRY(wh_spread_gradient(work, params, batch, grad, loss));
+        if (loss) *loss += penalty(model, params);
+        add_penalty(model, params, grad);
+        return WHIST_OK;
+    }
     wh_rows rows;
     WH_TRY(wh_nn_gather(&rows, model, work, batch));
     gradient(model, work, &rows, params, grad, loss);
@@ -146,34 +151,10 @@ static bool can_fuse(const whist_model *model, const whist_step_terms *terms, si
     return true;
 }
 
-/* What becomes of one narrow layer's gradient. */
-typedef struct narrow_use {
-    float *params; /* stepped by -lr, or … */
-    float lr;
-    float *grad; /* … NULL, with the gradient here */
-    double clip; /* 0: none; else each row's gradient is shortened to it */
-    float *norms;
-} narrow_use;
-
-/* Rows from … to-1 of delta times min(1, clip / norm): a row's gradient is x δᵀ and, for the bias, δ. */
-static void clip_rows(const whist_model *model, const wh_rows *rows, const narrow_use *use, float *delta,
-                      const float *x, size_t from, size_t to)
-{
-    const wh_num_kernels *k = model->kernels;
-    const wh_layer *layer = &model->layers[0];
-    for (size_t i = from; i < to; i++) {
-        const float *row = x + (i - from) * rows->ldx;
-        float *d = delta + i * delta_stride(layer);
-        double inputs = (double)k->dot(row, row, layer->in) + (layer->has_bias ? 1 : 0);
-        float weight = wh_nn_clip(use->clip, inputs * (double)k->dot(d, d, layer->out), rows->n, &use->norms[i]);
-        k->scale(d, layer->out, weight);
-    }
-}
-
 /* One narrow layer: groups of rows are gathered, scored, and added to the gradient while they are in the cache. The
  * sums of the gradient go on from group to group, so the bits are those of the whole. */
 static void narrow_walk(const whist_model *model, whist_model_work *work, const wh_rows *rows, const whist_batch *batch,
-                        const float *params, const narrow_use *use, double *loss)
+                        float *params, float lr, double *loss)
 {
     enum { GROUP = 32 };
     const wh_num_kernels *k = model->kernels;
@@ -189,18 +170,13 @@ static void narrow_walk(const whist_model *model, whist_model_work *work, const 
                      work->turned, d, width, d);
         if (layer->has_bias) k->add_rows(scores + i * ld, ld, params + layer->bias, some, width);
         wh_nn_head_rows(model, rows, scores, (float)rows->n, delta, i, i + some, loss ? &total : NULL);
-        if (use->clip > 0) clip_rows(model, rows, use, delta, work->x, i, i + some);
         k->gemm_bn(sums, d, delta + i * ld, 1, ld, work->x, rows->ldx, width, d, some, i ? WH_GEMM_MORE : WH_GEMM_PUT,
                    0);
     }
-    if (use->grad)
-        turn_back(model, layer, use->grad + layer->weight, sums, WH_GEMM_PUT, 0);
-    else
-        turn_back(model, layer, use->params + layer->weight, sums, WH_GEMM_AXPY, -use->lr);
+    turn_back(model, layer, params + layer->weight, sums, WH_GEMM_AXPY, -lr);
     if (layer->has_bias) {
-        float *bias = use->grad ? use->grad + layer->bias : work->bias_grad;
-        k->sum_rows(bias, delta, ld, n, width);
-        if (!use->grad) k->axpy(use->params + layer->bias, bias, width, -use->lr);
+        k->sum_rows(work->bias_grad, delta, ld, n, width);
+        k->axpy(params + layer->bias, work->bias_grad, width, -lr);
     }
     if (loss) *loss = total / (double)n;
 }
@@ -242,7 +218,7 @@ whist_status whist_model_sgd_step(const whist_model *model, whist_model_work *wo
     wh_rows rows;
     if (walks_narrow(model, batch) && can_fuse(model, terms, batch->n)) {
         WH_TRY(wh_nn_gather_targets(&rows, model, work, batch));
-        narrow_walk(model, work, &rows, batch, params, &(narrow_use){.params = params, .lr = (float)lr}, loss);
+        narrow_walk(model, work, &rows, batch, params, (float)lr, loss);
         return WHIST_OK;
     }
     WH_TRY(wh_nn_gather(&rows, model, work, batch));
@@ -254,70 +230,5 @@ whist_status whist_model_sgd_step(const whist_model *model, whist_model_work *wo
     }
     gradient(model, work, &rows, params, work->grad, loss);
     take_step(model, params, work->grad, lr, terms);
-    return WHIST_OK;
-}
-
-/* ---- Per-example clipping ------------------------------------------------------------------------------ */
-
-/* Adds each row's squared gradient norm of all layers to squared (n): |v|² |δ|², and |δ|² for a bias. */
-static void add_squares(const whist_model *model, whist_model_work *work, const wh_rows *rows, const float *params,
-                        double *squared)
-{
-    const wh_num_kernels *k = model->kernels;
-    float *delta = work->delta[0], *spare = work->delta[1];
-    for (size_t l = model->n_layers; l-- > 0;) {
-        const wh_layer *layer = &model->layers[l];
-        const float *v = l ? work->value[l - 1] : rows->x;
-        const size_t ldv = l ? wh_nn_stride(layer->in) : rows->ldx;
-        for (size_t i = 0; i < rows->n; i++) {
-            const float *x = v + i * ldv, *d = delta + i * delta_stride(layer);
-            double inputs = (double)k->dot(x, x, layer->in) + (layer->has_bias ? 1 : 0);
-            squared[i] += inputs * (double)k->dot(d, d, layer->out);
-        }
-        if (l) wh_nn_back(model, l, params, delta, spare, v, rows->n);
-        float *swap = delta;
-        delta = spare;
-        spare = swap;
-    }
-}
-
-/* The way back is walked twice: for the norms, and from the weighted δ of the last layer, in which all is linear. */
-static void clipped_walk(const whist_model *model, whist_model_work *work, const wh_rows *rows, const float *params,
-                         double clip, float *grad, float *norms, double *squared, double *loss)
-{
-    const size_t width = model->shape.n_outputs, ld = wh_nn_stride(width);
-    wh_nn_forward(model, work, params, rows->x, rows->ldx, rows->n, true);
-    wh_nn_head(model, work, rows, work->delta[0], loss);
-    memset(squared, 0, rows->n * sizeof *squared);
-    add_squares(model, work, rows, params, squared);
-    wh_nn_head(model, work, rows, work->delta[0], NULL);
-    for (size_t i = 0; i < rows->n; i++)
-        model->kernels->scale(work->delta[0] + i * ld, width, wh_nn_clip(clip, squared[i], rows->n, &norms[i]));
-    walk_back(model, work, rows, params, grad, NULL, 0);
-}
-
-float wh_nn_clip(double clip, double squared, size_t n, float *norm)
-{
-    /* δ carries the mean's 1/n, which is no part of an example's own gradient. */
-    double own = sqrt(squared) * (double)n;
-    *norm = (float)own;
-    return own > clip ? (float)(clip / own) : 1.0f;
-}
-
-whist_status wh_model_clipped_grad(const whist_model *model, whist_model_work *work, const float *params,
-                                   const whist_batch *batch, double clip, float *grad, float *norms, double *loss)
-{
-    WH_ENSURE(model && work && params && batch && grad && norms && work->model == model, WHIST_E_ARG);
-    WH_ENSURE(clip > 0, WHIST_E_ARG);
-    if (!model->kind->dense || model->shape.target == WHIST_TARGET_SURVIVAL)
-        WH_FAIL(WHIST_E_UNSUPPORTED, "model %s: its examples are clipped by wh_per_example_new", model->class_->name);
-    wh_rows rows;
-    if (walks_narrow(model, batch)) {
-        WH_TRY(wh_nn_gather_targets(&rows, model, work, batch));
-        narrow_walk(model, work, &rows, batch, params, &(narrow_use){.grad = grad, .clip = clip, .norms = norms}, loss);
-        return WHIST_OK;
-    }
-    WH_TRY(wh_nn_gather(&rows, model, work, batch));
-    clipped_walk(model, work, &rows, params, clip, grad, norms, work->squared, loss);
     return WHIST_OK;
 }

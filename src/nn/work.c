@@ -12,7 +12,6 @@ static whist_status reserve(whist_model_work *work, const whist_model *model, si
     size_t widest = 1, input = 1;
     WH_TRY(WH_ARENA_NEW(&work->y, memory, max_batch));
     WH_TRY(WH_ARENA_NEW(&work->weight, memory, max_batch));
-    WH_TRY(WH_ARENA_NEW(&work->squared, memory, max_batch));
     for (size_t l = 0; l < model->n_layers; l++) {
         size_t width = wh_nn_stride(model->layers[l].out);
         if (width > widest) widest = width;
@@ -39,6 +38,11 @@ whist_status whist_model_work_new(whist_model_work **out, const whist_model *mod
     WH_ENSURE(out && model, WHIST_E_ARG);
     if (max_batch == 0 || max_batch > UINT32_MAX)
         WH_FAIL(WHIST_E_RANGE, "a batch of %zu rows: allowed are 1 to 2^32 - 1", max_batch);
+    if (model->headless)
+        WH_FAIL(WHIST_E_UNSUPPORTED,
+                "this model %s gives features and no predictions: only its meta-learner can use "
+                "them (whist meta eval, whist meta adapt)",
+                model->class_->name);
     WH_AUTO(whist_model_work_ptr) work = NULL;
     WH_TRY(WH_NEW(&work, 1));
     work->model = model;
@@ -63,6 +67,7 @@ void whist_model_work_free(whist_model_work *work)
 {
     if (!work) return;
     wh_compiled_free(work->compiled);
+    wh_spread_free(work->spread);
     wh_arena_clear(&work->memory);
     wh_free(work->grad);
     wh_free(work->x);
@@ -146,25 +151,27 @@ whist_status wh_nn_gather_targets(wh_rows *out, const whist_model *model, whist_
     return WHIST_OK;
 }
 
-/* Copies the rows of the index; what comes next is on its way while a row is copied. */
-static void copy_rows(float *out, size_t ld, const float *rows, size_t stride, const uint32_t *index, size_t n,
-                      size_t d)
+/* What comes next is on its way while a row is copied. */
+void wh_nn_copy_rows(const whist_model_work *work, const whist_batch *batch, size_t from, size_t n)
 {
     enum { AHEAD = 8 };
+    const size_t d = work->model->shape.n_features, stride = batch->row_stride ? batch->row_stride : d;
+    const size_t ld = wh_nn_stride(d);
+    const uint32_t *index = batch->index + from;
+    float *out = work->x + from * ld;
     for (size_t i = 0; i < n; i++) {
-        const float *next = rows + index[i + AHEAD < n ? i + AHEAD : i] * stride;
+        const float *next = batch->rows + index[i + AHEAD < n ? i + AHEAD : i] * stride;
         for (size_t j = 0; j < d; j += 16) __builtin_prefetch(next + j, 0, 2);
-        memcpy(out + i * ld, rows + index[i] * stride, d * sizeof *out);
+        memcpy(out + i * ld, batch->rows + index[i] * stride, d * sizeof *out);
     }
 }
 
 whist_status wh_nn_gather(wh_rows *out, const whist_model *model, whist_model_work *work, const whist_batch *batch)
 {
-    const size_t d = model->shape.n_features;
     wh_rows rows;
     WH_TRY(wh_nn_gather_targets(&rows, model, work, batch));
     if (batch->index) {
-        copy_rows(work->x, rows.ldx, batch->rows, batch->row_stride ? batch->row_stride : d, batch->index, rows.n, d);
+        wh_nn_copy_rows(work, batch, 0, rows.n);
         rows.x = work->x;
     }
     *out = rows;

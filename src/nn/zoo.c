@@ -88,6 +88,7 @@ whist_status wh_model_graph(wh_model_values *out, wh_graph *graph, const whist_m
                        : wh_graph_input(graph, "x", WH_EXAMPLES, rows);
     wh_net net = {
         .model = model, .graph = graph, .params = use->params, .batch = use->batch, .mode = use->mode, .out = &values};
+    net.statistics = use->statistics;
     values.scores = model->kind->build(&net, values.x);
     WH_TRY(net.failed);
     finish(graph, &values, model, use->batch);

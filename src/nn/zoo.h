@@ -33,8 +33,9 @@ typedef struct wh_model_use {
     const wh_value *params; /* one for each tensor of whist_model_tensors, of its shape */
     size_t batch;           /* B, >= 1 */
     unsigned mode;          /* of wh_model_mode */
-    wh_value x;      /* rows that exist already, (B,D) or, as tokens, index (B,D); WH_NO_VALUE: an input is made */
-    wh_value target; /* targets that exist already, as the input below; WH_NO_VALUE: an input is made */
+    wh_value x;        /* rows that exist already, (B,D) or, as tokens, index (B,D); WH_NO_VALUE: an input is made */
+    wh_value target;   /* targets that exist already, as the input below; WH_NO_VALUE: an input is made */
+    size_t statistics; /* batch norm (transductive) by the statistics of so many leading rows alone; 0: of all */
 } wh_model_use;
 
 enum { WH_MODEL_MAX_NEXT = 32 };
@@ -67,6 +68,20 @@ wh_value wh_model_penalty(wh_graph *graph, const whist_model *model, const wh_va
  * of events (wh_feed_bind knows both). */
 wh_value wh_model_mean_loss(wh_value *weight, wh_graph *graph, const whist_model *model, const wh_model_values *values,
                             const wh_value params[]);
+/* ---- What is learned beside the network ----
+ * Tensors that a meta-learner brings along (rates, a head of its own, deviations) stand behind the class's own: they
+ * are part of the parameters, of updates and of model files, and the walk does not look at them. Only before the model
+ * is shared. */
+
+/* number: where every element starts; uniform > 0: U(-uniform, uniform) instead. */
+WH_MUST_CHECK whist_status wh_model_extend(whist_model *model, const char *name, const wh_dims *dims, double number,
+                                           double uniform);
+/* Takes the last dense layer away: what is left gives features. Predicting and plain training are then refused
+ * (whist_model_work_new), and `scores` of a graph mean nothing. WHIST_E_UNSUPPORTED where tensors stand behind it. */
+WH_MUST_CHECK whist_status wh_model_drop_head(whist_model *model);
+size_t wh_model_own_tensors(const whist_model *model); /* those of the class; the others were brought along */
+bool wh_model_has_norm(const whist_model *model);      /* transductive batch norm: statistics matter */
+
 /* Do rows of a batch see each other on the way to the losses in this mode? Then a batch cannot be padded. */
 bool wh_model_couples(const whist_model *model, unsigned mode);
 /* Does the graph in this mode draw a dropout mask? */
@@ -92,7 +107,7 @@ void wh_feed_seed(wh_feed *feed, uint64_t seed);
 
 /* ---- The compiled half of whist_model_work (compiled.c) ---- */
 
-/* Steps of models that run as programs use this pool; NULL: one thread. It outlives the work. */
+/* Gradients and predictions use this pool, which changes no bit; NULL: one thread. It outlives the work. */
 void wh_model_work_pool(whist_model_work *work, wh_pool *pool);
 /* The seed of the next steps' dropout; every step with the same one drops the same. */
 void wh_model_work_seed(whist_model_work *work, uint64_t seed);

@@ -6,6 +6,7 @@
 
 #include "num/blas.h"
 #include "num/kern/tables.h"
+#include "num/onednn.h"
 
 const wh_num_kernels *wh_num_kernels_at(wh_cpu_level level)
 {
@@ -24,21 +25,23 @@ const wh_num_kernels *wh_num_kernels_get(void)
     return wh_num_kernels_at(wh_cpu_get());
 }
 
+/* A text for each set of libraries in use, written when it is first asked for. */
 static struct {
-    pthread_once_t once;
-    char text[80];
-} name_ = {.once = PTHREAD_ONCE_INIT};
-
-static void write_name(void)
-{
-    snprintf(name_.text, sizeof name_.text, "%s+openblas-%s", wh_num_kernels_get()->name, wh_blas_core_name());
-}
+    pthread_mutex_t lock;
+    char text[2][2][120];
+} name_ = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 const char *wh_num_kernels_name(void)
 {
-    if (!wh_blas_core_name()) return wh_num_kernels_get()->name;
-    (void)pthread_once(&name_.once, write_name);
-    return name_.text;
+    const char *blas = wh_blas_core_name(), *dnn = wh_onednn_name();
+    if (!blas && !dnn) return wh_num_kernels_get()->name;
+    char *text = name_.text[blas != NULL][dnn != NULL];
+    (void)pthread_mutex_lock(&name_.lock);
+    if (!*text)
+        (void)snprintf(text, sizeof name_.text[0][0], "%s%s%s%s%s", wh_num_kernels_get()->name,
+                       blas ? "+openblas-" : "", blas ? blas : "", dnn ? "+" : "", dnn ? dnn : "");
+    (void)pthread_mutex_unlock(&name_.lock);
+    return text;
 }
 
 /* Measured (docs/num.md): our own reach the peak as OpenBLAS does until all three sides are long. */

@@ -31,15 +31,19 @@ int64_t wh_identity_stamp(const whist_identity_files *files)
     return stamp_of(files->ca) + stamp_of(files->certificate) + stamp_of(files->key) + stamp_of(files->crl);
 }
 
+whist_status wh_identity_passphrase(wh_buf *out, const whist_identity_files *files)
+{
+    if (!named(files->passphrase_file)) return WHIST_OK;
+    WH_TRY(wh_file_read(out, files->passphrase_file, MAX_PASSPHRASE));
+    while (out->len && (out->data[out->len - 1] == '\n' || out->data[out->len - 1] == '\r')) out->data[--out->len] = 0;
+    return WHIST_OK;
+}
+
 whist_status wh_identity_key(whist_crypt_key **out, const whist_identity_files *files)
 {
-    if (!named(files->passphrase_file)) return whist_crypt_key_load(out, files->key, NULL);
     WH_AUTO(wh_buf) passphrase = WH_BUF_EMPTY;
-    WH_TRY(wh_file_read(&passphrase, files->passphrase_file, MAX_PASSPHRASE));
-    while (passphrase.len &&
-           (passphrase.data[passphrase.len - 1] == '\n' || passphrase.data[passphrase.len - 1] == '\r'))
-        passphrase.data[--passphrase.len] = 0;
-    return whist_crypt_key_load(out, files->key, wh_buf_str(&passphrase));
+    WH_TRY(wh_identity_passphrase(&passphrase, files));
+    return whist_crypt_key_load(out, files->key, named(files->passphrase_file) ? wh_buf_str(&passphrase) : NULL);
 }
 
 static void warn_of_expiry(const whist_identity_files *files, whist_bytes certificate)

@@ -23,6 +23,9 @@ WH_MUST_CHECK whist_status wh_identity_key(whist_crypt_key **out, const whist_id
 /* The stamp that loading now would give. */
 int64_t wh_identity_stamp(const whist_identity_files *files);
 
+/* The passphrase of the key, empty where it has none. */
+WH_MUST_CHECK whist_status wh_identity_passphrase(wh_buf *out, const whist_identity_files *files);
+
 enum { WH_COORDINATOR_ADDRESS = 300 };
 /* "https://host:port" becomes "host:port". WHIST_E_ARG for anything else. */
 WH_MUST_CHECK whist_status wh_coordinator_address(char out[WH_COORDINATOR_ADDRESS], const char *url);

@@ -164,7 +164,10 @@ static void say_promise(const preview *p)
     say(p, "privacy for one %s (%s): epsilon %g at delta %g, over all studies on these data",
         whist_dp_unit_name(privacy->unit), whist_dp_relation_name(privacy->relation), privacy->epsilon, privacy->delta);
     say(p, "  %s", whist_privacy_trust(privacy->noise));
-    if (privacy->sigma > 0)
+    if (privacy->sigma > 0 && p->plan->learner->records)
+        say(p, "  each record's gradient is clipped to %g; noise of %g times what a record adds (%s)", privacy->clip,
+            privacy->sigma, whist_privacy_mechanism_name(privacy->mechanism));
+    else if (privacy->sigma > 0)
         say(p, "  the update is scaled to an L2 norm of %g%s; noise of %g times that (%s)", privacy->clip,
             privacy->adaptive ? " at first" : "", privacy->sigma, whist_privacy_mechanism_name(privacy->mechanism));
     else

@@ -5,6 +5,7 @@
 #include "crypt/hash.h"
 #include "data/block.h"
 #include "fed/private.h"
+#include "meta/scheme.h"
 #include "study/study_object.h"
 
 #include <math.h>
@@ -36,9 +37,12 @@ static whist_status make_model(whist_study *study)
         const wh_yaml *data = wh_yaml_nearest(study->root, "data.columns");
         return wh_fail_context(status, "%s:%u:%u: ", study->path, data->line, data->column);
     }
+    /* A few-shot head is for the ways of a task, however many classes the rows have. */
+    bool by_ways = file->episodes.given && file->episodes.of.kind == WHIST_TASKS_CLASSES &&
+                   file->data.schema.task == WHIST_TASK_CLASSES;
     const whist_model_shape shape = {
         .n_features = row.n_features,
-        .n_outputs = row.n_outputs,
+        .n_outputs = by_ways ? file->episodes.of.ways : row.n_outputs,
         .target = (whist_target)file->data.schema.task,
         .channels = row.channels,
         .height = row.height,
@@ -47,6 +51,8 @@ static whist_status make_model(whist_study *study)
         .n_targets = row.n_targets,
     };
     status = whist_model_new(&study->model, file->model.name, file->model.settings, &shape);
+    if (status == WHIST_OK && file->episodes.given)
+        status = wh_scheme_extend(study->model, file->learner.class_, file->learner.settings);
     if (status != WHIST_OK) {
         const wh_yaml *model = wh_yaml_nearest(study->root, "model");
         return wh_fail_context(status, "%s:%u:%u: ", study->path, model->line, model->column);
@@ -96,7 +102,8 @@ static whist_status make_privacy(whist_study *study)
     };
     p->mechanism = mechanism_of(file, p->noise);
     study->plan.privacy = p;
-    bool find = p->unit == WHIST_DP_SITE && p->sigma <= 0 && p->clip > 0 && p->epsilon > 0 && p->delta > 0;
+    bool ours = p->unit == WHIST_DP_SITE || (p->unit == WHIST_DP_RECORD && study->plan.learner->records);
+    bool find = ours && p->sigma <= 0 && p->clip > 0 && p->epsilon > 0 && p->delta > 0;
     if (!find || (p->noise == WHIST_NOISE_DISTRIBUTED && p->honest == 0)) return WHIST_OK;
     return wh_private_calibrate(&p->sigma, &study->plan);
 }
@@ -123,6 +130,7 @@ static whist_status make_plan(whist_study *study)
     plan->sample_fraction = file->sampling.fraction;
     plan->min_sites = min_sites(file);
     plan->round_timeout_ms = file->timeouts.round;
+    plan->episodes = file->episodes.given ? &file->episodes.of : NULL;
     plan->metrics = (const char *const *)file->metrics.items;
     plan->n_metrics = file->metrics.n;
     plan->min_metric_count = file->min_metric_count;
@@ -169,6 +177,8 @@ static whist_status read_text(whist_study *study)
     if (version) WH_TRY(wh_read_version(&number, wh_study_table, version, &reader));
     WH_TRY(wh_table_read(&study->file, wh_study_table, root, &reader));
     study->file.training.given = wh_yaml_get(root, "training") != NULL;
+    study->file.episodes.given = wh_yaml_get(root, "episodes") != NULL;
+    study->file.episodes.of.support_statistics = study->file.episodes.statistics == 1;
     if (study->file.training.given && study->file.sites.n == 0) WH_TRY(one_site(study));
     WH_TRY(wh_study_check_file(&study->file, root, &reader));
     WH_TRY(wh_study_schema_finish(&study->file.data, &study->arena));
@@ -313,8 +323,8 @@ bool whist_study_training(const whist_study *study, whist_training *out)
 
 bool whist_study_episodes(const whist_study *study, whist_episodes *out)
 {
-    if (study->file.episodes.ways == 0) return false;
-    *out = study->file.episodes;
+    if (!study->file.episodes.given) return false;
+    *out = study->file.episodes.of;
     return true;
 }
 

@@ -1,6 +1,7 @@
 /* study/study_check.c: keys that are good alone but do not fit together, refused with the place, the
  * reason and the change to make. What concerns learner, strategy and protection among each other is
  * whist_fed_plan_check; what concerns columns is whist_schema_features. */
+#include "meta/scheme.h"
 #include "study/study_file.h"
 
 #include <math.h>
@@ -191,12 +192,20 @@ static whist_status check_fixed(const wh_study_file *file, const place *p)
     return WHIST_OK;
 }
 
+static bool has_person(const wh_study_file *file)
+{
+    const wh_column_file *columns = file->data.columns.items;
+    for (size_t i = 0; i < file->data.columns.n; i++)
+        if (columns[i].column.type == WHIST_COLUMN_PERSON) return true;
+    return false;
+}
+
 /* A private learner hides what its gradients tell of a row. What else is made of the rows is not hidden by it. */
 static whist_status check_private(const wh_study_file *file, const place *p)
 {
     const whist_learner_class *learner = file->learner.class_;
     const whist_schema *schema = &file->data.schema;
-    if (!learner || !learner->spends) return WHIST_OK;
+    if (!learner || !(learner->spends || learner->records)) return WHIST_OK;
     const char *name = learner->name;
     if (schema->standardize == WHIST_STANDARDIZE_SITE)
         REFUSE(
@@ -218,6 +227,12 @@ static whist_status check_private(const wh_study_file *file, const place *p)
     if (schema->class_weights_balanced)
         REFUSE(p, "data.class_weights", "learner %s does not hide the counts behind balanced weights: give numbers",
                name);
+    if (learner->unit == WHIST_DP_TASK && !has_person(file))
+        REFUSE(
+            p, "data.columns",
+            "learner %s hides tasks, and a task is a person: say by a column of type person whose row is whose; tasks "
+            "that are mixed anew from the same rows would share them",
+            name);
     if (file->early_stopping.patience > 0)
         REFUSE(p, "early_stopping", "learner %s does not hide the validation rows that early stopping looks at", name);
     return WHIST_OK;
@@ -246,6 +261,12 @@ static whist_status check_privacy(const wh_study_file *file, const place *p)
 {
     const wh_privacy_file *privacy = &file->privacy;
     if (!wh_yaml_get(p->root, "privacy")) return WHIST_OK;
+    bool site = privacy->unit == WHIST_DP_SITE + 1;
+    if (wh_yaml_get(p->root, "episodes") && privacy->unit && !site)
+        REFUSE(p, "privacy",
+               "privacy: episodes mix the same rows anew into one task after another: a row is in many of them, and no "
+               "promise about tasks would be kept. Leave out episodes, and take dp-meta (tasks are persons), dp-fomaml "
+               "or dp-reptile (records); or promise something about sites");
     if (!privacy->unit)
         REFUSE(p, "privacy",
                "privacy: unit is missing: say whom the promise is about (record, task or site); an epsilon without it "
@@ -259,6 +280,54 @@ static whist_status check_privacy(const wh_study_file *file, const place *p)
         REFUSE(p, "privacy", "privacy: epsilon is missing: the budget of the data set, over all studies on it");
     if (!(privacy->delta > 0))
         REFUSE(p, "privacy", "privacy: delta is missing: the probability that the promise may fail by, such as 1e-5");
+    return WHIST_OK;
+}
+
+/* Does "section.key" stand in the file? */
+static bool stands(const place *p, const char *path)
+{
+    const char *dot = strchr(path, '.');
+    const wh_yaml *node = wh_yaml_nearest(p->root, path);
+    return node != p->root && node->key && strcmp(node->key, dot + 1) == 0;
+}
+
+/* What few-shot tasks leave without a meaning, or cannot do without. */
+static whist_status check_episodes(const wh_study_file *file, const place *p)
+{
+    static const struct {
+        const char *path, *why;
+    } idle[] = {
+        {"training.batch", "a training step is learner.tasks tasks of episodes.shots and queries"},
+        {"training.epochs", "tasks have no end: set training.steps"},
+        {"learner.support", "episodes.shots says how many support rows a task has"},
+        {"learner.query", "episodes.queries says how many query rows a task has"},
+        {"learner.evaluate", "over episodes a learner is measured after its inner steps"},
+    };
+    const whist_episodes *e = &file->episodes.of;
+    const whist_learner_class *learner = file->learner.class_;
+    wh_scheme_kind kind = wh_scheme_kind_of(learner);
+    if (!file->episodes.given && kind != WH_SCHEME_NONE && kind != WH_SCHEME_CHAIN)
+        REFUSE(p, "learner", "learner %s learns over few-shot tasks: say what they are in a section 'episodes'",
+               learner->name);
+    if (!file->episodes.given) return WHIST_OK;
+    if (kind == WH_SCHEME_NONE)
+        REFUSE(p, "learner",
+               "episodes are for a meta-learner, and %s is none: name one in 'learner', such as protonet or "
+               "maml",
+               learner->name);
+    for (size_t i = 0; i < WH_COUNT(idle); i++)
+        if (stands(p, idle[i].path))
+            REFUSE(p, idle[i].path, "%s does nothing with episodes: %s", idle[i].path, idle[i].why);
+    if (file->training.given && !wh_yaml_get(p->root, "rounds") && stands(p, "learner.lr"))
+        REFUSE(p, "learner.lr",
+               "learner.lr is the step of a round, and this study has none: training.optimizer.lr is that "
+               "of training in one place");
+    if (e->kind == WHIST_TASKS_CLASSES && e->ways < 2)
+        REFUSE(p, "episodes", "episodes: ways is missing: how many classes a task has, at least 2");
+    if (e->kind != WHIST_TASKS_CLASSES && (e->ways || e->turns > 1))
+        REFUSE(p, "episodes", "episodes: ways and turns are for tasks of classes");
+    if (e->kind != WHIST_TASKS_CLASSES && wh_scheme_is_metric(kind))
+        REFUSE(p, "learner", "learner %s compares classes: take tasks: classes, or another learner", learner->name);
     return WHIST_OK;
 }
 
@@ -286,5 +355,6 @@ whist_status wh_study_check_file(const wh_study_file *file, const wh_yaml *root,
     WH_TRY(check_parts(file, &p));
     WH_TRY(check_private(file, &p));
     WH_TRY(check_privacy(file, &p));
+    WH_TRY(check_episodes(file, &p));
     return check_fixed(file, &p);
 }

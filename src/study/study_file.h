@@ -72,7 +72,11 @@ typedef struct wh_study_file {
         wh_part optimizer;
         uint64_t epochs, steps, batch, evaluate_every;
     } training;
-    whist_episodes episodes; /* ways 0: the study has none */
+    struct {
+        bool given; /* the study has the section */
+        whist_episodes of;
+        int statistics; /* batch, support */
+    } episodes;
     uint32_t bits, fraction;
     uint32_t rounds;
     struct {

@@ -10,10 +10,11 @@
 
 static const wh_key column_table[] = {
     {"name", WH_KEY_TEXT, COLUMN(column.name), NULL, .doc = "Name of the column."},
-    {"type", WH_KEY_CHOICE, COLUMN(column.type), NULL, .choices = "ignore|real|category|target|event|site|row",
-     .doc = "What the column is: `target` is what the model predicts (for survival: the time), `event` says "
-            "whether the event was seen (1) or censored (0), `site` names the owner of the row, `row` is the "
-            "row's id for a split file."},
+    {"type", WH_KEY_CHOICE, COLUMN(column.type), NULL, .choices = "ignore|real|category|target|event|site|row|person",
+     .doc =
+         "What the column is: `target` is what the model predicts (for survival: the time), `event` says "
+         "whether the event was seen (1) or censored (0), `site` names the owner of the row, `row` is the "
+         "row's id for a split file, `person` says by any text whose row it is: the rows of one person are one task."},
     {"levels", WH_KEY_TEXTS, COLUMN(levels), "", 1, 4096, .type = "list of texts",
      .doc = "Allowed values, in order: of a category, or the class names of a target. They are fixed here "
             "because finding them in the data would leak."},
@@ -281,13 +282,34 @@ static const wh_key training_table[] = {
     {0},
 };
 
+#define EPISODES(field) STUDY(episodes.of.field)
+
 static const wh_key episodes_table[] = {
-    {"ways", WH_KEY_INT, STUDY(episodes.ways), "0", 0, 65536,
-     .doc = "Classes of an episode, at least 2; 0: no episodes."},
-    {"shots", WH_KEY_INT, STUDY(episodes.shots), "1", 1, 65536, .doc = "Support rows of each class."},
-    {"queries", WH_KEY_INT, STUDY(episodes.queries), "15", 1, 65536, .doc = "Query rows of each class."},
-    {"turns", WH_KEY_INT, STUDY(episodes.turns), "1", 1, 4,
+    {"tasks", WH_KEY_CHOICE, EPISODES(kind), "classes", .choices = "classes|sites|sinusoid",
+     .doc =
+         "What a task is: some classes of a fold; the rows of one site (or person, where each is a site); or a made-up "
+         "sinusoid, for a regression on one number."},
+    {"ways", WH_KEY_INT, EPISODES(ways), "0", 0, 65536, .doc = "Tasks of classes: how many of them, at least 2."},
+    {"shots", WH_KEY_INT, EPISODES(shots), "1", 1, 65536, .doc = "Support rows of each class; of other tasks, in all."},
+    {"queries", WH_KEY_INT, EPISODES(queries), "15", 1, 65536,
+     .doc = "Query rows of each class; of other tasks, in all."},
+    {"turns", WH_KEY_INT, EPISODES(turns), "1", 1, 4,
      .doc = "4: a class turned by 90, 180 and 270 degrees is three more classes; 2: by 180 degrees one more; 1: none."},
+    {"seen_classes", WH_KEY_BOOL, EPISODES(seen_classes), "false",
+     .doc = "Tests may be on classes that training saw; else a class in the training and the test fold is refused."},
+    {"statistics", WH_KEY_CHOICE, STUDY(episodes.statistics), "batch", .choices = "batch|support",
+     .doc = "What batch norm (norm: transductive) works by: support and query rows each by their own `batch` "
+            "(transductive), or both by the `support` rows alone, so that no query row sees another (inductive)."},
+    {"validate", WH_KEY_INT, EPISODES(validate), "100", 0, 1e6,
+     .doc = "Validation episodes of each evaluation in training (`training.evaluate_every`), where the data have "
+            "validation rows; the model of the best one is kept. 0: none."},
+    {"adversary", WH_KEY_CHOICE, EPISODES(attack.on), "none", .choices = "none|query|support|both",
+     .doc = "Training against attacks: query rows are moved to raise the loss (adversarial querying), support rows "
+            "are, or "
+            "each episode counts twice, attacked on either side (`both`: ADML)."},
+    {"epsilon", WH_KEY_REAL, EPISODES(attack.epsilon), "0.03137", 0, 1e6, .doc = "How far an attack moves a number."},
+    {"attack_steps", WH_KEY_INT, EPISODES(attack.steps), "7", 1, 1000, .doc = "Its steps."},
+    {"attack_step", WH_KEY_REAL, EPISODES(attack.step), "0", 0, 1e6, .doc = "Length of one; 0: a quarter of epsilon."},
     {0},
 };
 
@@ -307,8 +329,9 @@ const wh_key wh_study_table[] = {
          "Training in one place, on the rows of all sites together (`whist train`). A study that has it may leave out "
          "learner, strategy, rounds and sites, which are for a federation and are required otherwise."},
     {"episodes", WH_KEY_MAP, .fallback = "", .sub = episodes_table,
-     .doc = "Few-shot tasks of `whist meta`, drawn from the rows; `training` says with what optimiser and for how many "
-            "steps, of four episodes each."},
+     .doc = "Few-shot tasks for a meta-learner: of each site in a federation, or of `whist meta train`, where "
+            "`training` says "
+            "with what optimiser and for how many steps, of `learner.tasks` tasks each."},
     {"learner", WH_KEY_PART, .offset = offsetof(wh_study_file, learner), .fallback = "sgd", .parts = &wh_learner_parts,
      .doc = "How a site makes an update from the model and its rows."},
     {"strategy", WH_KEY_PART, .offset = offsetof(wh_study_file, strategy), .fallback = "fedavg",

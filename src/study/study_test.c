@@ -171,9 +171,13 @@ static void test_value_refusals(void **state)
             "site's configuration");
     refused("one.csv", "../one.csv", WHIST_E_FORMAT,
             "s.yaml:18:23: file: '../one.csv' leaves the data folder or names a folder; write the bare name of a file");
-    refused("learner:\n  name: sgd", "learner:\n  name: sdg", WHIST_E_FORMAT,
-            "s.yaml:11:9: unknown learner 'sdg'; did you mean 'sgd'? Allowed: sgd, fedprox, adam, scaffold, "
-            "nesterov, adamw, adagrad, yogi, dp-sgd, maml, fomaml, reptile, anil, boil, per-fedavg");
+    refused(
+        "learner:\n  name: sgd", "learner:\n  name: sdg", WHIST_E_FORMAT,
+        "s.yaml:11:9: unknown learner 'sdg'; did you mean 'sgd'? Allowed: sgd, fedprox, adam, scaffold, "
+        "nesterov, adamw, adagrad, yogi, dp-sgd, dp-ftrl, record-sum, maml, fomaml, reptile, anil, boil, per-fedavg, "
+        "meta-sgd, "
+        "maml++, imaml, cavia, meta-lstm, abml, protonet, matching, relation, r2d2, dp-meta, dp-reptile, dp-fomaml, "
+        "dp-protonet");
 }
 
 static void test_unsafe(void **state)
@@ -489,7 +493,7 @@ static void test_private_learner(void **state)
     } cases[] = {
         {"relation: add_remove", "relation: replace",
          "promises something about one record (add_remove), the study about"},
-        {"unit: record", "unit: task", "the study about one task"},
+        {"unit: record", "unit: task", "hides one record, and the study promises something about one task"},
         {"units: 250", "units: 100", "up to 250 rows and units says 100"},
         {"units: 250", "units: 100000000", "delta 1e-05 is not below 1/100000000"},
         {"epsilon: 1.7", "epsilon: 0.5", "has to refuse before the end"},

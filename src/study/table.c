@@ -88,7 +88,7 @@ static whist_status find_part(wh_part_info *out, const wh_key *key, const char *
 {
     const char *near = NULL;
     unsigned best = 4;
-    char list[256] = "";
+    char list[400] = "";
     size_t at = 0;
     wh_part_info info;
     for (size_t i = 0; key->parts->get(&info, i); i++) {

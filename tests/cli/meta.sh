@@ -1,31 +1,163 @@
 #!/bin/sh
-# meta.sh SOURCE WHIST: few-shot training and measuring; threads change no bit; refusals.
+# meta.sh SOURCE WHIST: few-shot learners by their names: training, measuring, threads, stopping and going on; refusals.
 . "$(dirname "$0")/common.sh"
-cat >tiny.yaml <<Y
+study() { # LEARNER [more lines]
+    cat <<Y
 whist: 1
 name: tiny
 data:
   format: synthetic
   task: classes
-  classes: 3
-  synthetic: {rows: 120}
+  classes: 6
+  synthetic: {rows: 240}
   images: {height: 8, width: 8}
-  split: {test_fraction: 0.4}
-model: {name: conv4, width: 4, depth: 2, groups: 2}
-training: {optimizer: {name: adam, lr: 0.01}, steps: 20}
-episodes: {ways: 3, shots: 1, queries: 3}
+  split: {test_fraction: 0.4, validation_fraction: 0.3}
+model: {name: conv4, width: 4, depth: 2, norm: transductive}
+learner: {name: $1}
+training: {optimizer: {name: adam, lr: 0.01}, steps: 20, evaluate_every: 5}
+episodes: {ways: 3, shots: 1, queries: 3, seen_classes: true, validate: 20}
 metrics: [accuracy]
 Y
-ends 0 "$whist" meta train tiny.yaml --out one.safetensors --threads 1 && says out '20 steps'
-ends 0 "$whist" meta train tiny.yaml --out two.safetensors --threads 2
-cmp one.safetensors two.safetensors || bad=1
-ends 0 "$whist" meta eval one.safetensors tiny.yaml --threads 1 --json && json out && says out '"episodes":600'
-cp out whole
-ends 0 "$whist" meta eval one.safetensors tiny.yaml --threads 2 --json && cmp out whole || bad=1
-sed 's/ways: 3/ways: 4/' tiny.yaml >wrong.yaml
-ends 1 "$whist" meta train wrong.yaml --out x && says err '4 ways, and the data have 3 classes' && silent
-sed 's/queries: 3/queries: 300/' tiny.yaml >wrong.yaml
-ends 1 "$whist" meta train wrong.yaml --out x && says err 'an episode takes 301 of each class' && silent
-sed '/^episodes/d' tiny.yaml >wrong.yaml
-ends 1 "$whist" meta train wrong.yaml --out x && says err "no section 'episodes'" && silent
+}
+
+for learner in maml fomaml reptile anil boil per-fedavg meta-sgd maml++ imaml cavia meta-lstm abml protonet matching \
+    'matching, context: true' relation r2d2; do
+    study "$learner" >tiny.yaml
+    ends 0 "$whist" meta train tiny.yaml --out one.safetensors --threads 1 && says out '20 steps' &&
+        says out "${learner%%,*}" && says out 'transductive (statistics of each batch)' && says out 'best validation'
+    ends 0 "$whist" meta train tiny.yaml --out two.safetensors --threads 2
+    cmp one.safetensors two.safetensors || bad=1
+    ends 0 "$whist" meta eval one.safetensors tiny.yaml --threads 1 --json && json out && says out '"episodes":600' &&
+        says out '"accuracy":' && says out '"interval95":'
+    cp out whole
+    ends 0 "$whist" meta eval one.safetensors tiny.yaml --threads 2 --json && cmp out whole || bad=1
+done
+ends 0 "$whist" meta eval one.safetensors tiny.yaml --statistics support && says out 'inductive (statistics of the support rows)'
+ends 0 "$whist" meta eval one.safetensors tiny.yaml --ways 5 --shots 4 -n 50 && says out '5 ways, 4 shots' && says out '50 episodes'
+ends 0 "$whist" meta eval one.safetensors tiny.yaml --attack both --epsilon 0.05 --noise 0.1 -n 20 --json && json out &&
+    says out '"attack":"both"' && says out '"epsilon":0.05' && says out '"noise":0.1'
+ends 1 "$whist" predict one.safetensors tiny.yaml --site all && says err 'gives features and no predictions' && silent
+
+# Images of new classes in folders.
+mkdir -p few/cat few/dog
+cp "$source/tests/fuzz/corpus/png/bits" few/cat/1.png
+cp "$source/tests/fuzz/corpus/png/bytes" few/dog/1.png
+cp "$source/tests/fuzz/corpus/png/square" new.png
+ends 0 "$whist" meta adapt one.safetensors tiny.yaml --support few --input new.png && says out 'row,p0,p1,target'
+ends 0 "$whist" meta adapt one.safetensors tiny.yaml --support few --input new.png --ink --json && json out &&
+    says out '"classes":[0,1]'
+ends 1 "$whist" meta adapt one.safetensors tiny.yaml --support few/cat --input new.png && says err 'has a label that is no class' && silent
+ends 1 "$whist" meta adapt one.safetensors tiny.yaml --support few --input few/dog && says err 'query row 1 is support row 2' && silent
+ends 1 "$whist" meta adapt one.safetensors tiny.yaml --support few --input new.png --out x && says err 'leave --out out' && silent
+
+# Stopped by kill -9 and by Ctrl-C, a training goes on to the same bits.
+study maml | sed 's/steps: 20/steps: 800/; s/evaluate_every: 5/evaluate_every: 500/' >long.yaml
+ends 0 "$whist" meta train long.yaml --out whole.safetensors
+for signal in KILL INT; do
+    rm -f run.ck
+    "$whist" meta train long.yaml --out part.safetensors --checkpoint run.ck --every 7 -q --log off &
+    pid=$!
+    tries=0
+    while [ ! -f run.ck ] && [ $tries -lt 500 ]; do tries=$((tries + 1)); sleep 0.02; done
+    kill -$signal $pid
+    wait $pid 2>/dev/null
+    [ -f run.ck ] || { echo "FAILED: no checkpoint before $signal"; bad=1; }
+    [ ! -f part.safetensors ] || { echo "FAILED: it ended before $signal"; bad=1; rm part.safetensors; }
+    ends 1 "$whist" meta train long.yaml --out part.safetensors --checkpoint run.ck && says err 'add --resume'
+    ends 0 "$whist" meta train long.yaml --out part.safetensors --checkpoint run.ck --resume
+    cmp whole.safetensors part.safetensors || bad=1
+    rm -f part.safetensors
+done
+
+# A sinusoid by its name.
+cat >sine.yaml <<Y
+whist: 1
+name: sine
+data: {format: synthetic, task: regression, columns: [{name: x, type: real}, {name: y, type: target}]}
+model: {name: mlp, hidden: [40, 40]}
+learner: {name: maml, inner_lr: 0.01, tasks: 25}
+training: {optimizer: {name: adam, lr: 0.001}, steps: 300}
+episodes: {tasks: sinusoid, shots: 10, queries: 10}
+Y
+ends 0 "$whist" meta train sine.yaml --out sine.safetensors && says out 'maml'
+ends 0 "$whist" meta eval sine.safetensors sine.yaml --steps 0 && says out 'mse'
+ends 0 "$whist" meta eval sine.safetensors sine.yaml --steps 5 && says out '5 inner steps'
+
+# Sites as tasks: one is left out, and a few of its rows make its model.
+cat >sites.yaml <<Y
+whist: 1
+name: sites
+data:
+  format: csv
+  task: binary
+  standardize: pooled
+  columns: [{name: age, type: real}, {name: dose, type: real}, {name: ill, type: target}]
+  split: {test_fraction: 0.3}
+model: {name: logistic}
+learner: {name: maml, inner_lr: 0.5, inner_steps: 3}
+strategy: {name: fedavg}
+training: {optimizer: {name: adam, lr: 0.02}, steps: 60}
+episodes: {tasks: sites, shots: 6, queries: 8}
+sites: [{name: a, file: a.csv}, {name: b, file: b.csv}, {name: c, file: c.csv}]
+Y
+for site in a b c; do
+    awk -v s=$site 'BEGIN {
+        print "age,dose,ill"
+        for (i = 0; i < 60; i++) {
+            x = (i * 7919 + (s == "b") * 31) % 101; d = (i * 104729) % 97
+            print x "," d "," ((s == "a" ? x > 50 : s == "b" ? x < 50 : d > 48) + 0)
+        }
+    }' >$site.csv
+done
+ends 0 "$whist" meta train sites.yaml --data . --leave-out c --out sites.safetensors
+ends 0 "$whist" meta eval sites.safetensors sites.yaml --data . --site c -n 20 --steps 20 && says out '20 inner steps'
+ends 2 "$whist" meta eval sites.safetensors sites.yaml --data . --ways 3 && says err 'tasks of classes' && silent
+ends 2 "$whist" meta eval sites.safetensors sites.yaml --data . --site x && silent
+(head -n 1 c.csv && sed -n 2,7p c.csv) >support.csv
+(head -n 1 c.csv && sed -n 20,23p c.csv | sed 's/,[01]$/,/') >new.csv
+ends 0 "$whist" meta adapt sites.safetensors sites.yaml --support support.csv --input new.csv --out mine.safetensors &&
+    says out 'row,prediction,target'
+awk -F, 'NR > 1 { printf "%.5f\n", $2 }' out >adapted
+ends 0 "$whist" predict mine.safetensors sites.yaml --input new.csv && awk -F, 'NR > 1 { printf "%.5f\n", $2 }' out >predicted
+cmp adapted predicted || bad=1
+ends 1 "$whist" meta adapt sites.safetensors sites.yaml --support support.csv --input support.csv &&
+    says err 'query row 1 is support row 1' && silent
+ends 1 "$whist" meta adapt sites.safetensors sites.yaml --support new.csv --input support.csv &&
+    says err 'support row 1 has no target' && silent
+
+# The real Omniglot: classes that training never saw, and the twenty one-shot runs.
+if [ -f "${WHIST_DATA:-}/omniglot/omniglot28-images-idx3-ubyte.gz" ]; then
+    sed 's/model: .*/model: {name: conv4, norm: transductive, width: 8}/; s/steps: 3000/steps: 3/
+        s/validate: 50/validate: 2/' "$source/examples/omniglot/protonet.yaml" >omniglot.yaml
+    ends 0 "$whist" meta train omniglot.yaml --out omniglot.safetensors && says out 'best validation'
+    ends 0 "$whist" meta eval omniglot.safetensors omniglot.yaml -n 2 --ways 20 --queries 5 && says out '20 ways, 1 shots'
+    ends 0 "$whist" meta eval omniglot.safetensors omniglot.yaml --one-shot "$WHIST_DATA/omniglot/all_runs.zip" --json &&
+        json out && says out '"runs":[' && says out '"batches":"transductive'
+    ends 1 "$whist" meta eval omniglot.safetensors omniglot.yaml --one-shot omniglot.yaml && says err 'no zip archive' &&
+        silent
+else
+    echo 'skipped: no Omniglot in WHIST_DATA'
+fi
+
+# Refusals.
+study protonet >tiny.yaml
+refused() { # CODE TEXT SED-SCRIPT
+    sed "$3" tiny.yaml >wrong.yaml
+    ends "$1" "$whist" meta train wrong.yaml --out x && says err "$2" && silent
+}
+refused 1 'episode asks for 9 ways' 's/ways: 3/ways: 9/'
+refused 1 'an episode takes 301 of each class' 's/queries: 3/queries: 300/'
+refused 1 "learns over few-shot tasks" '/^episodes/d'
+refused 1 'is in the training and in the test fold' 's/, seen_classes: true//'
+refused 1 'training.batch does nothing with episodes' 's/steps: 20/steps: 20, batch: 8/'
+refused 1 'training.epochs does nothing with episodes' 's/steps: 20/steps: 20, epochs: 8/'
+refused 1 'learner.lr is the step of a round' 's/name: protonet/name: protonet, lr: 1/'
+refused 1 'learner.support does nothing with episodes' 's/name: protonet/name: maml, support: 8/'
+refused 1 'episodes are for a meta-learner, and sgd is none' 's/name: protonet/name: sgd/'
+refused 1 'ways is missing' 's/ways: 3, //'
+refused 1 'compares classes' 's/ways: 3/tasks: sites/'
+refused 1 'running statistic' 's/transductive/inductive/'
+ends 1 "$whist" train tiny.yaml && says err 'whist meta train' && silent
+ends 3 "$whist" meta eval sine.safetensors tiny.yaml && says err 'was not made by this study' && silent
+ends 2 "$whist" meta eval one.safetensors tiny.yaml --epsilon 1 && says err '--attack query' && silent
 exit $bad

@@ -50,6 +50,8 @@ ends 0 "$whist" completion bash
 if command -v bash >/dev/null 2>&1; then
     bash -c '. ./out; COMP_WORDS=(whist provision s); COMP_CWORD=2; _whist; echo "${COMPREPLY[@]}"' >words 2>&1
     says words 'sign'
+    bash -c '. ./out; COMP_WORDS=(whist model ""); COMP_CWORD=2; _whist; echo "${COMPREPLY[@]}"' >words 2>&1
+    says words 'seal' && says words 'open'
     bash -c '. ./out; COMP_WORDS=(whist simulate x --see); COMP_CWORD=3; _whist; echo "${COMPREPLY[@]}"' >words 2>&1
     says words '--seeds'
     bash -c '. ./out; COMP_WORDS=(whist help ""); COMP_CWORD=2; _whist; echo "${COMPREPLY[@]}"' >words 2>&1

@@ -4,6 +4,7 @@
  * All secrets are made up here. Each result is compared with the one of the same call on a secret
  * that is not marked, which also shows that marking changes nothing. */
 #include "crypt/aead.h"
+#include "crypt/box.h"
 #include "crypt/ct.h"
 #include "crypt/hash.h"
 #include "crypt/prg.h"
@@ -186,12 +187,32 @@ static void test_aead_chacha(void **state)
     check_aead(WH_AEAD_CHACHA20_POLY1305);
 }
 
+/* The secret half of the key that boxes are sealed to, from its public half to what is in a box. */
+static void test_box(void **state)
+{
+    (void)state;
+    uint8_t secret[WH_BOX_SECRET], plain[WH_BOX_SECRET], text[WH_STREAM_KEY], out[WH_STREAM_KEY];
+    uint8_t box[WH_STREAM_KEY + WH_BOX_MORE];
+    fill_secret(secret, sizeof secret, 5);
+    fill(plain, sizeof plain, 5);
+    fill(text, sizeof text, 4);
+    WH_AUTO(wh_box_key_ptr) known = NULL;
+    WH_AUTO(wh_box_key_ptr) key = NULL;
+    assert_ok(wh_box_key_from_secret(&known, plain));
+    assert_ok(wh_box_seal(box, known->public_key, (whist_bytes){text, sizeof text}));
+    assert_ok(wh_box_key_from_secret(&key, secret));
+    WH_DECLASSIFY(key->public_key, sizeof key->public_key); /* it stands in the site's notice */
+    assert_ok(wh_box_open(out, key, (whist_bytes){box, sizeof box}));
+    assert_true(wh_ct_equal(out, text, sizeof text));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_masks), cmocka_unit_test(test_select_bytes), cmocka_unit_test(test_equal),
         cmocka_unit_test(test_hmac),  cmocka_unit_test(test_hkdf),         cmocka_unit_test(test_prg),
         cmocka_unit_test(test_sign),  cmocka_unit_test(test_aead_gcm),     cmocka_unit_test(test_aead_chacha),
+        cmocka_unit_test(test_box),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

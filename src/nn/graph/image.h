@@ -148,7 +148,22 @@ static inline bool wh_geometry_by_places(const wh_geometry *g)
     return 2 * places * (depth + g->og) < depth * g->og;
 }
 
-/* ---- Windows of pools: attr kernel, stride, pad; [*from, *to) is what lies inside ---- */
+/* ---- Windows of pools: attr kernel, stride, pad ---- */
+typedef struct wh_windows {
+    size_t h, w, c, oh, ow, kernel, stride, pad;
+    size_t top, bottom, left, right; /* of the window at hand */
+} wh_windows;
+
+static inline wh_windows wh_windows_of(const wh_dims *image, const wh_dims *out, const wh_attr *attr)
+{
+    wh_windows v = {.h = image->dim[1], .w = image->dim[2], .c = image->dim[3], .oh = out->dim[1], .ow = out->dim[2]};
+    v.kernel = attr->whole[0];
+    v.stride = attr->whole[1];
+    v.pad = attr->whole[2];
+    return v;
+}
+
+/* What lies inside: [*from, *to). */
 static inline void wh_window_clip(size_t *from, size_t *to, size_t at, size_t kernel, size_t stride, size_t pad,
                                   size_t size)
 {

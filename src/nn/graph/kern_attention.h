@@ -1,5 +1,5 @@
 /* nn/graph/kern_attention.h: attention of a sequence to itself, one head of one example at a time; compiled after
- * kern_body.h, whose helpers it uses.
+ * kern_sum.h, whose helpers it uses.
  *
  * Blocks of WH_ATTENTION_ROWS rows of scores live in scratch, no more of them than the rows see; the way back makes
  * them again. The sums of the gradients by key and value go on from block to block in the order of the rows. */

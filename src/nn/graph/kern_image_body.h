@@ -188,28 +188,14 @@ IMAGE_KERNEL IMAGE(conv_squared)(const wh_call *call, size_t from, size_t to)
 
 /* ---- Windows ------------------------------------------------------------------------------------ */
 
-typedef struct window {
-    size_t h, w, c, oh, ow, kernel, stride, pad;
-    size_t top, bottom, left, right; /* of the window at hand */
-} window;
-
-static window window_of(const wh_dims *image, const wh_dims *out, const wh_attr *attr)
-{
-    window v = {.h = image->dim[1], .w = image->dim[2], .c = image->dim[3], .oh = out->dim[1], .ow = out->dim[2]};
-    v.kernel = attr->whole[0];
-    v.stride = attr->whole[1];
-    v.pad = attr->whole[2];
-    return v;
-}
-
-static void window_at(window *v, size_t place)
+static void window_at(wh_windows *v, size_t place)
 {
     wh_window_clip(&v->top, &v->bottom, place / v->ow, v->kernel, v->stride, v->pad, v->h);
     wh_window_clip(&v->left, &v->right, place % v->ow, v->kernel, v->stride, v->pad, v->w);
 }
 
 /* The pixel of the window whose channel is largest; the first of equals, and never before a NaN that stands first. */
-static size_t largest_in(const REAL *x, const window *v, size_t channel)
+static size_t largest_in(const REAL *x, const wh_windows *v, size_t channel)
 {
     size_t best = (v->top * v->w + v->left) * v->c + channel;
     for (size_t i = v->top; i < v->bottom; i++)
@@ -222,7 +208,7 @@ static size_t largest_in(const REAL *x, const window *v, size_t channel)
 
 IMAGE_KERNEL IMAGE(max_window)(const wh_call *call, size_t from, size_t to)
 {
-    window v = window_of(call->arg_dims, call->out_dims, call->attr);
+    wh_windows v = wh_windows_of(call->arg_dims, call->out_dims, call->attr);
     REAL *out = (REAL *)call->out + from * v.oh * v.ow * v.c;
     for (size_t n = from; n < to; n++) {
         const REAL *x = (const REAL *)call->arg[0] + n * v.h * v.w * v.c;
@@ -236,7 +222,7 @@ IMAGE_KERNEL IMAGE(max_window)(const wh_call *call, size_t from, size_t to)
 /* t where x is largest */
 IMAGE_KERNEL IMAGE(window_take)(const wh_call *call, size_t from, size_t to)
 {
-    window v = window_of(call->arg_dims, call->out_dims, call->attr);
+    wh_windows v = wh_windows_of(call->arg_dims, call->out_dims, call->attr);
     REAL *out = (REAL *)call->out + from * v.oh * v.ow * v.c;
     for (size_t n = from; n < to; n++) {
         const REAL *x = (const REAL *)call->arg[0] + n * v.h * v.w * v.c;
@@ -251,7 +237,7 @@ IMAGE_KERNEL IMAGE(window_take)(const wh_call *call, size_t from, size_t to)
 /* c added where x is largest */
 IMAGE_KERNEL IMAGE(window_put)(const wh_call *call, size_t from, size_t to)
 {
-    window v = window_of(call->arg_dims, &call->arg_dims[1], call->attr);
+    wh_windows v = wh_windows_of(call->arg_dims, &call->arg_dims[1], call->attr);
     const REAL *c = (const REAL *)call->arg[1] + from * v.oh * v.ow * v.c;
     for (size_t n = from; n < to; n++) {
         const REAL *x = (const REAL *)call->arg[0] + n * v.h * v.w * v.c;
@@ -266,7 +252,7 @@ IMAGE_KERNEL IMAGE(window_put)(const wh_call *call, size_t from, size_t to)
 
 void NAME(avg_pool)(const wh_call *call, size_t from, size_t to)
 {
-    window v = window_of(call->arg_dims, call->out_dims, call->attr);
+    wh_windows v = wh_windows_of(call->arg_dims, call->out_dims, call->attr);
     REAL *out = (REAL *)call->out + from * v.oh * v.ow * v.c, share = (REAL)(1 / (double)(v.kernel * v.kernel));
     for (size_t n = from; n < to; n++)
         for (size_t p = 0; p < v.oh * v.ow; p++, out += v.c) {
@@ -282,7 +268,7 @@ void NAME(avg_pool)(const wh_call *call, size_t from, size_t to)
 
 void NAME(avg_pool_back)(const wh_call *call, size_t from, size_t to)
 {
-    window v = window_of(call->out_dims, call->arg_dims, call->attr);
+    wh_windows v = wh_windows_of(call->out_dims, call->arg_dims, call->attr);
     const REAL *c = (const REAL *)call->arg[0] + from * v.oh * v.ow * v.c;
     REAL share = (REAL)(1 / (double)(v.kernel * v.kernel));
     memset((REAL *)call->out + from * v.h * v.w * v.c, 0, (to - from) * v.h * v.w * v.c * sizeof(REAL));

@@ -1,49 +1,27 @@
 /* nn/graph/kern/image_avx512.c: tiles of 6 x 64, 12 x 32 or 12 x 16 sums in 32 registers. */
-#include <immintrin.h>
+#include "num/kern/vec_avx512.h"
 
-typedef __m512 vec;
-typedef __mmask16 mask;
 typedef __mmask16 choice;
-#define V_LANES 16
 #define ROWS_1 12
 #define ROWS_2 12
 #define ROWS_4 6
 
-#define v_zero _mm512_setzero_ps
-#define v_set1 _mm512_set1_ps
-#define v_load _mm512_loadu_ps
-#define v_load_mask _mm512_maskz_loadu_ps
-#define v_store _mm512_storeu_ps
-#define v_store_mask _mm512_mask_storeu_ps
-#define v_fma _mm512_fmadd_ps
-#define v_mul _mm512_mul_ps
-#define v_add _mm512_add_ps
 #define v_sub _mm512_sub_ps
 #define v_max _mm512_max_ps
 #define v_greater(a, b) _mm512_cmp_ps_mask((a), (b), _CMP_GT_OQ)
 #define v_equal(a, b) _mm512_cmp_ps_mask((a), (b), _CMP_EQ_OQ)
 #define v_choose(choice, yes, no) _mm512_mask_blend_ps((choice), (no), (yes))
-#define v_mask(n) ((mask)((1u << (n)) - 1))
 
 #include "nn/graph/kern/image_tiles.h"
 #include "nn/graph/kern/image_windows.h"
 
-/* Four times: pairs of rows, then pairs of pairs, … exchange halves of what they hold. */
-TILE void v_turn(vec r[16])
+#define v_low _mm512_unpacklo_ps
+#define v_high _mm512_unpackhi_ps
+#define v_shuffle _mm512_shuffle_ps
+
+TILE void v_turn_parts(vec r[16])
 {
     __m512 t[16];
-#pragma GCC unroll 8
-    for (int i = 0; i < 16; i += 2) {
-        t[i] = _mm512_unpacklo_ps(r[i], r[i + 1]);
-        t[i + 1] = _mm512_unpackhi_ps(r[i], r[i + 1]);
-    }
-#pragma GCC unroll 4
-    for (int i = 0; i < 16; i += 4) {
-        r[i] = _mm512_shuffle_ps(t[i], t[i + 2], 0x44);
-        r[i + 1] = _mm512_shuffle_ps(t[i], t[i + 2], 0xee);
-        r[i + 2] = _mm512_shuffle_ps(t[i + 1], t[i + 3], 0x44);
-        r[i + 3] = _mm512_shuffle_ps(t[i + 1], t[i + 3], 0xee);
-    }
 #pragma GCC unroll 4
     for (int i = 0; i < 4; i++) {
         t[i] = _mm512_shuffle_f32x4(r[i], r[i + 4], 0x88);

@@ -1,10 +1,30 @@
 /* nn/graph/kern/image_turn.h: transposition by square blocks in registers. Wants what image_tiles.h wants, and
- *   v_turn(rows)    V_LANES vectors become their transpose
- *   v_plain_turn    the kernel for what has no such blocks
+ *   v_low, v_high, v_shuffle   of single numbers within each 128 bits
+ *   v_turn_parts(rows)         V_LANES vectors: their 128 bits as if they were one number each, transposed
+ *   v_plain_turn               the kernel for what has no such blocks
  *
  * One axis, the side, lies number by number in the output and in strides in the input, or the other way round. What
  * lies between two of its strides is the run, which is in pieces where the side is not: their places come from its
  * axes. */
+
+/* V_LANES vectors become their transpose: pairs of rows, then pairs of pairs, … exchange halves of what they hold. */
+TILE void v_turn(vec r[V_LANES])
+{
+    vec t[V_LANES];
+#pragma GCC unroll 8
+    for (int i = 0; i < V_LANES; i += 2) {
+        t[i] = v_low(r[i], r[i + 1]);
+        t[i + 1] = v_high(r[i], r[i + 1]);
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < V_LANES; i += 4) {
+        r[i] = v_shuffle(t[i], t[i + 2], 0x44);
+        r[i + 1] = v_shuffle(t[i], t[i + 2], 0xee);
+        r[i + 2] = v_shuffle(t[i + 1], t[i + 3], 0x44);
+        r[i + 3] = v_shuffle(t[i + 1], t[i + 3], 0xee);
+    }
+    v_turn_parts(r);
+}
 
 typedef struct turn {
     unsigned rank;

@@ -3,20 +3,6 @@
  * Pools give the bits of the generic kernels. Statistics add up in blocks of NORM_BLOCK rows (float), the blocks in
  * double, of differences from the grid cell's first number: the error is that of float sums over one block. */
 
-typedef struct window {
-    size_t h, w, c, oh, ow, kernel, stride, pad;
-    size_t top, bottom, left, right; /* of the window at hand */
-} window;
-
-static window window_of(const wh_dims *image, const wh_dims *out, const wh_attr *attr)
-{
-    window v = {.h = image->dim[1], .w = image->dim[2], .c = image->dim[3], .oh = out->dim[1], .ow = out->dim[2]};
-    v.kernel = attr->whole[0];
-    v.stride = attr->whole[1];
-    v.pad = attr->whole[2];
-    return v;
-}
-
 TILE mask lanes(size_t left)
 {
     return v_mask(left < V_LANES ? left : V_LANES);
@@ -38,7 +24,7 @@ TILE void set(float *p, vec value, bool full, mask part)
 
 /* One window and one vector of channels: x, t, in and out lie at its first pixel; c and y are one place. h, w and full
  * are constants where these are called for the window of all pools, 2 x 2. */
-TILE void max_at(float *y, const float *x, size_t h, size_t w, const window *v, bool full, mask part)
+TILE void max_at(float *y, const float *x, size_t h, size_t w, const wh_windows *v, bool full, mask part)
 {
     vec best = get(x, full, part);
 #pragma GCC unroll 2
@@ -48,7 +34,8 @@ TILE void max_at(float *y, const float *x, size_t h, size_t w, const window *v, 
     set(y, best, full, part);
 }
 
-TILE void take_at(float *y, const float *x, const float *t, size_t h, size_t w, const window *v, bool full, mask part)
+TILE void take_at(float *y, const float *x, const float *t, size_t h, size_t w, const wh_windows *v, bool full,
+                  mask part)
 {
     vec best = get(x, full, part), taken = get(t, full, part);
 #pragma GCC unroll 2
@@ -65,7 +52,8 @@ TILE void take_at(float *y, const float *x, const float *t, size_t h, size_t w, 
 }
 
 /* Adds c where x is largest: first which tap, then there. */
-TILE void put_at(float *out, const float *x, const float *c, size_t h, size_t w, const window *v, bool full, mask part)
+TILE void put_at(float *out, const float *x, const float *c, size_t h, size_t w, const wh_windows *v, bool full,
+                 mask part)
 {
     vec best = get(x, full, part), which = v_zero(), value = get(c, full, part);
 #pragma GCC unroll 2
@@ -90,7 +78,7 @@ TILE void put_at(float *out, const float *x, const float *c, size_t h, size_t w,
 typedef enum pooling { MAX, TAKE, PUT_BACK } pooling;
 
 TILE void pool_at(pooling what, float *wide, float *narrow, const float *x, const float *t, const float *c, size_t h,
-                  size_t w, const window *v, bool full, mask part)
+                  size_t w, const wh_windows *v, bool full, mask part)
 {
     if (what == MAX) max_at(narrow, x, h, w, v, full, part);
     if (what == TAKE) take_at(narrow, x, t, h, w, v, full, part);
@@ -98,7 +86,7 @@ TILE void pool_at(pooling what, float *wide, float *narrow, const float *x, cons
 }
 
 TILE void pool_place(pooling what, float *wide, float *narrow, const float *x, const float *t, const float *c,
-                     const window *v)
+                     const wh_windows *v)
 {
     size_t h = v->bottom - v->top, w = v->right - v->left, k = 0;
     const mask all = v_mask(V_LANES);
@@ -111,7 +99,7 @@ TILE void pool_place(pooling what, float *wide, float *narrow, const float *x, c
 
 /* Images from … to-1. Of wide (an image of the output) and narrow (pooled), t and c each call has what it needs; the
  * others may be anything that can be pointed into. */
-TILE void pool(pooling what, window *v, float *wide, float *narrow, const float *x, const float *t, const float *c,
+TILE void pool(pooling what, wh_windows *v, float *wide, float *narrow, const float *x, const float *t, const float *c,
                size_t from, size_t to)
 {
     size_t image = v->h * v->w * v->c, pooled = v->oh * v->ow * v->c;
@@ -131,19 +119,19 @@ TILE void pool(pooling what, window *v, float *wide, float *narrow, const float 
 
 static void max_window(const wh_call *call, size_t from, size_t to)
 {
-    window v = window_of(call->arg_dims, call->out_dims, call->attr);
+    wh_windows v = wh_windows_of(call->arg_dims, call->out_dims, call->attr);
     pool(MAX, &v, NULL, call->out, call->arg[0], NULL, NULL, from, to);
 }
 
 static void window_take(const wh_call *call, size_t from, size_t to)
 {
-    window v = window_of(call->arg_dims, call->out_dims, call->attr);
+    wh_windows v = wh_windows_of(call->arg_dims, call->out_dims, call->attr);
     pool(TAKE, &v, NULL, call->out, call->arg[0], call->arg[1], NULL, from, to);
 }
 
 static void window_put(const wh_call *call, size_t from, size_t to)
 {
-    window v = window_of(call->arg_dims, &call->arg_dims[1], call->attr);
+    wh_windows v = wh_windows_of(call->arg_dims, &call->arg_dims[1], call->attr);
     size_t image = v.h * v.w * v.c;
     memset((float *)call->out + from * image, 0, (to - from) * image * sizeof(float));
     pool(PUT_BACK, &v, call->out, NULL, call->arg[0], NULL, call->arg[1], from, to);
@@ -151,7 +139,9 @@ static void window_put(const wh_call *call, size_t from, size_t to)
 
 /* ---- Norms -------------------------------------------------------------------------------------------- */
 
-enum { NORM_BLOCK = 64, NORM_WIDE = 2 * V_LANES };
+/* Sums of floats run over a block of rows. Within it a chunk of columns is walked a few rows at a time, so that memory
+ * is read about in its order. */
+enum { NORM_BLOCK = 64, NORM_ROWS = 8, NORM_WIDE = 2 * V_LANES, NORM_CHUNK = 128 };
 
 /* Σ over the rows of a cell, x from its first number: x, x², c, x c, t, x t, c t, d, x d */
 enum { SUM_X, SUM_XX, SUM_C, SUM_XC, SUM_T, SUM_XT, SUM_CT, SUM_D, SUM_XD, N_SUMS };
@@ -167,23 +157,29 @@ typedef struct group_sums {
     float first[WH_GRID_STRIP];
 } group_sums;
 
-/* Up to two vectors of columns of one block of rows, into sum[·][column]. n_args is a constant where this is called. */
-TILE void sum_block(float sum[N_SUMS][NORM_WIDE], const wh_call *call, unsigned n_args, size_t at, size_t stride,
-                    size_t n, const float *first, mask part0, mask part1)
+/* How many sums there are of so many arguments. */
+TILE size_t sums_of(unsigned n_args)
+{
+    return n_args == 1 ? SUM_C : n_args == 2 ? SUM_T : n_args == 3 ? SUM_D : N_SUMS;
+}
+
+/* One or two vectors of columns of a few rows, added to sum[·][column]. n_args and n_vectors are constants where this
+ * is called. */
+TILE void sum_block(float sum[N_SUMS][NORM_CHUNK], size_t column, const wh_call *call, unsigned n_args,
+                    size_t n_vectors, size_t at, size_t stride, size_t n, const float *first, const mask *part)
 {
     const float *x = call->arg[0], *c = n_args > 1 ? call->arg[1] : NULL, *t = n_args > 2 ? call->arg[2] : NULL;
     const float *d = n_args > 3 ? call->arg[3] : NULL;
-    const mask part[2] = {part0, part1};
     vec total[2][N_SUMS];
 #pragma GCC unroll 2
-    for (size_t v = 0; v < 2; v++)
+    for (size_t v = 0; v < n_vectors; v++)
 #pragma GCC unroll 9
-        for (size_t k = 0; k < N_SUMS; k++) total[v][k] = v_zero();
+        for (size_t k = 0; k < sums_of(n_args); k++) total[v][k] = v_load(sum[k] + column + v * V_LANES);
     for (size_t i = 0; i < n; i++, at += stride)
 #pragma GCC unroll 2
-        for (size_t v = 0; v < 2; v++) {
+        for (size_t v = 0; v < n_vectors; v++) {
             size_t here = at + v * V_LANES;
-            vec dx = v_sub(v_load_mask(part[v], x + here), v_load(first + v * V_LANES));
+            vec dx = v_sub(v_load_mask(part[v], x + here), v_load(first + column + v * V_LANES));
             total[v][SUM_X] = v_add(total[v][SUM_X], dx);
             total[v][SUM_XX] = v_fma(dx, dx, total[v][SUM_XX]);
             if (n_args > 1) {
@@ -204,41 +200,61 @@ TILE void sum_block(float sum[N_SUMS][NORM_WIDE], const wh_call *call, unsigned 
             }
         }
 #pragma GCC unroll 2
-    for (size_t v = 0; v < 2; v++)
+    for (size_t v = 0; v < n_vectors; v++)
 #pragma GCC unroll 9
-        for (size_t k = 0; k < N_SUMS; k++) v_store(sum[k] + v * V_LANES, total[v][k]);
+        for (size_t k = 0; k < sums_of(n_args); k++) v_store(sum[k] + column + v * V_LANES, total[v][k]);
 }
 
-/* Columns column … column + columns - 1 of rows from … from + n - 1. */
-static void sum_wide(group_sums *s, const wh_call *call, const rows *r, size_t from, size_t n, size_t column,
-                     size_t columns)
+/* Two vectors together where the registers hold all their sums, else one after the other. */
+TILE void sum_pair(float sum[N_SUMS][NORM_CHUNK], size_t column, const wh_call *call, unsigned n_args, size_t at,
+                   size_t stride, size_t n, const float *first, const mask *part)
 {
-    float first[NORM_WIDE] = {0}, sum[N_SUMS][NORM_WIDE];
-    size_t high = columns > V_LANES ? columns - V_LANES : 0, at = r->at + from * r->stride + column;
-    mask part0 = lanes(columns), part1 = v_mask(high);
-    for (size_t j = 0; j < columns; j++) first[j] = s->first[(column + j) / r->d];
-    if (call->n_args == 1) sum_block(sum, call, 1, at, r->stride, n, first, part0, part1);
-    if (call->n_args == 2) sum_block(sum, call, 2, at, r->stride, n, first, part0, part1);
-    if (call->n_args == 3) sum_block(sum, call, 3, at, r->stride, n, first, part0, part1);
-    if (call->n_args == 4) sum_block(sum, call, 4, at, r->stride, n, first, part0, part1);
-    static const unsigned sums[] = {0, SUM_C, SUM_T, SUM_D, N_SUMS};
-    size_t n_sums = sums[call->n_args];
+    enum { REGISTERS = V_LANES == 16 ? 32 : 16 };
+    if (2 * sums_of(n_args) + 4 <= REGISTERS) {
+        sum_block(sum, column, call, n_args, 2, at, stride, n, first, part);
+    } else {
+        sum_block(sum, column, call, n_args, 1, at, stride, n, first, part);
+        sum_block(sum, column + V_LANES, call, n_args, 1, at + V_LANES, stride, n, first, part + 1);
+    }
+}
+
+/* Columns column … of a chunk that starts at `start`, rows from … from + n - 1. */
+static void sum_wide(float sum[N_SUMS][NORM_CHUNK], const wh_call *call, const rows *r, size_t from, size_t n,
+                     size_t start, size_t column, size_t columns, const float *first)
+{
+    size_t high = columns > V_LANES ? columns - V_LANES : 0, at = r->at + from * r->stride + start + column;
+    const mask part[2] = {lanes(columns), v_mask(high)};
+    if (call->n_args == 1) sum_pair(sum, column, call, 1, at, r->stride, n, first, part);
+    if (call->n_args == 2) sum_pair(sum, column, call, 2, at, r->stride, n, first, part);
+    if (call->n_args == 3) sum_pair(sum, column, call, 3, at, r->stride, n, first, part);
+    if (call->n_args == 4) sum_pair(sum, column, call, 4, at, r->stride, n, first, part);
+}
+
+/* Columns start … start + columns - 1 of the block of rows from … from + n - 1. */
+static void sum_chunk(group_sums *s, const wh_call *call, const rows *r, size_t from, size_t n, size_t start,
+                      size_t columns)
+{
+    float first[NORM_CHUNK] = {0}, sum[N_SUMS][NORM_CHUNK] = {{0}};
+    for (size_t j = 0; j < columns; j++) first[j] = s->first[(start + j) / r->d];
+    for (size_t i = 0; i < n; i += NORM_ROWS)
+        for (size_t j = 0; j < columns; j += NORM_WIDE)
+            sum_wide(sum, call, r, from + i, lesser(NORM_ROWS, n - i), start, j, lesser(NORM_WIDE, columns - j), first);
     for (size_t j = 0; j < columns; j++)
-        for (size_t k = 0; k < n_sums; k++) s->sum[(column + j) / r->d][k] += (double)sum[k][j];
+        for (size_t k = 0; k < sums_of(call->n_args); k++) s->sum[(start + j) / r->d][k] += (double)sum[k][j];
 }
 
 /* out = base + factor[0] x + factor[1] c + …, the factors by column, the base behind them */
 TILE void write_block(const wh_call *call, unsigned n_args, size_t at, size_t stride, size_t n,
-                      float factor[NORM_ARGS + 1][NORM_WIDE], mask part0, mask part1)
+                      float factor[NORM_ARGS + 1][NORM_CHUNK], size_t column, mask part0, mask part1)
 {
     const mask part[2] = {part0, part1};
     for (size_t i = 0; i < n; i++, at += stride)
 #pragma GCC unroll 2
         for (size_t v = 0; v < 2; v++) {
-            vec sum = v_load(factor[NORM_ARGS] + v * V_LANES);
+            vec sum = v_load(factor[NORM_ARGS] + column + v * V_LANES);
 #pragma GCC unroll 4
             for (unsigned q = 0; q < n_args; q++)
-                sum = v_fma(v_load(factor[q] + v * V_LANES),
+                sum = v_fma(v_load(factor[q] + column + v * V_LANES),
                             v_load_mask(part[v], (const float *)call->arg[q] + at + v * V_LANES), sum);
             v_store_mask((float *)call->out + at + v * V_LANES, part[v], sum);
         }
@@ -248,18 +264,25 @@ typedef struct factors {
     float by_arg[WH_GRID_STRIP][NORM_ARGS + 1]; /* of x, c, t, d, and the base */
 } factors;
 
-static void write_wide(const wh_call *call, const rows *r, const factors *f, size_t from, size_t n, size_t column,
-                       size_t columns)
+static void write_wide(const wh_call *call, const rows *r, float factor[NORM_ARGS + 1][NORM_CHUNK], size_t from,
+                       size_t n, size_t start, size_t column, size_t columns)
 {
-    float factor[NORM_ARGS + 1][NORM_WIDE] = {{0}};
-    size_t high = columns > V_LANES ? columns - V_LANES : 0, at = r->at + from * r->stride + column;
+    size_t high = columns > V_LANES ? columns - V_LANES : 0, at = r->at + from * r->stride + start + column;
     mask part0 = lanes(columns), part1 = v_mask(high);
+    if (call->n_args == 1) write_block(call, 1, at, r->stride, n, factor, column, part0, part1);
+    if (call->n_args == 2) write_block(call, 2, at, r->stride, n, factor, column, part0, part1);
+    if (call->n_args == 3) write_block(call, 3, at, r->stride, n, factor, column, part0, part1);
+    if (call->n_args == 4) write_block(call, 4, at, r->stride, n, factor, column, part0, part1);
+}
+
+static void write_chunk(const wh_call *call, const rows *r, const factors *f, size_t start, size_t columns)
+{
+    float factor[NORM_ARGS + 1][NORM_CHUNK] = {{0}};
     for (size_t j = 0; j < columns; j++)
-        for (size_t k = 0; k <= NORM_ARGS; k++) factor[k][j] = f->by_arg[(column + j) / r->d][k];
-    if (call->n_args == 1) write_block(call, 1, at, r->stride, n, factor, part0, part1);
-    if (call->n_args == 2) write_block(call, 2, at, r->stride, n, factor, part0, part1);
-    if (call->n_args == 3) write_block(call, 3, at, r->stride, n, factor, part0, part1);
-    if (call->n_args == 4) write_block(call, 4, at, r->stride, n, factor, part0, part1);
+        for (size_t k = 0; k <= NORM_ARGS; k++) factor[k][j] = f->by_arg[(start + j) / r->d][k];
+    for (size_t i = 0; i < r->n; i += NORM_ROWS)
+        for (size_t j = 0; j < columns; j += NORM_WIDE)
+            write_wide(call, r, factor, i, lesser(NORM_ROWS, r->n - i), start, j, lesser(NORM_WIDE, columns - j));
 }
 
 /* What the sums of a group mean for the result: normalize, its Jacobian, and the derivative of that (kern_image_body.h
@@ -298,14 +321,12 @@ static void normalize_grid(const wh_call *call, size_t from, size_t to)
         factors f;
         for (size_t k = 0; k < n_groups; k++) s.first[k] = ((const float *)call->arg[0])[r.at + k * g.d];
         for (size_t i = 0; i < r.n; i += NORM_BLOCK)
-            for (size_t j = 0; j < r.width; j += NORM_WIDE)
-                sum_wide(&s, call, &r, i, lesser(NORM_BLOCK, r.n - i), j, lesser(NORM_WIDE, r.width - j));
+            for (size_t j = 0; j < r.width; j += NORM_CHUNK)
+                sum_chunk(&s, call, &r, i, lesser(NORM_BLOCK, r.n - i), j, lesser(NORM_CHUNK, r.width - j));
         for (size_t k = 0; k < n_groups; k++)
             factors_of(f.by_arg[k], s.sum[k], (double)s.first[k], (double)(g.b * g.d), call->attr->real[0],
                        call->n_args);
-        for (size_t i = 0; i < r.n; i += NORM_BLOCK)
-            for (size_t j = 0; j < r.width; j += NORM_WIDE)
-                write_wide(call, &r, &f, i, lesser(NORM_BLOCK, r.n - i), j, lesser(NORM_WIDE, r.width - j));
+        for (size_t j = 0; j < r.width; j += NORM_CHUNK) write_chunk(call, &r, &f, j, lesser(NORM_CHUNK, r.width - j));
     }
 }
 

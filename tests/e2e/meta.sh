@@ -1,0 +1,87 @@
+#!/bin/sh
+# Every meta-learner by its name, over real processes: two sites and a coordinator end with the bits of the simulation,
+# without a file of data: rows are made up. Reptile is also stopped by kill -9 of a site in the middle and goes on.
+set -u
+: "${WHIST:?}"
+here=$(cd "$(dirname "$0")/../.." && pwd)
+. "$here/tests/waiting.sh"
+work=$(mktemp -d "${TMPDIR:-/tmp}/whist-e2e.XXXXXX")
+pids=
+bad=0
+trap 'kill -9 $pids 2>/dev/null; give_ports_back; rm -rf "$work"' EXIT
+trap 'exit 130' INT TERM
+take_port
+cd "$work" || exit 1
+
+study() {
+    cat <<Y
+whist: 1
+name: few
+data:
+  format: synthetic
+  task: classes
+  classes: 4
+  synthetic: {rows: 120}
+  images: {height: 6, width: 6}
+  split: {test_fraction: 0.5}
+model: {name: conv4, width: 4, depth: 1, norm: transductive}
+learner: {name: $1, tasks: 2}
+strategy: {name: fedavg}
+episodes: {ways: 3, shots: 1, queries: 3}
+rounds: ${2:-2}
+metrics: [accuracy, logloss]
+sites: [{name: a}, {name: b}]
+Y
+}
+
+# The data part of a safetensors file.
+bits() {
+    size=$(od -An -tu8 -N8 "$1" | tr -d ' ')
+    tail -c "+$((9 + size))" "$1" | sha256sum | cut -d' ' -f1
+}
+
+site() { "$WHIST" site run "fed/sites/$1/site.yaml" --study fed/study.yaml -q --log off >>"$1.out" 2>&1; }
+
+third_round() {
+    "$WHIST" log show fed/sites/a/state --study fed/study.yaml --certificate fed/sites/a/cert.pem | grep -q '"round":3'
+}
+
+federate() { # LEARNER [ROUNDS] [kill]
+    rm -rf fed ./*.safetensors ./*.out
+    study "$1" "${2:-2}" >few.yaml
+    "$WHIST" provision demo few.yaml --out fed --port "$port" >provision.out 2>&1 || { cat provision.out; return 1; }
+    for s in a b; do
+        "$WHIST" site approve fed/sites/$s/site.yaml --study fed/study.yaml --as 'Dr Test' --yes >>provision.out 2>&1 ||
+            return 1
+    done
+    "$WHIST" coordinator fed/coordinator/coordinator.yaml --study fed/study.yaml --model model.safetensors -q --log off \
+        >coordinator.out 2>&1 &
+    coordinator=$!
+    pids=$coordinator
+    site b &
+    pids="$pids $!"
+    if [ -n "${3:-}" ]; then
+        "$WHIST" site run fed/sites/a/site.yaml --study fed/study.yaml -q --log off >>a.out 2>&1 &
+        victim=$!
+        wait_for third_round || return 1
+        kill -9 $victim
+        wait $victim 2>/dev/null
+    fi
+    site a &
+    pids="$pids $!"
+    [ -z "${3:-}" ] || third_round || echo "FAILED: killed too early"
+    wait $coordinator || { echo "FAILED: the coordinator of $1"; cat ./*.out; return 1; }
+    # shellcheck disable=SC2086 # a list
+    wait $pids
+    "$WHIST" simulate fed/study.yaml --model simulated.safetensors -q --log off >simulated.out 2>&1 ||
+        { cat simulated.out; return 1; }
+    [ "$(bits model.safetensors)" = "$(bits simulated.safetensors)" ] || { echo "FAILED: $1: other bits"; return 1; }
+    grep -q 'mean over 2 sites' coordinator.out || { echo "FAILED: $1: no metrics"; cat coordinator.out; return 1; }
+}
+
+for learner in maml fomaml reptile anil boil per-fedavg meta-sgd maml++ imaml cavia meta-lstm abml protonet matching \
+    relation r2d2; do
+    federate "$learner" || bad=1
+done
+federate reptile 40 kill || bad=1
+exit $bad

@@ -1,0 +1,114 @@
+#!/bin/sh
+# The tables of docs/meta.md: sinusoids from ten points by every learner that makes steps, a new hospital from a few of its
+# patients, and Omniglot. Fails where a number lies outside the bound it states.
+#
+#   script/repro meta                        minutes
+#   WHIST_REPRO_HOURS=yes script/repro meta  Omniglot too: hours, with checkpoints in ./omniglot-runs, from which it goes on
+#
+# Needs `whist` on the PATH; WHIST_DATA/heart and WHIST_DATA/omniglot for the parts that read them.
+set -u
+data=${WHIST_DATA:-}
+here=$(cd "$(dirname "$0")/../.." && pwd)
+runs=$here/omniglot-runs
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+bad=0
+
+# number KEY JSON
+number() { printf '%s' "$2" | sed "s/.*\"$1\":\([0-9.eE+-]*\).*/\1/"; }
+
+# judge VALUE least|most BOUND
+judge() {
+    awk -v v="$1" -v k="$2" -v b="$3" 'BEGIN {
+        good = k == "least" ? v >= b : v <= b
+        printf "  at %s %s: %s\n", k, b, good ? "good" : "NOT GOOD"; exit !good }' || bad=1
+}
+
+# ---- Sinusoids: mean squared error on 600 new ones after the inner steps ----
+sinusoid() { # LEARNER OPTIONS ITERATIONS BOUND
+    sed "s/^learner: .*/learner: {name: $1, tasks: 25$2}/; s/steps: 15000/steps: $3/" \
+        "$here/examples/sinusoid/maml.yaml" >"$work/s.yaml"
+    json=$(whist meta train "$work/s.yaml" --out "$work/s.safetensors" --json -q --log off) || { bad=1; return; }
+    seconds=$(number seconds "$json")
+    json=$(whist meta eval "$work/s.safetensors" "$work/s.yaml" --json) || { bad=1; return; }
+    printf '%-10s %6d iterations  %2d inner steps  mse %.3f ± %.3f  %6.1f s' "$1" "$3" "$(number steps "$json")" \
+        "$(number mse "$json")" "$(number interval95 "$json")" "$seconds"
+    judge "$(number mse "$json")" most "$4"
+}
+echo '-- sinusoids, 10 points'
+sinusoid maml ', inner_lr: 0.01, inner_steps: 1' 15000 0.42
+sinusoid fomaml ', inner_lr: 0.01, inner_steps: 1' 15000 1.2
+sinusoid reptile ', inner_lr: 0.02, inner_steps: 10' 15000 1.5
+sinusoid anil ', inner_lr: 0.01, inner_steps: 5' 15000 1.0
+sinusoid boil ', inner_lr: 0.01, inner_steps: 1' 15000 1.5
+sinusoid per-fedavg ', inner_lr: 0.01, inner_steps: 1, variant: hf' 15000 0.8
+sinusoid meta-sgd ', inner_lr: 0.01, inner_steps: 1' 15000 0.42
+sinusoid maml++ ', inner_lr: 0.01, inner_steps: 5' 15000 0.42
+sinusoid imaml ', inner_lr: 0.02, inner_steps: 16, proximal: 0.5' 5000 2.0
+sinusoid cavia ', inner_lr: 0.1, inner_steps: 2' 15000 1.0
+sinusoid abml ', inner_lr: 0.01, inner_steps: 5' 5000 1.5
+sinusoid meta-lstm ', inner_lr: 0.01, inner_steps: 5' 5000 2.0
+
+# ---- A hospital that training never saw: accuracy on its test rows, by 5, 10, 20 of its own training patients ----
+# local: the same logistic regression from zero, on those patients alone. fedavg, pooled: of the other three, as they are.
+hospital() { # LEARNER-STUDY-OR-MODEL SHOTS STEPS
+    json=$(whist meta eval "$1" "$work/h.yaml" --data "$data/heart" --site "$site" --shots "$2" --steps "$3" -n 200 --force --json) ||
+        { bad=1; return; }
+    number accuracy "$json"
+}
+hospitals() {
+    example=$here/examples/heart/few.yaml
+    cp "$example" "$work/h.yaml"
+    printf '%-12s %9s %9s' site fedavg pooled
+    for n in 5 10 20; do printf ' %8s %8s' "local $n" "maml $n"; done
+    printf '\n'
+    for site in cleveland hungarian switzerland va; do
+        # The three others: a federation of plain FedAvg, and their rows in one place.
+        sed "/{name: $site,/d; /^learner:/,/^metrics:/d" "$example" >"$work/three.yaml"
+        { cat "$work/three.yaml"; printf 'learner: {name: sgd, lr: 0.05, batch: 8, updates: 100}\nstrategy: fedavg\nrounds: 15\n'; } >"$work/fedavg.yaml"
+        whist simulate "$work/fedavg.yaml" --data "$data/heart" --model "$work/fedavg.safetensors" -q --log off >/dev/null &&
+            { cat "$work/three.yaml"; printf 'training: {optimizer: {name: adam, lr: 0.01}, epochs: 100, batch: 32}\n'; } >"$work/pooled.yaml" &&
+            whist train "$work/pooled.yaml" --data "$data/heart" --out "$work/pooled.safetensors" -q --log off >/dev/null &&
+            sed 's/name: logistic/name: logistic\n  init: zero/; s/steps: 400/steps: 1/; s/lr: 0.01}/lr: 1e-9}/' "$example" >"$work/zero.yaml" &&
+            whist meta train "$work/zero.yaml" --data "$data/heart" --leave-out "$site" --out "$work/zero.safetensors" -q --log off >/dev/null &&
+            whist meta train "$example" --data "$data/heart" --leave-out "$site" --out "$work/few.safetensors" -q --log off >/dev/null ||
+            { bad=1; return; }
+        printf '%-12s %9.3f %9.3f' "$site" "$(hospital "$work/fedavg.safetensors" 5 0)" "$(hospital "$work/pooled.safetensors" 5 0)"
+        for n in 5 10 20; do
+            printf ' %8.3f %8.3f' "$(hospital "$work/zero.safetensors" "$n" 50)" "$(hospital "$work/few.safetensors" "$n" 5)"
+        done
+        printf '\n'
+    done
+}
+if [ -f "$data/heart/flamby_split.csv" ]; then
+    echo '-- hospitals, each left out of training'
+    hospitals
+else
+    echo 'skipped: no heart data in WHIST_DATA'
+fi
+
+# ---- Omniglot, Vinyals' split: 600 episodes of new characters ----
+omniglot() { # EXAMPLE BOUND EVAL-OPTION…
+    name=$1 bound=$2
+    shift 2
+    mkdir -p "$runs"
+    whist meta train "$here/examples/omniglot/$name.yaml" --data "$data/omniglot" --out "$runs/$name.safetensors" \
+        --checkpoint "$runs/$name.ck" --resume -q --log off || { bad=1; return; }
+    for statistics in batch support; do
+        json=$(whist meta eval "$runs/$name.safetensors" "$here/examples/omniglot/$name.yaml" --data "$data/omniglot" \
+            --statistics $statistics --json "$@") || { bad=1; return; }
+        printf '%-10s %s: %.4f ± %.4f' "$name" "$(printf '%s' "$json" | sed 's/.*"batches":"\([^"]*\)".*/\1/')" \
+            "$(number accuracy "$json")" "$(number interval95 "$json")"
+        [ $statistics = batch ] && judge "$(number accuracy "$json")" least "$bound" || echo
+    done
+}
+if [ -n "${WHIST_REPRO_HOURS:-}" ] && [ -f "$data/omniglot/omniglot28-images-idx3-ubyte.gz" ]; then
+    echo '-- Omniglot'
+    omniglot protonet 0.98 --ways 5 --queries 15
+    whist meta eval "$runs/protonet.safetensors" "$here/examples/omniglot/protonet.yaml" --data "$data/omniglot" \
+        --one-shot "$data/omniglot/all_runs.zip" || bad=1
+    omniglot maml 0.97
+else
+    echo 'skipped: Omniglot takes hours (WHIST_REPRO_HOURS=yes)'
+fi
+exit $bad
