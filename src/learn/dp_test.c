@@ -239,6 +239,50 @@ static void test_the_learner_learns_and_spends(void **state)
     }
 }
 
+/* The update of two nearly noiseless steps over all rows, with and without a mean of the models. */
+static void two_steps(float out[D + 1], const char *updates, const char *average)
+{
+    WH_AUTO(whist_model_ptr) model = NULL;
+    WH_AUTO(whist_dataset_ptr) data = NULL;
+    WH_AUTO(whist_settings_ptr) settings = NULL;
+    whist_rows rows = make_rows();
+    logistic(&model);
+    assert_ok(whist_dataset_from_rows(&data, &rows, &rows));
+    assert_ok(whist_settings_new(&settings, wh_learner_dp_sgd.options));
+    const char *const pairs[][2] = {{"rows", "400"}, {"rate", "1"},        {"noise", "1e-3"},
+                                    {"lr", "3"},     {"updates", updates}, {"average", average}};
+    for (size_t i = 0; i < WH_COUNT(pairs); i++) assert_ok(whist_settings_set(settings, pairs[i][0], pairs[i][1]));
+    const whist_learner_env env = {.model = model, .data = data, .settings = settings, .site = "one"};
+    whist_learner *learner;
+    whist_update update;
+    const float params[D + 1] = {0};
+    const whist_learner_round round = {.model = params, .n = D + 1};
+    assert_ok(wh_learner_dp_sgd.new_(&learner, &env));
+    assert_ok(wh_learner_dp_sgd.fit(learner, &round, &update));
+    memcpy(out, update.vectors[0], (D + 1) * sizeof *out);
+    wh_learner_dp_sgd.free_(learner);
+}
+
+/* After two steps the mean keeps 2 / 11 of the first model, whatever larger share it is allowed. */
+static void test_the_mean_of_models(void **state)
+{
+    (void)state;
+    float first[D + 1], last[D + 1], mean[D + 1], short_[D + 1];
+    double apart = 0;
+    two_steps(first, "1", "0");
+    two_steps(last, "2", "0");
+    two_steps(mean, "2", "0.9");
+    two_steps(short_, "2", "0.1");
+    for (size_t j = 0; j <= D; j++) {
+        const double noise = 3 * 12 * 1e-3 * 1.01 / 400 * 2; /* lr, twelve sigma, two steps */
+        const double a = (double)first[j], b = (double)last[j];
+        assert_true(fabs((double)mean[j] - (2 * a + 9 * b) / 11) < noise);
+        assert_true(fabs((double)short_[j] - (0.1 * a + 0.9 * b)) < noise);
+        apart = fmax(apart, fabs(a - b));
+    }
+    assert_true(apart > 0.05);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -249,6 +293,7 @@ int main(void)
         cmocka_unit_test(test_the_bound_follows_its_quantile),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_the_learner_learns_and_spends),
+        cmocka_unit_test(test_the_mean_of_models),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

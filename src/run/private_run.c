@@ -1,6 +1,8 @@
 /* run/private_run.c: a private learner on rows that lie in one place. */
 #include "run/private_run.h"
 
+#include "learn/learners.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -18,6 +20,11 @@ static whist_status check(const whist_fed_plan *plan)
                 "study %s promises something about one %s: where all rows lie in one place there are records only; set "
                 "unit: record",
                 plan->name, whist_dp_unit_name(p->unit));
+    if (plan->learner != &wh_learner_dp_sgd && plan->rounds > 1)
+        WH_FAIL(WHIST_E_UNSUPPORTED,
+                "the rounds of learner %s go on from each other, and here each has to stand alone to be paid for: set "
+                "rounds: 1, and all steps in updates",
+                plan->learner->name);
     if (plan->learner->n_states || plan->learner->n_broadcast)
         WH_FAIL(WHIST_E_UNSUPPORTED, "learner %s keeps more than the model from round to round: it needs a federation",
                 plan->learner->name);
