@@ -109,7 +109,8 @@ whist_status wh_http_head_parse(wh_http_head *out, size_t *used, whist_bytes byt
     *used = 0;
     const char *start = (const char *)bytes.data;
     size_t window = bytes.len < WH_HTTP_HEAD_MAX ? bytes.len : WH_HTTP_HEAD_MAX;
-    const char *end = window ? memmem(start, window, "\r\n\r\n", 4) : NULL;
+    if (!start) return WHIST_OK;
+    const char *end = memmem(start, window, "\r\n\r\n", 4);
     if (!end) {
         if (bytes.len >= WH_HTTP_HEAD_MAX) WH_FAIL(WHIST_E_RANGE, "the answer's head is longer than 16384 bytes");
         return WHIST_OK;
