@@ -116,6 +116,7 @@ static whist_status check(const wh_dp_step_options *o, const whist_rows *rows)
 static whist_status init(wh_dp_step *s, const whist_model *model, const whist_rows *rows, const wh_dp_step_options *o)
 {
     WH_TRY(check(o, rows));
+    WH_TRY(wh_local_refuse_dropout(model));
     s->options = *o;
     s->n = whist_model_size(model);
     s->bound = o->clip;

@@ -40,7 +40,8 @@ typedef struct wh_dp_step_options {
 typedef struct wh_dp_step wh_dp_step;
 
 /* rows: the training rows, which outlive it. WHIST_E_ARG for options out of range; WHIST_E_UNSUPPORTED for models whose
- * rows are coupled; WHIST_E_STATE where there are more rows than the public bound; WHIST_E_ENTROPY. */
+ * rows are coupled, or that drop out; WHIST_E_STATE where there are more rows than the public bound; WHIST_E_ENTROPY.
+ */
 WH_MUST_CHECK whist_status wh_dp_step_new(wh_dp_step **out, const whist_model *model, const whist_rows *rows,
                                           const wh_dp_step_options *options);
 void wh_dp_step_free(wh_dp_step *step);

@@ -192,6 +192,23 @@ static void test_refusals(void **state)
     assert_int_equal(wh_dp_step_new(&step, model, &rows, &o), WHIST_E_ARG);
 }
 
+/* Masks go by the numbers of rows: one that leaves would change those behind it. */
+static void test_dropout_is_refused(void **state)
+{
+    (void)state;
+    WH_AUTO(whist_settings_ptr) settings = NULL;
+    WH_AUTO(whist_model_ptr) model = NULL;
+    WH_AUTO(wh_dp_step_ptr) step = NULL;
+    const whist_rows rows = make_rows();
+    const whist_model_shape digits = {
+        .n_features = 28 * 28, .n_outputs = 10, .target = WHIST_TARGET_CLASS, .height = 28, .width = 28, .channels = 1};
+    assert_ok(whist_settings_new(&settings, whist_model_class_find("cnn")->options));
+    assert_ok(whist_settings_set(settings, "dropout", "0.5"));
+    assert_ok(whist_model_new(&model, "cnn", settings, &digits));
+    assert_int_equal(wh_dp_step_new(&step, model, &rows, &plain), WHIST_E_UNSUPPORTED);
+    assert_non_null(strstr(whist_detail_get()->text, "set dropout: 0"));
+}
+
 static double accuracy(const whist_learner *learner, const float *params)
 {
     whist_metric_value value;
@@ -292,6 +309,7 @@ int main(void)
         cmocka_unit_test(test_batches_beyond_n_max_are_rare),
         cmocka_unit_test(test_the_bound_follows_its_quantile),
         cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_dropout_is_refused),
         cmocka_unit_test(test_the_learner_learns_and_spends),
         cmocka_unit_test(test_the_mean_of_models),
     };
