@@ -8,6 +8,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <time.h>
 
 CLI_ENDER(text_end, char, whist_ledger_text_free)
@@ -122,9 +123,12 @@ static int new_ledger(const cli_args *args)
     char path[CLI_PATH];
     CLI_TRY(cli_path(path, "%s/key.pem", folder));
     if (cli_exists(path)) return cli_fail_text(CLI_FAILED, "state", "%s holds a ledger already: it stays", folder);
+    const bool there = cli_exists(folder);
     CLI_TRY(cli_make_dirs(folder, 0700));
-    CLI_TRY(write_config(args, folder));
-    CLI_TRY(write_key(args, folder));
+    int code = write_config(args, folder);
+    if (code == CLI_OK) code = write_key(args, folder);
+    if (code != CLI_OK && !there) (void)rmdir(folder); /* refused: as it was before */
+    CLI_TRY(code);
     if (!cli_flag(args, "json")) {
         printf("%s/ledger.yaml: epsilon %s at delta %s for each record of '%s'\n", folder, cli_text(args, "epsilon"),
                cli_text(args, "delta"), cli_text(args, "dataset"));

@@ -64,6 +64,7 @@ for wrong in '--epsilon 0 --delta 1e-6 --units 10' '--epsilon -1 --delta 1e-6 --
     '--epsilon 1 --delta 0.1 --units 10' '--epsilon 1 --delta 0 --units 10' '--epsilon 1 --delta 1e-6 --units 0'; do
     # shellcheck disable=SC2086 # a list of words
     ends 2 "$whist" ledger new wrong --owner clinic --dataset people $wrong && silent
+    [ ! -e wrong ] || { echo "FAILED: $wrong leaves a folder"; bad=1; }
 done
 says err 'wrong/ledger.yaml'
 ends 1 "$whist" ledger new a --owner clinic --dataset people --epsilon 9 --delta 1e-6 --units 10 && says err 'it stays'
