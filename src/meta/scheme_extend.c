@@ -92,8 +92,8 @@ static whist_status full_context(whist_model *model, size_t f)
 }
 
 /* Of meta-sgd the rates themselves, which may change their sign (Li et al. 2017, section 3.1). Of maml++ their natural
- * logarithms: one rate moves a whole tensor, and an optimiser that takes steps of a size of its own, as Adam does, would
- * carry rates of .01 across zero and to thirty times their start within a thousand steps of .002. */
+ * logarithms: one rate moves a whole tensor, and an optimiser that takes steps of a size of its own, as Adam does,
+ * would carry rates of .01 across zero and to thirty times their start within a thousand steps of .002. */
 static whist_status rates(whist_model *model, const whist_settings *settings, bool by_element)
 {
     size_t n, steps = (size_t)whist_settings_int(settings, "inner_steps"), all = whist_model_size(model);
