@@ -6,4 +6,12 @@
 
 extern const whist_bench cli_benches[]; /* a row without name ends it */
 
+/* Whether the results of a bench are wanted as JSON, one object a line: for tables that a whist_bench_result cannot
+ * hold. env: as cmd_bench.c gave it. */
+bool cli_bench_json(const whist_bench_env *env);
+
+/* ---- meta_table.c: accuracy with intervals of every meta-learner ---- */
+whist_status cli_meta_table(const whist_bench_env *env);
+whist_status cli_meta_table_small(const whist_bench_env *env); /* a row of each kind, in seconds */
+
 #endif

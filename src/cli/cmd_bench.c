@@ -95,6 +95,11 @@ static void emit(void *user, const whist_bench_result *r)
     fflush(stdout);
 }
 
+bool cli_bench_json(const whist_bench_env *env)
+{
+    return cli_flag(((const printer *)env->user)->args, "json");
+}
+
 static int list(const cli_args *args)
 {
     CLI_AUTO(cli_table_end) cli_table *table = cli_table_new(2);

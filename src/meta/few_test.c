@@ -222,6 +222,60 @@ static void every_learner_trains_stops_and_goes_on(void **state)
     test_dir_free(dir);
 }
 
+/* Sinusoids from ten points, 200 steps of Adam at the rate of examples/sinusoid/maml.yaml, five inner steps of 0.01. */
+static double sine_error(const char *name, float *rates, size_t n_rates)
+{
+    static const whist_model_shape shape = {.n_features = 1, .n_outputs = 1, .target = WHIST_TARGET_VALUE};
+    static const uint8_t study[32] = {1};
+    WH_AUTO(whist_settings_ptr) hidden = NULL;
+    WH_AUTO(whist_settings_ptr) settings = NULL;
+    WH_AUTO(whist_settings_ptr) adam = NULL;
+    whist_model *model;
+    whist_meta_train *run;
+    whist_meta_score score;
+    assert_ok(whist_settings_new(&hidden, whist_model_class_find("mlp")->options));
+    assert_ok(whist_settings_set(hidden, "hidden", "[40,40]"));
+    assert_ok(whist_model_new(&model, "mlp", hidden, &shape));
+    assert_ok(whist_settings_new(&settings, learner(name)->options));
+    assert_ok(whist_settings_set(settings, "inner_lr", "0.01"));
+    assert_ok(whist_settings_set(settings, "inner_steps", "5"));
+    assert_ok(whist_settings_set(settings, "tasks", "25"));
+    if (n_rates) assert_ok(whist_settings_set(settings, "multi_step", "100"));
+    assert_ok(wh_scheme_extend(model, learner(name), settings));
+    assert_ok(whist_settings_new(&adam, whist_training_options("adam")));
+    assert_ok(whist_settings_set(adam, "lr", "0.002"));
+    const whist_meta_env env = {.model = model,
+                                .learner = learner(name),
+                                .settings = settings,
+                                .episodes = {.kind = WHIST_TASKS_SINUSOID, .shots = 10, .queries = 10},
+                                .seed = 1,
+                                .threads = 1,
+                                .study = study};
+    const whist_training training = {.optimizer = "adam", .settings = adam, .steps = 200};
+    const whist_meta_test test = {.episodes = 600, .fold = WHIST_FOLD_TEST, .steps = SIZE_MAX};
+    assert_ok(whist_meta_train_new(&run, &env, &training));
+    assert_ok(whist_meta_train_run(run, &(whist_meta_go){0}));
+    assert_ok(whist_meta_evaluate(&score, &env, whist_meta_train_params(run), &test));
+    memcpy(rates, whist_meta_train_params(run) + whist_model_size(model) - n_rates, n_rates * sizeof *rates);
+    whist_meta_train_free(run);
+    whist_model_free(model);
+    return score.mean;
+}
+
+/* Learned rates are worth their while: they stay rates (a step of Adam may be a fifth of one), and the error falls
+ * faster than with rates that stand. Measured: 1.39 with them fixed, 1.20 learned; 2.56 where Adam moves the rates
+ * themselves. */
+static void learned_rates_stay_rates(void **state)
+{
+    (void)state;
+    float rates[5 * 6], none[1];
+    double fixed = sine_error("maml", none, 0), learned = sine_error("maml++", rates, WH_COUNT(rates));
+    if (!(learned < 1.6 && learned < fixed)) fail_msg("maml %g, maml++ %g", fixed, learned);
+    float far = 0;
+    for (size_t i = 0; i < WH_COUNT(rates); i++) far = fmaxf(far, fabsf(rates[i] - logf(.01f)));
+    if (!(far > .01f && far < 1)) fail_msg("the logarithm of a rate moved by %g", (double)far);
+}
+
 static void a_checkpoint_of_another_run_is_refused(void **state)
 {
     (void)state;
@@ -527,6 +581,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gradients_are_those_of_the_loss),
         cmocka_unit_test(every_learner_trains_stops_and_goes_on),
+        cmocka_unit_test(learned_rates_stay_rates),
         cmocka_unit_test(a_checkpoint_of_another_run_is_refused),
         cmocka_unit_test(every_learner_updates_at_a_site),
         cmocka_unit_test(a_few_rows_make_a_personal_model),

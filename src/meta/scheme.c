@@ -246,6 +246,14 @@ static whist_status check(const wh_scheme *s)
     return WHIST_OK;
 }
 
+static whist_status make_rates(wh_scheme *s)
+{
+    s->n_rates = s->n_params - s->theta;
+    WH_TRY(wh_alloc((void **)&s->rates, s->env.threads, sizeof *s->rates));
+    for (unsigned w = 0; w < s->env.threads; w++) WH_TRY(WH_NEW(&s->rates[w], s->n_rates));
+    return WHIST_OK;
+}
+
 static whist_status init(wh_scheme *s)
 {
     WH_TRY(check(s));
@@ -260,6 +268,7 @@ static whist_status init(wh_scheme *s)
     WH_TRY(wh_alloc((void **)&s->z, s->env.threads, sizeof *s->z));
     for (unsigned w = 0; w < s->env.threads; w++)
         WH_TRY(WH_NEW(&s->z[w], (s->env.support + s->env.query) * whist_model_shape_get(s->env.model).n_features));
+    if (s->kind == WH_SCHEME_MAMLPP) WH_TRY(make_rates(s));
     if (!s->env.attacks) return WHIST_OK;
     WH_TRY(make_attack(s, false));
     return make_attack(s, true);
@@ -296,7 +305,9 @@ void wh_scheme_free(wh_scheme *s)
     program_clear(&s->attack[0], s->env.threads);
     program_clear(&s->attack[1], s->env.threads);
     for (unsigned w = 0; s->z && w < s->env.threads; w++) wh_free(s->z[w]);
+    for (unsigned w = 0; s->rates && w < s->env.threads; w++) wh_free(s->rates[w]);
     wh_free(s->z);
+    wh_free(s->rates);
     wh_free(s->weights);
     wh_free(s);
 }
@@ -400,10 +411,15 @@ static bool anneal(wh_scheme *s, uint64_t time)
     return time < (uint64_t)whist_settings_int(s->env.settings, "first_order");
 }
 
-static wh_meta_at at_of(const wh_scheme *s, const float *params)
+/* The rates that a worker steps by. Of maml++ the model holds their logarithms (scheme_extend.c). */
+static wh_meta_at at_of(const wh_scheme *s, unsigned worker, const float *params)
 {
-    return (wh_meta_at){
-        .theta = params, .rates = s->learned_rates ? params + s->theta : &s->rate, .weights = s->weights};
+    const float *rates = s->learned_rates ? params + s->theta : &s->rate;
+    if (s->kind == WH_SCHEME_MAMLPP) {
+        for (size_t i = 0; i < s->n_rates; i++) s->rates[worker][i] = expf(rates[i]);
+        rates = s->rates[worker];
+    }
+    return (wh_meta_at){.theta = params, .rates = rates, .weights = s->weights};
 }
 
 whist_status wh_scheme_gradient(float *grad, double *losses, wh_scheme *s, const float *params, uint64_t time,
@@ -413,8 +429,11 @@ whist_status wh_scheme_gradient(float *grad, double *losses, wh_scheme *s, const
     const wh_meta_gradient out = {
         .theta = grad, .rates = s->learned_rates ? grad + s->theta : NULL, .query_loss = losses};
     bool early = s->kind == WH_SCHEME_MAMLPP && anneal(s, time);
-    const wh_meta_at at = at_of(s, params);
-    return wh_meta_step(&out, early ? s->early_work : s->work, &at, tasks, n, pool);
+    const wh_meta_at at = at_of(s, 0, params);
+    WH_TRY(wh_meta_step(&out, early ? s->early_work : s->work, &at, tasks, n, pool));
+    if (s->kind == WH_SCHEME_MAMLPP)
+        for (size_t i = 0; i < s->n_rates; i++) grad[s->theta + i] *= s->rates[0][i];
+    return WHIST_OK;
 }
 
 /* ---- One task
@@ -425,7 +444,7 @@ whist_status wh_scheme_adapt(float *personal, wh_scheme *s, unsigned worker, con
 {
     memcpy(personal, params, s->n_params * sizeof *personal);
     if (s->steps == 0) return WHIST_OK;
-    const wh_meta_at at = at_of(s, params);
+    const wh_meta_at at = at_of(s, worker, params);
     return wh_meta_adapt(personal, s->work, worker, &at, &task->task);
 }
 

@@ -91,12 +91,17 @@ static whist_status full_context(whist_model *model, size_t f)
     return WHIST_OK;
 }
 
+/* Of meta-sgd the rates themselves, which may change their sign (Li et al. 2017, section 3.1). Of maml++ their natural
+ * logarithms: one rate moves a whole tensor, and an optimiser that takes steps of a size of its own, as Adam does,
+ * would carry rates of .01 across zero and to thirty times their start within a thousand steps of .002. */
 static whist_status rates(whist_model *model, const whist_settings *settings, bool by_element)
 {
     size_t n, steps = (size_t)whist_settings_int(settings, "inner_steps"), all = whist_model_size(model);
     (void)whist_model_tensors(model, &n);
     const wh_dims dims = by_element ? WH_DIMS(all) : WH_DIMS(steps, n);
-    return wh_model_extend(model, "rates", &dims, whist_settings_real(settings, "inner_lr"), 0);
+    double start = whist_settings_real(settings, "inner_lr");
+    return by_element ? wh_model_extend(model, "rates", &dims, start, 0)
+                      : wh_model_extend(model, "rates.log", &dims, log(start), 0);
 }
 
 static whist_status extend_metric(whist_model *model, wh_scheme_kind kind, const whist_settings *settings)

@@ -34,6 +34,8 @@ struct wh_scheme {
     wh_scheme_program predict, attack[2]; /* of support, of query */
     float rate;
     double *weights; /* maml++ (k+1) */
+    size_t n_rates;  /* maml++ */
+    float **rates;   /* maml++ (threads, n_rates): what their logarithms stand for */
     float **z;       /* (threads): rows as they were before an attack */
 };
 

@@ -74,4 +74,9 @@ ends 0 "$whist" study reference && says out '# Studies'
 ends 2 "$whist" study reference --json && says err '--json' && silent
 ends 0 "$whist" bench --list --json && json out && says out 'version.start'
 ends 0 "$whist" bench version.start --json && json out && says out '"unit":"s"'
+# The table of meta-learners: stopped by its budget, skipped without data, and two hours only for who says so.
+ends 0 env WHIST_DATA=/nowhere "$whist" bench meta.table.small --json && says out '"mse":' && says out '"interval95":' &&
+    says out '"budget_seconds":0.25' && says out '"skipped":"WHIST_DATA/omniglot has no'
+ends 0 env WHIST_DATA=/nowhere "$whist" bench meta.table.small && says out 'Omniglot: skipped:' && says out 'no batch statistics      mse'
+ends 2 "$whist" bench meta.table && says err 'add --full'
 exit $bad
