@@ -186,6 +186,14 @@ static bool stop_at(void *user, const whist_progress *progress)
     return progress->done < *(const uint64_t *)user;
 }
 
+/* Accuracy after a hundred steps; a guess has a third. Measured: 0.72 of imaml, 0.70 of cavia, 0.90 to 1.00 of all
+ * others. */
+static double least_of(const whist_learner_class *class_)
+{
+    wh_scheme_kind kind = wh_scheme_kind_of(class_);
+    return kind == WH_SCHEME_IMAML || kind == WH_SCHEME_CAVIA ? .64 : .84;
+}
+
 /* Every learner by its name: learns new classes, to the same bits by two threads and over a stop with a checkpoint. */
 static void every_learner_trains_stops_and_goes_on(void **state)
 {
@@ -202,7 +210,7 @@ static void every_learner_trains_stops_and_goes_on(void **state)
         assert_ok(whist_meta_train_run(one, &(whist_meta_go){0}));
         const float *whole = whist_meta_train_params(one);
         double mean = score_of(&w, whole);
-        if (!(mean > .6)) fail_msg("%s: accuracy %g of three ways", (*c)->name, mean);
+        if (!(mean > least_of(*c))) fail_msg("%s: accuracy %g of three ways", (*c)->name, mean);
         w.env.threads = 2;
         assert_ok(whist_meta_train_new(&two, &w.env, &w.training));
         assert_int_equal(whist_meta_train_run(two, &(whist_meta_go){path, 10, stop_at, &at}), WHIST_E_CANCELLED);
