@@ -4,6 +4,7 @@
 #include "cli/rows.h"
 #include "cli/signals.h"
 #include "cli/term.h"
+#include "cli/training.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -11,20 +12,6 @@
 #include <string.h>
 
 /* ---- Training ------------------------------------------------------------------------------------------- */
-
-static int check_together(const cli_args *args)
-{
-    const char *checkpoint = cli_text(args, "checkpoint");
-    if (cli_flag(args, "resume") && !checkpoint)
-        return cli_fail_text(CLI_USAGE, "usage", "--resume goes on from a file: name it with --checkpoint FILE");
-    if (cli_flag(args, "every") && !checkpoint)
-        return cli_fail_text(CLI_USAGE, "usage", "--every is about checkpoints: name the file with --checkpoint FILE");
-    if (checkpoint && cli_exists(checkpoint) && !cli_flag(args, "resume"))
-        return cli_fail_text(CLI_FAILED, "state",
-                             "%s is there already: add --resume to go on from it, or remove it to begin anew",
-                             checkpoint);
-    return CLI_OK;
-}
 
 static int save(const cli_args *args, const cli_few *few, const whist_meta_train *run)
 {
@@ -76,7 +63,7 @@ static int train(const cli_args *args)
     CLI_AUTO(cli_few_clear_one) cli_few few = {0};
     CLI_AUTO(train_end) whist_meta_train *run = NULL;
     whist_training training;
-    CLI_TRY(check_together(args));
+    CLI_TRY(cli_check_checkpoint(args));
     CLI_TRY(cli_few_open(&few, args, args->words[0], NULL));
     if (!whist_study_training(few.study, &training))
         return cli_fail_text(CLI_FAILED, "unsupported", "study %s has no section 'training': add one (docs/study.md)",

@@ -17,21 +17,6 @@ CLI_ENDER(dataset_end, whist_dataset, whist_dataset_free)
 CLI_ENDER(train_end, whist_train, whist_train_free)
 CLI_ENDER(moments_end, float, whist_moments_free)
 
-/* What the command line asks for, before any work is done in vain. */
-static int check_together(const cli_args *args)
-{
-    const char *checkpoint = cli_text(args, "checkpoint");
-    if (cli_flag(args, "resume") && !checkpoint)
-        return cli_fail_text(CLI_USAGE, "usage", "--resume goes on from a file: name it with --checkpoint FILE");
-    if (cli_flag(args, "every") && !checkpoint)
-        return cli_fail_text(CLI_USAGE, "usage", "--every is about checkpoints: name the file with --checkpoint FILE");
-    if (checkpoint && cli_exists(checkpoint) && !cli_flag(args, "resume"))
-        return cli_fail_text(CLI_FAILED, "state",
-                             "%s is there already: add --resume to go on from it, or remove it to begin anew",
-                             checkpoint);
-    return CLI_OK;
-}
-
 static int new_train(whist_train **out, const cli_args *args, const whist_study *study, const whist_dataset *data,
                      unsigned threads)
 {
@@ -118,7 +103,7 @@ static int train_in_the_open(const cli_args *args, const whist_study *study, con
 
 static int train(const cli_args *args)
 {
-    CLI_TRY(check_together(args));
+    CLI_TRY(cli_check_checkpoint(args));
     CLI_AUTO(cli_study_end) whist_study *study = NULL;
     CLI_LIB(whist_study_load(&study, args->words[0]));
     char folder[CLI_PATH];

@@ -1,6 +1,8 @@
 /* cli/training.c: what a central training tells. */
 #include "cli/training.h"
 
+#include "cli/fail.h"
+#include "cli/file.h"
 #include "cli/hex.h"
 #include "cli/plot.h"
 
@@ -171,4 +173,18 @@ int cli_training_plot(const cli_training *t, const char *path)
     int code = cli_plot_write(path, &plot);
     free(numbers);
     return code;
+}
+
+int cli_check_checkpoint(const cli_args *args)
+{
+    const char *checkpoint = cli_text(args, "checkpoint");
+    if (cli_flag(args, "resume") && !checkpoint)
+        return cli_fail_text(CLI_USAGE, "usage", "--resume goes on from a file: name it with --checkpoint FILE");
+    if (cli_flag(args, "every") && !checkpoint)
+        return cli_fail_text(CLI_USAGE, "usage", "--every is about checkpoints: name the file with --checkpoint FILE");
+    if (checkpoint && cli_exists(checkpoint) && !cli_flag(args, "resume"))
+        return cli_fail_text(CLI_FAILED, "state",
+                             "%s is there already: add --resume to go on from it, or remove it to begin anew",
+                             checkpoint);
+    return CLI_OK;
 }
