@@ -510,7 +510,7 @@ static void test_repetitions(void **state)
             if (k < WH_COUNT(count)) count[k]++;
         }
         assert_true(worst_cell(count, WH_COUNT(count), 6, shapes[s]) < 5.5);
-        assert_true(worst_cell(count, WH_COUNT(count), 6.6, shapes[s]) > 5.5 || shapes[s] == 0);
+        assert_true(worst_cell(count, WH_COUNT(count), 9, shapes[s]) > 5.5 || shapes[s] == 0);
         assert_true(worst_cell(count, WH_COUNT(count), 8, shapes[s]) > 5.5);
     }
     uint64_t k = 7;
