@@ -166,7 +166,8 @@ TILE size_t sums_of(unsigned n_args)
 /* One or two vectors of columns of a few rows, added to sum[·][column]. n_args and n_vectors are constants where this
  * is called. */
 TILE void sum_block(float sum[N_SUMS][NORM_CHUNK], size_t column, const wh_call *call, unsigned n_args,
-                    size_t n_vectors, size_t at, size_t stride, size_t n, const float *first, const mask *part)
+                    size_t n_vectors, size_t at, size_t stride, size_t n, const float *first, bool full,
+                    const mask *part)
 {
     const float *x = call->arg[0], *c = n_args > 1 ? call->arg[1] : NULL, *t = n_args > 2 ? call->arg[2] : NULL;
     const float *d = n_args > 3 ? call->arg[3] : NULL;
@@ -179,21 +180,21 @@ TILE void sum_block(float sum[N_SUMS][NORM_CHUNK], size_t column, const wh_call 
 #pragma GCC unroll 2
         for (size_t v = 0; v < n_vectors; v++) {
             size_t here = at + v * V_LANES;
-            vec dx = v_sub(v_load_mask(part[v], x + here), v_load(first + column + v * V_LANES));
+            vec dx = v_sub(get(x + here, full, part[v]), v_load(first + column + v * V_LANES));
             total[v][SUM_X] = v_add(total[v][SUM_X], dx);
             total[v][SUM_XX] = v_fma(dx, dx, total[v][SUM_XX]);
             if (n_args > 1) {
-                vec vc = v_load_mask(part[v], c + here);
+                vec vc = get(c + here, full, part[v]);
                 total[v][SUM_C] = v_add(total[v][SUM_C], vc);
                 total[v][SUM_XC] = v_fma(dx, vc, total[v][SUM_XC]);
                 if (n_args > 2) {
-                    vec vt = v_load_mask(part[v], t + here);
+                    vec vt = get(t + here, full, part[v]);
                     total[v][SUM_T] = v_add(total[v][SUM_T], vt);
                     total[v][SUM_XT] = v_fma(dx, vt, total[v][SUM_XT]);
                     total[v][SUM_CT] = v_fma(vc, vt, total[v][SUM_CT]);
                 }
                 if (n_args > 3) {
-                    vec vd = v_load_mask(part[v], d + here);
+                    vec vd = get(d + here, full, part[v]);
                     total[v][SUM_D] = v_add(total[v][SUM_D], vd);
                     total[v][SUM_XD] = v_fma(dx, vd, total[v][SUM_XD]);
                 }
@@ -207,27 +208,37 @@ TILE void sum_block(float sum[N_SUMS][NORM_CHUNK], size_t column, const wh_call 
 
 /* Two vectors together where the registers hold all their sums, else one after the other. */
 TILE void sum_pair(float sum[N_SUMS][NORM_CHUNK], size_t column, const wh_call *call, unsigned n_args, size_t at,
-                   size_t stride, size_t n, const float *first, const mask *part)
+                   size_t stride, size_t n, const float *first, bool full, const mask *part)
 {
     enum { REGISTERS = V_LANES == 16 ? 32 : 16 };
     if (2 * sums_of(n_args) + 4 <= REGISTERS) {
-        sum_block(sum, column, call, n_args, 2, at, stride, n, first, part);
+        sum_block(sum, column, call, n_args, 2, at, stride, n, first, full, part);
     } else {
-        sum_block(sum, column, call, n_args, 1, at, stride, n, first, part);
-        sum_block(sum, column + V_LANES, call, n_args, 1, at + V_LANES, stride, n, first, part + 1);
+        sum_block(sum, column, call, n_args, 1, at, stride, n, first, full, part);
+        sum_block(sum, column + V_LANES, call, n_args, 1, at + V_LANES, stride, n, first, full, part + 1);
     }
+}
+
+/* Two vectors of columns that are all there go unmasked: a masked store of AVX2 is some forty times slower. */
+TILE void sum_args(float sum[N_SUMS][NORM_CHUNK], size_t column, const wh_call *call, unsigned n_args, size_t at,
+                   size_t stride, size_t n, const float *first, size_t columns)
+{
+    const mask part[2] = {lanes(columns), v_mask(columns > V_LANES ? columns - V_LANES : 0)};
+    if (columns == NORM_WIDE)
+        sum_pair(sum, column, call, n_args, at, stride, n, first, true, part);
+    else
+        sum_pair(sum, column, call, n_args, at, stride, n, first, false, part);
 }
 
 /* Columns column … of a chunk that starts at `start`, rows from … from + n - 1. */
 static void sum_wide(float sum[N_SUMS][NORM_CHUNK], const wh_call *call, const rows *r, size_t from, size_t n,
                      size_t start, size_t column, size_t columns, const float *first)
 {
-    size_t high = columns > V_LANES ? columns - V_LANES : 0, at = r->at + from * r->stride + start + column;
-    const mask part[2] = {lanes(columns), v_mask(high)};
-    if (call->n_args == 1) sum_pair(sum, column, call, 1, at, r->stride, n, first, part);
-    if (call->n_args == 2) sum_pair(sum, column, call, 2, at, r->stride, n, first, part);
-    if (call->n_args == 3) sum_pair(sum, column, call, 3, at, r->stride, n, first, part);
-    if (call->n_args == 4) sum_pair(sum, column, call, 4, at, r->stride, n, first, part);
+    size_t at = r->at + from * r->stride + start + column;
+    if (call->n_args == 1) sum_args(sum, column, call, 1, at, r->stride, n, first, columns);
+    if (call->n_args == 2) sum_args(sum, column, call, 2, at, r->stride, n, first, columns);
+    if (call->n_args == 3) sum_args(sum, column, call, 3, at, r->stride, n, first, columns);
+    if (call->n_args == 4) sum_args(sum, column, call, 4, at, r->stride, n, first, columns);
 }
 
 /* Columns start … start + columns - 1 of the block of rows from … from + n - 1. */
@@ -243,21 +254,41 @@ static void sum_chunk(group_sums *s, const wh_call *call, const rows *r, size_t 
         for (size_t k = 0; k < sums_of(call->n_args); k++) s->sum[(start + j) / r->d][k] += (double)sum[k][j];
 }
 
-/* out = base + factor[0] x + factor[1] c + …, the factors by column, the base behind them */
+/* out = base + factor[0] x + factor[1] c + …, the factors by column, the base behind them. They and the addresses are
+ * read before the rows: what is stored might be one of them, for all that the compiler knows. */
 TILE void write_block(const wh_call *call, unsigned n_args, size_t at, size_t stride, size_t n,
-                      float factor[NORM_ARGS + 1][NORM_CHUNK], size_t column, mask part0, mask part1)
+                      float factor[NORM_ARGS + 1][NORM_CHUNK], size_t column, bool full, const mask *part)
 {
-    const mask part[2] = {part0, part1};
+    const float *arg[NORM_ARGS];
+    float *out = call->out;
+    vec by[2][NORM_ARGS], base[2];
+#pragma GCC unroll 4
+    for (unsigned q = 0; q < n_args; q++) arg[q] = call->arg[q];
+#pragma GCC unroll 2
+    for (size_t v = 0; v < 2; v++) {
+        base[v] = v_load(factor[NORM_ARGS] + column + v * V_LANES);
+#pragma GCC unroll 4
+        for (unsigned q = 0; q < n_args; q++) by[v][q] = v_load(factor[q] + column + v * V_LANES);
+    }
     for (size_t i = 0; i < n; i++, at += stride)
 #pragma GCC unroll 2
         for (size_t v = 0; v < 2; v++) {
-            vec sum = v_load(factor[NORM_ARGS] + column + v * V_LANES);
+            vec sum = base[v];
 #pragma GCC unroll 4
             for (unsigned q = 0; q < n_args; q++)
-                sum = v_fma(v_load(factor[q] + column + v * V_LANES),
-                            v_load_mask(part[v], (const float *)call->arg[q] + at + v * V_LANES), sum);
-            v_store_mask((float *)call->out + at + v * V_LANES, part[v], sum);
+                sum = v_fma(by[v][q], get(arg[q] + at + v * V_LANES, full, part[v]), sum);
+            set(out + at + v * V_LANES, sum, full, part[v]);
         }
+}
+
+TILE void write_args(const wh_call *call, unsigned n_args, size_t at, size_t stride, size_t n,
+                     float factor[NORM_ARGS + 1][NORM_CHUNK], size_t column, size_t columns)
+{
+    const mask part[2] = {lanes(columns), v_mask(columns > V_LANES ? columns - V_LANES : 0)};
+    if (columns == NORM_WIDE)
+        write_block(call, n_args, at, stride, n, factor, column, true, part);
+    else
+        write_block(call, n_args, at, stride, n, factor, column, false, part);
 }
 
 typedef struct factors {
@@ -267,12 +298,11 @@ typedef struct factors {
 static void write_wide(const wh_call *call, const rows *r, float factor[NORM_ARGS + 1][NORM_CHUNK], size_t from,
                        size_t n, size_t start, size_t column, size_t columns)
 {
-    size_t high = columns > V_LANES ? columns - V_LANES : 0, at = r->at + from * r->stride + start + column;
-    mask part0 = lanes(columns), part1 = v_mask(high);
-    if (call->n_args == 1) write_block(call, 1, at, r->stride, n, factor, column, part0, part1);
-    if (call->n_args == 2) write_block(call, 2, at, r->stride, n, factor, column, part0, part1);
-    if (call->n_args == 3) write_block(call, 3, at, r->stride, n, factor, column, part0, part1);
-    if (call->n_args == 4) write_block(call, 4, at, r->stride, n, factor, column, part0, part1);
+    size_t at = r->at + from * r->stride + start + column;
+    if (call->n_args == 1) write_args(call, 1, at, r->stride, n, factor, column, columns);
+    if (call->n_args == 2) write_args(call, 2, at, r->stride, n, factor, column, columns);
+    if (call->n_args == 3) write_args(call, 3, at, r->stride, n, factor, column, columns);
+    if (call->n_args == 4) write_args(call, 4, at, r->stride, n, factor, column, columns);
 }
 
 static void write_chunk(const wh_call *call, const rows *r, const factors *f, size_t start, size_t columns)
