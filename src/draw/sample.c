@@ -46,7 +46,7 @@ static size_t lanes_for(size_t want)
 
 /* ---- Rounded Gaussian ------------------------------------------------------------------------- */
 
-static whist_status close_normal(block *b, wh_noise *noise, size_t n, double s, size_t n_open)
+static whist_status close_normal(int64_t *value, block *b, wh_noise *noise, size_t n, double s, size_t n_open)
 {
     for (size_t k = 0; k < n_open; k++) {
         size_t i = b->open[k];
@@ -54,8 +54,8 @@ static whist_status close_normal(block *b, wh_noise *noise, size_t n, double s, 
         WH_AUTO(wh_lazy) v = wh_lazy_of(b->random[n + i]);
         int64_t pair[2];
         WH_TRY(wh_exact_normal(pair, noise, &u, &v, s));
-        b->value[i] = pair[0];
-        b->value[n + i] = pair[1];
+        value[i] = pair[0];
+        value[n + i] = pair[1];
         wh_wipe(pair, sizeof pair);
     }
     return WHIST_OK;
@@ -67,9 +67,10 @@ static whist_status normals(block *b, wh_noise *noise, int64_t *out, size_t n, d
     while (n > 0) {
         size_t lanes = lanes_for((n + 1) / 2), count = 2 * lanes < n ? 2 * lanes : n;
         WH_TRY(wh_noise_bytes(noise, b->random, 2 * lanes * sizeof b->random[0]));
-        size_t n_open = kern->normal(b->value, b->random, lanes, s, b->open);
-        WH_TRY(close_normal(b, noise, lanes, s, n_open));
-        memcpy(out, b->value, count * sizeof *out);
+        int64_t *value = count == 2 * lanes ? out : b->value; /* no copy where the block fits */
+        size_t n_open = kern->normal(value, b->random, lanes, s, b->open);
+        WH_TRY(close_normal(value, b, noise, lanes, s, n_open));
+        if (value != out) memcpy(out, value, count * sizeof *out);
         out += count;
         n -= count;
     }
