@@ -272,21 +272,36 @@ whist_status wh_sample_exp(wh_noise *noise, bool *out, double x)
     return wh_exact_above(out, noise, &u, &num, &den);
 }
 
-whist_status wh_sample_geometric(wh_noise *noise, int64_t *out, double q)
+/* E / -ln(1 - q) rounded down, by libm where it can tell; rate = -ln(1 - q), about. */
+static whist_status geometric(wh_noise *noise, int64_t *out, uint64_t word, double rate, double q)
 {
-    if (!(q >= 0x1p-40 && q <= 1)) WH_FAIL(WHIST_E_RANGE, "a rate of %g: allowed are 2^-40 to 1", q);
-    if (q == 1) {
-        *out = 0;
-        return WHIST_OK;
-    }
-    WH_AUTO(wh_lazy) u = {.known = 0};
-    u.known = 1;
-    WH_TRY(wh_noise_u64(noise, &u.word[0]));
-    double ratio = -log(ldexp((double)(u.word[0] | 1), -64)) / -log1p(-q), whole = floor(ratio);
+    double ratio = -log(ldexp((double)(word | 1), -64)) / rate, whole = floor(ratio);
     double margin = 0x1p-40 * (1 + ratio) + 0x1p-44 / q;
-    if (u.word[0] >> 48 && ratio < 0x1p40 && ratio - whole > margin && whole + 1 - ratio > margin) {
+    if (word >> 48 && ratio < 0x1p40 && ratio - whole > margin && whole + 1 - ratio > margin) {
         *out = (int64_t)whole;
         return WHIST_OK;
     }
+    WH_AUTO(wh_lazy) u = wh_lazy_of(word);
     return wh_exact_geometric(out, noise, &u, q);
+}
+
+whist_status wh_sample_geometric(wh_noise *noise, int64_t *out, size_t n, double q)
+{
+    enum { WORDS = 64 };
+    if (!(q >= 0x1p-40 && q <= 1)) WH_FAIL(WHIST_E_RANGE, "a rate of %g: allowed are 2^-40 to 1", q);
+    if (q == 1) {
+        memset(out, 0, n * sizeof *out);
+        return WHIST_OK;
+    }
+    const double rate = -log1p(-q);
+    uint64_t word[WORDS];
+    whist_status status = WHIST_OK;
+    for (size_t from = 0; from < n && status == WHIST_OK; from += WORDS) {
+        const size_t some = n - from < WORDS ? n - from : WORDS;
+        status = wh_noise_bytes(noise, word, some * sizeof word[0]);
+        for (size_t i = 0; i < some && status == WHIST_OK; i++)
+            status = geometric(noise, &out[from + i], word[i], rate, q);
+    }
+    wh_wipe(word, sizeof word);
+    return finish(status, out, n);
 }
