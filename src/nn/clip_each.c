@@ -114,9 +114,9 @@ static void carry(worker *w, size_t size)
 }
 
 /* Toward zero, so that no number grows: |x f| is below 2^24 by the caller's weight. */
-static void add_scaled(int32_t *restrict near, const float *restrict x, float f, size_t n)
+static void add_scaled(worker *w, const wh_clip *clip, const whist_tensor_info *t, float f)
 {
-    for (size_t i = 0; i < n; i++) near[i] += (int32_t)(x[i] * f);
+    clip->model->kernels->add_whole32(w->near + t->offset, w->grad + t->offset, t->size, f);
 }
 
 static void add_tensors(worker *w, const wh_clip *clip)
@@ -132,7 +132,7 @@ static void add_tensors(worker *w, const wh_clip *clip)
         total += squared;
         if (!by_layer) continue;
         float weight = wh_clip_weight(clip, sqrt(squared), bound);
-        if (weight > 0) add_scaled(w->near + t->offset, w->grad + t->offset, weight * steps, t->size);
+        if (weight > 0) add_scaled(w, clip, t, weight * steps);
     }
     double norm = sqrt(total);
     w->smaller += norm <= clip->bound;
@@ -140,7 +140,7 @@ static void add_tensors(worker *w, const wh_clip *clip)
     if (by_layer || weight <= 0) return;
     for (size_t i = 0; i < model->n_tensors; i++) {
         const whist_tensor_info *t = &model->tensors[i];
-        if (t->learned) add_scaled(w->near + t->offset, w->grad + t->offset, weight * steps, t->size);
+        if (t->learned) add_scaled(w, clip, t, weight * steps);
     }
 }
 
