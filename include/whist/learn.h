@@ -85,6 +85,7 @@ typedef struct whist_learner_env {
     const char *const *metrics; /* names from the study, n_metrics of them */
     size_t n_metrics;
     const whist_episodes *episodes; /* the tasks of meta-learners; NULL: the study says nothing of them */
+    unsigned threads; /* that it may use, 0 like 1: the caller's alone; they change the time, not the bits */
 } whist_learner_env;
 
 typedef struct whist_learner_class whist_learner_class;

@@ -184,6 +184,7 @@ typedef struct whist_private_training {
     const whist_dataset *data;
     whist_purse *purse; /* NULL: nothing is charged, for rows that nobody owns */
     uint64_t run;       /* 0 …: trainings of one study are told apart by it; one that was paid for is not made anew */
+    unsigned threads;   /* 0 like 1; they change the time, not the model */
     whist_progress_fn *progress;
     void *user;
 } whist_private_training;

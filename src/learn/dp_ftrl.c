@@ -7,6 +7,7 @@
  * on one that was not charged. */
 #include <string.h>
 
+#include "learn/dp_parts.h"
 #include "learn/ftrl_step.h"
 #include "learn/learners.h"
 #include "learn/local.h"
@@ -72,11 +73,8 @@ static whist_dp_design design_of(const char *word)
 
 static void read_options(wh_ftrl_options *out, const whist_settings *s)
 {
-    const char *clipping = whist_settings_text(s, "clipping");
     *out = (wh_ftrl_options){
-        .clipping = strcmp(clipping, "layer") == 0       ? WH_CLIP_LAYER
-                    : strcmp(clipping, "automatic") == 0 ? WH_CLIP_AUTOMATIC
-                                                         : WH_CLIP_FLAT,
+        .clipping = wh_dp_clipping(s),
         .clip = whist_settings_real(s, "clip"),
         .sigma = whist_settings_real(s, "noise"),
         .rows = (uint64_t)whist_settings_int(s, "rows"),
@@ -93,13 +91,8 @@ static whist_status dp_ftrl_init(dp_ftrl *d, const whist_learner_env *env)
 {
     wh_local *l = &d->local;
     read_options(&d->options, env->settings);
-    l->env = env;
-    l->n = whist_model_size(env->model);
-    l->train = whist_dataset_rows(env->data, WHIST_FOLD_TRAIN);
-    l->lr = whist_settings_real(env->settings, "lr");
-    l->steps = (uint64_t)whist_settings_int(env->settings, "updates");
-    WH_TRY(WH_NEW_RAW(&l->params, l->n));
-    WH_TRY(WH_NEW_RAW(&l->delta, l->n));
+    d->options.threads = env->threads;
+    WH_TRY(wh_local_init_bare(l, env));
     WH_TRY(WH_NEW_RAW(&d->grad, l->n));
     WH_TRY(wh_schedule_read(&d->schedule, env->settings, 0));
     WH_TRY(wh_optimizer_new(&d->optimizer, wh_optimizer_find(whist_settings_text(env->settings, "optimizer")),
@@ -126,8 +119,7 @@ static whist_status dp_ftrl_fit(whist_learner *self, const whist_learner_round *
 {
     dp_ftrl *d = (dp_ftrl *)self;
     wh_local *l = &d->local;
-    if (round->n != l->n) WH_FAIL(WHIST_E_FORMAT, "the model has %zu parameters, this study's has %zu", round->n, l->n);
-    memcpy(l->params, round->model, l->n * sizeof *l->params);
+    WH_TRY(wh_local_load(l, round));
     wh_optimizer_reset(d->optimizer);
     if (wh_ftrl_at(d->ftrl) == 0) WH_TRY(wh_ftrl_begin(d->ftrl));
     for (uint64_t step = 0; step < l->steps; step++) {

@@ -47,17 +47,18 @@ static void logistic(whist_model **model)
 
 static const wh_dp_step_options plain = {.clip = 0.5, .sigma = 1e-3, .rate = 1, .rows = N, .batch = N};
 
-static void test_without_noise_it_is_the_clipped_mean(void **state)
+static void check_mean(unsigned threads)
 {
-    (void)state;
     WH_AUTO(whist_model_ptr) model = NULL;
     WH_AUTO(wh_dp_step_ptr) step = NULL;
     WH_AUTO(wh_clip_ptr) clip = NULL;
     whist_rows rows = make_rows();
     float params[D + 1] = {0}, grad[D + 1];
+    wh_dp_step_options options = plain;
+    options.threads = threads;
     logistic(&model);
     for (size_t j = 0; j <= D; j++) params[j] = (float)uniform();
-    assert_ok(wh_dp_step_new(&step, model, &rows, &plain));
+    assert_ok(wh_dp_step_new(&step, model, &rows, &options));
     assert_ok(wh_dp_step_gradient(step, grad, params));
     assert_ok(wh_clip_new(&clip, model, &(wh_clip_options){.n_max = N}));
     assert_ok(wh_clip_begin(clip, 0.5));
@@ -67,6 +68,13 @@ static void test_without_noise_it_is_the_clipped_mean(void **state)
         double want = (double)wh_clip_sum(clip)[j] * wh_clip_step(clip) / N;
         assert_true(fabs((double)grad[j] - want) < 12 * 1e-3 * 0.51 / N); /* 12 sigma */
     }
+}
+
+static void test_without_noise_it_is_the_clipped_mean(void **state)
+{
+    (void)state;
+    check_mean(0);
+    check_mean(3);
 }
 
 /* 4000 gradients of 9 numbers at one place: their variance is (sigma C inflation / L)² within 7 standard errors of

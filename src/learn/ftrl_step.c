@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "dp/matrix/stream.h"
 #include "draw/private.h"
+#include "learn/dp_parts.h"
 #include "learn/dp_step.h"
 #include "learn/local.h"
 #include "learn/turns.h"
@@ -15,6 +16,7 @@ struct wh_ftrl {
     size_t n, rows; /* parameters; rows that there are */
     whist_batch batch;
     whist_dp_matrix *matrix;
+    wh_pool *pool; /* NULL: one thread */
     wh_clip *clip;
     wh_turns turns;
     wh_private_draw draw;     /* one pass of it: the bins of this run */
@@ -84,17 +86,10 @@ uint64_t wh_ftrl_at(const wh_ftrl *f)
 
 static whist_status check(const wh_ftrl_options *o, const whist_rows *rows)
 {
-    if (!(o->sigma > 0 && o->sigma <= 1e4))
-        WH_FAIL(WHIST_E_ARG, "noise %g: it must lie above 0, up to 10,000", o->sigma);
-    if (!(o->batch > 0 && isfinite(o->batch)))
-        WH_FAIL(WHIST_E_ARG, "batch %g: what sums are divided by is above 0", o->batch);
-    if (o->rows < 1 || o->rows > INT32_MAX) WH_FAIL(WHIST_E_ARG, "rows: a public bound from 1 to 2^31 - 1");
+    WH_TRY(wh_dp_check_noise(o->sigma, o->batch));
     if (o->steps < 1 || o->bins < 1 || o->bins > 1 << 20)
         WH_FAIL(WHIST_E_ARG, "a run has at least one step, and a pass 1 to 2^20");
-    if (rows->n > o->rows) /* the text does not say by how much */
-        WH_FAIL(WHIST_E_STATE, "there are more training rows than the public bound of %llu: agree on a larger one",
-                (unsigned long long)o->rows);
-    return WHIST_OK;
+    return wh_dp_check_rows(o->rows, rows);
 }
 
 static whist_status init(wh_ftrl *f, const whist_model *model, const whist_rows *rows, const wh_ftrl_options *o)
@@ -107,7 +102,8 @@ static whist_status init(wh_ftrl *f, const whist_model *model, const whist_rows 
     f->batch = wh_batch_of(rows);
     const whist_dp_matrix_options pattern = wh_ftrl_pattern(o);
     WH_TRY(whist_dp_matrix_new(&f->matrix, &pattern));
-    const wh_clip_options clip = {.kind = o->clipping, .n_max = most_in_bin(o), .pool = o->pool};
+    if (o->threads > 1) WH_TRY(wh_pool_new(&f->pool, o->threads));
+    const wh_clip_options clip = {.kind = o->clipping, .n_max = most_in_bin(o), .pool = f->pool};
     WH_TRY(wh_clip_new(&f->clip, model, &clip));
     WH_TRY(wh_clip_begin(f->clip, o->clip));
     WH_TRY(wh_turns_init(&f->turns, rows->n, pattern.participations, pattern.separation, true));
@@ -139,6 +135,7 @@ void wh_ftrl_free(wh_ftrl *f)
     end_run(f);
     whist_dp_matrix_free(f->matrix);
     wh_clip_free(f->clip);
+    wh_pool_free(f->pool);
     wh_turns_clear(&f->turns);
     if (f->noise) wh_wipe(f->noise, f->n * sizeof *f->noise);
     wh_free(f->noise);

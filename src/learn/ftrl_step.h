@@ -35,8 +35,8 @@ typedef struct wh_ftrl_options {
     uint64_t steps; /* of a run, 1 … 2^20 */
     double batch;   /* L > 0 */
     whist_dp_design design;
-    uint32_t bands; /* as in whist_dp_matrix_options */
-    wh_pool *pool;
+    uint32_t bands;   /* as in whist_dp_matrix_options */
+    unsigned threads; /* 0 like 1 */
 } wh_ftrl_options;
 
 typedef struct wh_ftrl wh_ftrl;
