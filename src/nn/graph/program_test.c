@@ -443,7 +443,7 @@ static size_t same_bits(build_fn *build, wh_dims dims, unsigned axes, bool sums)
     wh_value out = build(g, vx, vrow, axes);
     wh_dims shape = wh_graph_dims(g, out);
     for (int i = 0; i < 2; i++) {
-        assert_ok(wh_program_make(&programs[i], g, &out, 1, i == 0));
+        assert_ok(wh_program_make(&programs[i], g, &out, 1, i == 0, false));
         assert_ok(wh_run_new(&runs[i], programs[i], 1));
         assert_ok(wh_run_input(runs[i], vx, x));
         assert_ok(wh_run_input(runs[i], vrow, row));
