@@ -155,6 +155,7 @@ refused 1 'learner.lr is the step of a round' 's/name: protonet/name: protonet, 
 refused 1 'learner.support does nothing with episodes' 's/name: protonet/name: maml, support: 8/'
 refused 1 'episodes are for a meta-learner, and sgd is none' 's/name: protonet/name: sgd/'
 refused 1 'ways is missing' 's/ways: 3, //'
+refused 1 'turns turn pixels' 's/width: 8}/width: 8, features: scattering}/; s/ways: 3/ways: 3, turns: 2/'
 refused 1 'compares classes' 's/ways: 3/tasks: sites/'
 refused 1 'running statistic' 's/transductive/inductive/'
 ends 1 "$whist" train tiny.yaml && says err 'whist meta train' && silent
