@@ -141,48 +141,52 @@ static void fourier2(const wh_scatter_fourier *y, const wh_scatter_fourier *x, p
 
 /* ---- Steps ----------------------------------------------------------------------------------------------- */
 
-static void multiply(plane out, plane z, const float *psi, size_t pixels)
+static void multiply(float *restrict out, const float *restrict z, const float *restrict psi, size_t pixels)
 {
     for (size_t k = 0; k < pixels; k++)
-        for (size_t l = 0; l < LANES; l++) {
-            out.re[k * LANES + l] = z.re[k * LANES + l] * psi[k];
-            out.im[k * LANES + l] = z.im[k * LANES + l] * psi[k];
-        }
+        for (size_t l = 0; l < LANES; l++) out[k * LANES + l] = z[k * LANES + l] * psi[k];
 }
 
 /* The same, and every other pixel each way: the four quarters of the spectrum come together. out (h/2, w/2). */
-static void multiply_fold(plane out, plane z, const float *psi, size_t h, size_t w)
+static void multiply_fold(float *restrict out, const float *restrict z, const float *restrict psi, size_t h, size_t w)
 {
     for (size_t y = 0; y < h / 2; y++)
         for (size_t x = 0; x < w / 2; x++) {
-            size_t a = y * w + x, b = a + w / 2, c = a + h / 2 * w, d = c + w / 2, o = (y * (w / 2) + x) * LANES;
-            for (size_t l = 0; l < LANES; l++) {
-                out.re[o + l] = (z.re[a * LANES + l] * psi[a] + z.re[b * LANES + l] * psi[b]) +
-                                (z.re[c * LANES + l] * psi[c] + z.re[d * LANES + l] * psi[d]);
-                out.im[o + l] = (z.im[a * LANES + l] * psi[a] + z.im[b * LANES + l] * psi[b]) +
-                                (z.im[c * LANES + l] * psi[c] + z.im[d * LANES + l] * psi[d]);
-            }
+            size_t a = y * w + x, b = a + w / 2, c = a + h / 2 * w, d = c + w / 2;
+            float *o = out + (y * (w / 2) + x) * LANES;
+            for (size_t l = 0; l < LANES; l++)
+                o[l] = (z[a * LANES + l] * psi[a] + z[b * LANES + l] * psi[b]) +
+                       (z[c * LANES + l] * psi[c] + z[d * LANES + l] * psi[d]);
         }
 }
 
-static void modulus(float *restrict out, plane z, size_t n)
+static void modulus(float *restrict out, const float *restrict re, const float *restrict im, size_t n)
 {
-    for (size_t i = 0; i < n; i++) out[i] = sqrtf(z.re[i] * z.re[i] + z.im[i] * z.im[i]);
+    for (size_t i = 0; i < n; i++) out[i] = sqrtf(re[i] * re[i] + im[i] * im[i]);
 }
 
-/* Spectra of two real images from that of (first + i second). */
+/* Spectra of two real images from that of (first + i second): even and odd parts, (z(k) ± z(-k)) / 2. */
+static void part_row(float *restrict even, float *restrict odd, const float *restrict z, const float *restrict mirror,
+                     size_t w)
+{
+    for (size_t x = 0; x < w; x++) {
+        size_t a = x * LANES, b = (x ? w - x : 0) * LANES;
+        for (size_t l = 0; l < LANES; l++) {
+            even[a + l] = 0.5F * (z[a + l] + mirror[b + l]);
+            odd[a + l] = 0.5F * (z[a + l] - mirror[b + l]);
+        }
+    }
+}
+
+/* first = even re + i odd im, second = even im - i odd re. */
 static void part(plane first, plane second, plane z, size_t h, size_t w)
 {
-    for (size_t y = 0; y < h; y++)
-        for (size_t x = 0; x < w; x++) {
-            size_t a = (y * w + x) * LANES, b = ((y ? h - y : 0) * w + (x ? w - x : 0)) * LANES;
-            for (size_t l = 0; l < LANES; l++) {
-                first.re[a + l] = 0.5F * (z.re[a + l] + z.re[b + l]);
-                first.im[a + l] = 0.5F * (z.im[a + l] - z.im[b + l]);
-                second.re[a + l] = 0.5F * (z.im[a + l] + z.im[b + l]);
-                second.im[a + l] = 0.5F * (z.re[b + l] - z.re[a + l]);
-            }
-        }
+    for (size_t y = 0; y < h; y++) {
+        size_t at = y * w * LANES, mirror = (y ? h - y : 0) * w * LANES;
+        part_row(first.re + at, second.im + at, z.re + at, z.re + mirror, w);
+        part_row(second.re + at, first.im + at, z.im + at, z.im + mirror, w);
+        for (size_t i = at; i < at + w * LANES; i++) second.im[i] = -second.im[i];
+    }
 }
 
 /* out (out y, out x) <- low pass of u (h, w) at the pixels that are kept; zeros of the filters are left out. */
@@ -193,13 +197,17 @@ static void low_pass(float *restrict out, const wh_scatter *s, const float *rest
     for (size_t o = 0; o < s->y.out; o++) {
         const float *low = s->y.low[half] + o * h;
         memset(work, 0, row * sizeof *work);
-        for (size_t y = 0; y < h; y++)
-            for (size_t i = 0; low[y] != 0 && i < row; i++) work[i] += low[y] * u[y * row + i];
+        for (size_t y = 0; y < h; y++) {
+            if (low[y] == 0) continue;
+            for (size_t i = 0; i < row; i++) work[i] += low[y] * u[y * row + i];
+        }
         for (size_t p = 0; p < s->x.out; p++) {
             float sum[LANES] = {0};
             low = s->x.low[half] + p * w;
-            for (size_t x = 0; x < w; x++)
-                for (size_t l = 0; low[x] != 0 && l < LANES; l++) sum[l] += low[x] * work[x * LANES + l];
+            for (size_t x = 0; x < w; x++) {
+                if (low[x] == 0) continue;
+                for (size_t l = 0; l < LANES; l++) sum[l] += low[x] * work[x * LANES + l];
+            }
             memcpy(out + (o * s->x.out + p) * LANES, sum, sizeof sum);
         }
     }
@@ -213,9 +221,10 @@ static plane turned(plane z)
 /* |z ⋆ psi| on the grid of every other pixel, low-passed. */
 static void last_wavelet(float *out, const wh_scatter *s, plane z, const float *psi, plane small, plane work)
 {
-    multiply_fold(small, z, psi, s->y.padded, s->x.padded);
+    multiply_fold(small.re, z.re, psi, s->y.padded, s->x.padded);
+    multiply_fold(small.im, z.im, psi, s->y.padded, s->x.padded);
     fourier2(&s->y.half, &s->x.half, turned(small), turned(work));
-    modulus(work.re, small, s->y.half.n * s->x.half.n * LANES);
+    modulus(work.re, small.re, small.im, s->y.half.n * s->x.half.n * LANES);
     low_pass(out, s, work.re, 1, work.im);
 }
 
@@ -232,9 +241,10 @@ static void eight(float *out, const wh_scatter *s, float *scratch)
     for (size_t a = 0; a < WH_SCATTER_ANGLES; a += 2) { /* two real images share a transform */
         for (size_t i = 0; i < 2; i++) {
             float *to = i ? pair.im : pair.re;
-            multiply(z, x, s->psi[0][a + i], pixels);
+            multiply(z.re, x.re, s->psi[0][a + i], pixels);
+            multiply(z.im, x.im, s->psi[0][a + i], pixels);
             fourier2(&s->y.full, &s->x.full, turned(z), turned(work));
-            modulus(to, z, n);
+            modulus(to, z.re, z.im, n);
             low_pass(first + (a + i) * channel, s, to, 0, work.re);
         }
         fourier2(&s->y.full, &s->x.full, pair, work);
