@@ -449,6 +449,25 @@ static void test_refused(void **state)
     whist_schema_clear(&schema);
 }
 
+/* Every allocation fails once: nothing is set, nothing leaks (the sanitised build looks). */
+static void test_no_memory(void **state)
+{
+    (void)state;
+    whist_schema schema = images();
+    schema.synthetic_rows = 20;
+    const whist_data_source source = {.site = "a", .n_sites = 1, .seed = 3};
+    whist_status status = WHIST_E_NOMEM;
+    for (uint64_t n = 1; status != WHIST_OK && n < 1000; n++) {
+        whist_dataset *data = NULL;
+        wh_alloc_fail_after(n);
+        status = whist_dataset_open(&data, &schema, &source);
+        wh_alloc_fail_after(0);
+        assert_true(status == WHIST_OK || (status == WHIST_E_NOMEM && !data));
+        whist_dataset_free(data);
+    }
+    assert_int_equal(status, WHIST_OK);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -464,6 +483,7 @@ int main(void)
         cmocka_unit_test(test_rows_of_a_data_set),
         cmocka_unit_test(test_rows_to_predict_for),
         cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
