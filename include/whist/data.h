@@ -88,6 +88,11 @@ typedef enum whist_partition {
     WHIST_PARTITION_SPLIT,  /* the split file's fold names the site: fold_train "train_{index}" */
 } whist_partition;
 
+/* What the rows of images hold. SCATTERING: for an image of height and width, both multiples of four, the (81,
+ * height/4, width/4) numbers of a fixed transform (docs/data.md): each row is made from its own image and from public
+ * constants alone. */
+typedef enum whist_image_features { WHIST_FEATURES_PIXELS, WHIST_FEATURES_SCATTERING } whist_image_features;
+
 typedef struct whist_schema {
     char set[WHIST_NAME_SIZE]; /* name of the data set, "heart" */
     whist_data_format format;
@@ -123,6 +128,8 @@ typedef struct whist_schema {
     unsigned shards;
     char train_images[128], train_labels[128], test_images[128], test_labels[128]; /* IDX; test may be "" */
     unsigned image_height, image_width; /* IDX (or SYNTHETIC without columns): D = height * width, values 0 … 1 */
+    whist_image_features image_features;
+    unsigned feature_groups; /* SCATTERING: groups of channels in which an image is normalised; 0: none */
 
     /* TEXT, in `file` or the source's. Tokens are the characters of the alphabet, numbered as they stand in it (UTF-8,
      * each once), or the 256 bytes. It is fixed here because finding it in the data would leak. */
@@ -170,9 +177,9 @@ typedef struct whist_data_source {
     const char *const *local_names;
 } whist_data_source;
 
-/* Reads, checks and converts. WHIST_E_IO, WHIST_E_FORMAT naming file, line and column. The schema is not
- * kept. Standardisation per site is already applied; for POOLED call the two functions below. A site
- * without training rows is WHIST_E_FORMAT. */
+/* Reads, checks and converts (features of images on all processors: their number changes no bit). WHIST_E_IO,
+ * WHIST_E_FORMAT naming file, line and column. The schema is not kept. Standardisation per site is already applied; for
+ * POOLED call the two functions below. A site without training rows is WHIST_E_FORMAT. */
 WHIST_API WHIST_MUST_CHECK whist_status whist_dataset_open(whist_dataset **out, const whist_schema *schema,
                                                            const whist_data_source *source);
 /* Rows to predict for, of another file of the schema's columns (CSV only): all of them, in order, as WHIST_FOLD_TEST,

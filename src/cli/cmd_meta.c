@@ -214,6 +214,9 @@ static int one_shot(const cli_args *args, const char *path)
     if (shape.height == 0 || few.env.episodes.kind != WHIST_TASKS_CLASSES)
         return cli_fail_text(CLI_FAILED, "unsupported",
                              "the one-shot runs are classes of images: this study's tasks are not");
+    if (shape.channels != 1)
+        return cli_fail_text(CLI_FAILED, "unsupported",
+                             "the one-shot runs are pixels, and this study's model sees other features of images");
     CLI_LIB(whist_one_shot_load(&runs, path, (unsigned)shape.height, (unsigned)shape.width));
     int code = CLI_OK;
     for (size_t r = 0; code == CLI_OK && r < WHIST_ONE_SHOT_RUNS; r++)

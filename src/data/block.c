@@ -2,9 +2,10 @@
 #include "data/block.h"
 
 #include <string.h>
+#include <unistd.h>
 
 #include "base/buf.h"
-#include "data/table.h"
+#include "data/scatter.h"
 #include "data/text.h"
 
 /* ---- Blocks */
@@ -91,6 +92,43 @@ whist_status wh_block_copy_frame(wh_block *to, const wh_block *from)
     memcpy(to->takes_part, from->takes_part, from->d * sizeof *from->takes_part);
     for (size_t j = 0; from->names && j < from->d; j++) WH_TRY(wh_block_set_name(to, j, from->names[j], NULL));
     return WHIST_OK;
+}
+
+/* ---- Rows */
+
+WH_AUTO_FREE(wh_pool, wh_pool_free)
+
+size_t wh_block_features(const wh_table *table, const whist_schema *schema)
+{
+    if (!wh_schema_scatters(schema)) return table->d;
+    return WH_SCATTER_CHANNELS * (table->d / (WH_SCATTER_STEP * WH_SCATTER_STEP));
+}
+
+typedef struct picked {
+    const wh_table *table;
+    const uint32_t *row;
+} picked;
+
+static void picked_row(float *out, const void *user, size_t i)
+{
+    const picked *rows = user;
+    wh_table_row(out, rows->table, rows->row ? rows->row[i] : i);
+}
+
+whist_status wh_block_fill(wh_block *block, const wh_table *table, const whist_schema *schema, const uint32_t *row)
+{
+    enum { MOST_THREADS = 32 };
+    const picked rows = {table, row};
+    if (!wh_schema_scatters(schema)) {
+        for (size_t i = 0; i < block->n; i++) picked_row(block->x + i * table->d, &rows, i);
+        return WHIST_OK;
+    }
+    WH_AUTO(wh_scatter) scatter = {0};
+    WH_AUTO(wh_pool_ptr) pool = NULL;
+    long cores = block->n > 64 * WH_SCATTER_LANES ? sysconf(_SC_NPROCESSORS_ONLN) : 1;
+    WH_TRY(wh_scatter_init(&scatter, schema->image_height, schema->image_width));
+    WH_TRY(wh_pool_new(&pool, cores < 1 ? 1 : cores > MOST_THREADS ? MOST_THREADS : (unsigned)cores));
+    return wh_scatter_rows(block->x, &scatter, schema->feature_groups, block->n, picked_row, &rows, pool);
 }
 
 /* ---- Data sets */

@@ -11,6 +11,7 @@
 #include <stdatomic.h>
 
 #include "base/mem.h"
+#include "data/table.h"
 #include "whist/data.h"
 
 typedef struct wh_block {
@@ -32,6 +33,11 @@ WH_MUST_CHECK whist_status wh_block_add_persons(wh_block *block, bool wanted);
 WH_MUST_CHECK whist_status wh_block_set_name(wh_block *block, size_t j, const char *name, const char *level);
 /* Names of the schema's features, and which take part. */
 WH_MUST_CHECK whist_status wh_block_frame(wh_block *block, const whist_schema *schema);
+/* Features of a row of the table in a block: the table's own, or what is made of its pixels. */
+size_t wh_block_features(const wh_table *table, const whist_schema *schema);
+/* x <- the rows row[0 … n-1] of the table; NULL: the first n. */
+WH_MUST_CHECK whist_status wh_block_fill(wh_block *block, const wh_table *table, const whist_schema *schema,
+                                         const uint32_t *row);
 WH_MUST_CHECK whist_status wh_block_copy_frame(wh_block *to, const wh_block *from);
 wh_block *wh_block_ref(wh_block *block);
 void wh_block_unref(wh_block *block);

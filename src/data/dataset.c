@@ -14,12 +14,12 @@ static whist_status make_block(wh_block **out, const wh_table *table, const wh_p
     bool weights = schema->class_weights || schema->class_weights_balanced;
     const float *y = wh_table_y(table), *event = wh_table_event(table);
     size_t n = plan->begin[3 * n_slots];
-    WH_TRY(wh_block_new(&block, n, table->d, event != NULL, weights));
+    WH_TRY(wh_block_new(&block, n, wh_block_features(table, schema), event != NULL, weights));
     WH_TRY(wh_block_add_persons(block, table->person.len));
     WH_TRY(wh_block_frame(block, schema));
+    WH_TRY(wh_block_fill(block, table, schema, plan->row));
     for (size_t i = 0; i < n; i++) {
         size_t row = plan->row[i];
-        wh_table_row(block->x + i * table->d, table, row);
         block->y[i] = y[row];
         if (event) block->event[i] = event[row];
         if (block->person) block->person[i] = wh_table_person(table)[row];

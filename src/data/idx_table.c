@@ -68,7 +68,7 @@ whist_status wh_table_read_idx(wh_table *out, const whist_schema *schema, const 
     WH_TRY(read_images(&out->images, schema, folder, schema->train_images));
     WH_TRY(read_labels(out, schema, folder, schema->train_labels, out->images.dims[0]));
     out->n = out->images.dims[0];
-    out->d = (size_t)schema->image_height * schema->image_width;
+    out->d = wh_schema_pixels(schema);
     if (schema->test_images[0]) {
         WH_TRY(read_images(&out->test_images, schema, folder, schema->test_images));
         out->n_own_test = out->test_images.dims[0];
@@ -102,7 +102,7 @@ whist_status wh_table_read_images(wh_table *out, const whist_schema *schema, con
     const float unknown = NAN;
     WH_TRY(load_images(&out->images, schema, images, images));
     out->n = out->images.dims[0];
-    out->d = (size_t)schema->image_height * schema->image_width;
+    out->d = wh_schema_pixels(schema);
     if (out->n >= UINT32_MAX) WH_FAIL(WHIST_E_RANGE, "more than 2^32 - 2 images");
     if (labels) return new_labels(out, labels);
     for (size_t i = 0; i < out->n; i++) WH_TRY(wh_buf_add(&out->y, &unknown, sizeof unknown));

@@ -97,8 +97,8 @@ whist_status whist_dataset_open_images(whist_dataset **out, const whist_schema *
         WH_FAIL(WHIST_E_ARG, "labels are of IDX images; of PNG images the folders are the classes");
     WH_TRY(pictures ? wh_table_read_pictures(&table, schema, images_path, ink)
                     : wh_table_read_images(&table, schema, images_path, labels_path));
-    WH_TRY(wh_block_new(&block, table.n, table.d, false, false));
-    for (size_t i = 0; i < table.n; i++) wh_table_row(block->x + i * table.d, &table, i);
+    WH_TRY(wh_block_new(&block, table.n, wh_block_features(&table, schema), false, false));
+    WH_TRY(wh_block_fill(block, &table, schema, NULL));
     memcpy(block->y, table.y.data, table.y.len);
     WH_TRY(wh_dataset_new(&dataset, block, 0, schema->n_columns));
     dataset->n[WHIST_FOLD_TEST] = dataset->rows_read = table.n;

@@ -107,7 +107,7 @@ static whist_status add_folder(wh_table *out, const whist_schema *schema, const 
 whist_status wh_table_read_pictures(wh_table *out, const whist_schema *schema, const char *path, bool invert)
 {
     WH_AUTO(names) classes = {0};
-    out->d = (size_t)schema->image_height * schema->image_width;
+    out->d = wh_schema_pixels(schema);
     if (!is_folder(path)) return add_image(out, schema, path, NAN, invert);
     WH_TRY(list(&classes, path, true));
     for (size_t k = 0; k < classes.n; k++) {

@@ -2,6 +2,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "data/scatter.h"
 #include "data/table.h"
 #include "data/text.h"
 
@@ -42,11 +43,28 @@ static bool has_images(const whist_schema *schema)
     return schema->format == WHIST_DATA_IDX || (schema->format == WHIST_DATA_SYNTHETIC && !schema->n_columns);
 }
 
+size_t wh_schema_pixels(const whist_schema *schema)
+{
+    return (size_t)schema->image_height * schema->image_width;
+}
+
+bool wh_schema_scatters(const whist_schema *schema)
+{
+    return has_images(schema) && schema->image_features == WHIST_FEATURES_SCATTERING;
+}
+
+/* Numbers of an image in a row. */
+static size_t image_numbers(const whist_schema *schema)
+{
+    if (!wh_schema_scatters(schema)) return wh_schema_pixels(schema);
+    return WH_SCATTER_CHANNELS * (wh_schema_pixels(schema) / (WH_SCATTER_STEP * WH_SCATTER_STEP));
+}
+
 whist_status wh_schema_each(const whist_schema *schema, wh_feature_fn *fn, void *user)
 {
     if (has_images(schema)) {
-        size_t pixels = (size_t)schema->image_height * schema->image_width;
-        for (size_t j = 0; j < pixels; j++) WH_TRY(fn(user, NULL, NULL));
+        size_t numbers = image_numbers(schema);
+        for (size_t j = 0; j < numbers; j++) WH_TRY(fn(user, NULL, NULL));
         return WHIST_OK;
     }
     for (size_t c = 0; c < schema->n_columns; c++) {
@@ -165,7 +183,14 @@ whist_status wh_schema_check(const whist_schema *schema)
         if (schema->task == WHIST_TASK_SURVIVAL) WH_FAIL(WHIST_E_ARG, "images have no survival task");
         if (schema->partition == WHIST_PARTITION_COLUMN)
             WH_FAIL(WHIST_E_ARG, "images have no site column: deal them out (iid, shards) or use a split file");
+        if (wh_schema_scatters(schema))
+            WH_TRY(wh_scatter_check(schema->image_height, schema->image_width, schema->feature_groups));
+        else if (schema->feature_groups)
+            WH_FAIL(WHIST_E_ARG,
+                    "groups are of scattering features, and the rows are pixels: say features: scattering");
     } else {
+        if (schema->image_features != WHIST_FEATURES_PIXELS)
+            WH_FAIL(WHIST_E_ARG, "scattering features are made of images, and the data are columns");
         WH_TRY(check_columns(schema));
     }
     size_t classes = schema->task == WHIST_TASK_SURVIVAL ? 0 : wh_schema_classes(schema);
@@ -206,7 +231,13 @@ whist_status whist_schema_shape(const whist_schema *schema, whist_row_shape *out
         return WHIST_OK;
     }
     WH_TRY(wh_schema_each(schema, count_one, &shape.n_features));
-    if (has_images(schema)) shape.channels = 1, shape.height = schema->image_height, shape.width = schema->image_width;
+    const bool scatters = wh_schema_scatters(schema);
+    const size_t step = scatters ? WH_SCATTER_STEP : 1;
+    if (has_images(schema)) {
+        shape.channels = scatters ? WH_SCATTER_CHANNELS : 1;
+        shape.height = schema->image_height / step;
+        shape.width = schema->image_width / step;
+    }
     *out = shape;
     return WHIST_OK;
 }

@@ -150,6 +150,7 @@ whist_status wh_table_synthesize(wh_table *out, const whist_schema *schema, cons
     bool images = !schema->n_columns;
     if (images && schema->task == WHIST_TASK_REGRESSION)
         WH_FAIL(WHIST_E_UNSUPPORTED, "synthetic images are made for classes only");
+    if (images) cohort.d = wh_schema_pixels(schema);
     cohort.n_outputs = images ? wh_schema_classes(schema) : outputs;
     WH_TRY(wh_arena_alloc((void **)&cohort.w, &cohort.arena, cohort.n_outputs, cohort.d * sizeof *cohort.w));
     WH_TRY(WH_ARENA_NEW(&cohort.shift, &cohort.arena, cohort.d));

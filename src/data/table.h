@@ -84,7 +84,7 @@ static inline bool wh_table_dropped(const wh_table *table, size_t row)
 {
     return table->dropped.len && table->dropped.data[row];
 }
-/* The row's d features. */
+/* The row's d features; of images the pixels. */
 void wh_table_row(float *out, const wh_table *table, size_t row);
 
 /* Readers. `out` is empty before; cleared by the caller also on failure. WHIST_E_IO, WHIST_E_FORMAT,
@@ -121,6 +121,8 @@ WH_MUST_CHECK whist_status wh_schema_each(const whist_schema *schema, wh_feature
 size_t wh_schema_classes(const whist_schema *schema);
 /* The kind of a row: below wh_schema_classes, or 0. */
 size_t wh_row_class(const whist_schema *schema, float y, float event);
+size_t wh_schema_pixels(const whist_schema *schema); /* of an image */
+bool wh_schema_scatters(const whist_schema *schema); /* rows are scattering features, not pixels */
 /* The first column of a type, or NULL. */
 const whist_column *wh_schema_column(const whist_schema *schema, whist_column_type type);
 

@@ -36,6 +36,8 @@ static whist_status cut_schema(whist_schema *out, whist_query *const *queries, s
     *out = *schema;
     out->columns = columns;
     out->standardize = WHIST_STANDARDIZE_NONE;
+    out->image_features = WHIST_FEATURES_PIXELS; /* no question is about them */
+    out->feature_groups = 0;
     if (out->rows_with_missing == WHIST_MISSING_MEAN) out->rows_with_missing = WHIST_MISSING_DROP;
     if (schema->partition != WHIST_PARTITION_SPLIT) out->split_file[0] = 0; /* all rows, whatever their fold */
     out->test_fraction = out->validation_fraction = 0;

@@ -1,6 +1,7 @@
 /* study/machine.c: what a measurement has to name, and the benches of all rooms in one list. */
 #include "codec/bench.h"
 #include "crypt/crypt_bench.h"
+#include "data/bench.h"
 #include "dp/bench.h"
 #include "draw/bench.h"
 #include "fed/fed_bench.h"
@@ -27,7 +28,7 @@ enum { MAX_BENCHES = 256 };
 static const whist_bench *const rooms[] = {
     wh_crypt_benches, wh_zq_benches,  wh_num_benches,   wh_nn_benches,      wh_nn_graph_benches, wh_nn_conv_benches,
     wh_codec_benches, wh_net_benches, wh_store_benches, wh_fed_benches,     wh_run_benches,      wh_learn_benches,
-    wh_draw_benches,  wh_dp_benches,  wh_meta_benches,  wh_private_benches,
+    wh_draw_benches,  wh_dp_benches,  wh_meta_benches,  wh_private_benches, wh_data_benches,
 };
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;

@@ -326,6 +326,10 @@ static whist_status check_episodes(const wh_study_file *file, const place *p)
         REFUSE(p, "episodes", "episodes: ways is missing: how many classes a task has, at least 2");
     if (e->kind != WHIST_TASKS_CLASSES && (e->ways || e->turns > 1))
         REFUSE(p, "episodes", "episodes: ways and turns are for tasks of classes");
+    if (e->turns > 1 && file->data.schema.image_features != WHIST_FEATURES_PIXELS)
+        REFUSE(p, "episodes",
+               "episodes: turns turn pixels, and the rows are other features of images: leave one of the "
+               "two out");
     if (e->kind != WHIST_TASKS_CLASSES && wh_scheme_is_metric(kind))
         REFUSE(p, "learner", "learner %s compares classes: take tasks: classes, or another learner", learner->name);
     return WHIST_OK;

@@ -23,7 +23,7 @@ typedef struct wh_column_file {
 typedef struct wh_data_file {
     whist_schema schema; /* what needs no conversion */
     char delimiter[8];
-    uint32_t skip_lines, shards, height, width, classes, window, step;
+    uint32_t skip_lines, shards, height, width, groups, classes, window, step;
     wh_texts missing;
     wh_items columns; /* wh_column_file */
 } wh_data_file;

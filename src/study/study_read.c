@@ -163,6 +163,7 @@ whist_status wh_study_schema_finish(wh_data_file *data, wh_arena *arena)
     schema->shards = data->shards;
     schema->image_height = data->height;
     schema->image_width = data->width;
+    schema->feature_groups = data->groups;
     schema->text_window = data->window;
     schema->text_step = data->step;
     schema->missing = data->missing.items;

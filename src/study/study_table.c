@@ -78,6 +78,15 @@ static const wh_key images_table[] = {
     {"test_labels", WH_KEY_TEXT, SCHEMA(test_labels), "", .rule = wh_rule_file, .doc = "IDX file."},
     {"height", WH_KEY_INT, DATA(height), "0", 0, 4096, .doc = "Rows of pixels of an image."},
     {"width", WH_KEY_INT, DATA(width), "0", 0, 4096, .doc = "Pixels in a row."},
+    {"features", WH_KEY_CHOICE, SCHEMA(image_features), "pixels", .choices = "pixels|scattering",
+     .doc =
+         "What a model sees of an image: its `pixels`, or the `scattering` of fixed wavelets, 81 channels of a quarter "
+         "of the height and width, which must be multiples of four (docs/data.md). Nothing in it is learnt from rows, "
+         "so private learners allow it."},
+    {"groups", WH_KEY_INT, DATA(groups), "0", 0, 81,
+     .doc =
+         "With scattering: each image's channels are normalised to mean 0 and variance 1 in so many groups (1, 3, 9, "
+         "27 or 81); 0: they stay as they are."},
     {0},
 };
 

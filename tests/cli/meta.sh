@@ -50,6 +50,12 @@ ends 1 "$whist" meta adapt one.safetensors tiny.yaml --support few/cat --input n
 ends 1 "$whist" meta adapt one.safetensors tiny.yaml --support few --input few/dog && says err 'query row 1 is support row 2' && silent
 ends 1 "$whist" meta adapt one.safetensors tiny.yaml --support few --input new.png --out x && says err 'leave --out out' && silent
 
+# The same by fixed features of images.
+study protonet | sed 's/width: 8}/width: 8, features: scattering, groups: 27}/; s/^model: .*/model: {name: mlp, hidden: [16]}/' >fixed.yaml
+ends 0 "$whist" meta train fixed.yaml --out fixed.safetensors && ends 0 "$whist" meta eval fixed.safetensors fixed.yaml -n 20
+ends 0 "$whist" meta adapt fixed.safetensors fixed.yaml --support few --input new.png && says out 'row,p0,p1,target'
+ends 1 "$whist" meta eval fixed.safetensors fixed.yaml --one-shot runs.zip && says err 'the one-shot runs are pixels' && silent
+
 # Stopped by kill -9 and by Ctrl-C, a training goes on to the same bits.
 study maml | sed 's/steps: 20/steps: 800/; s/evaluate_every: 5/evaluate_every: 500/' >long.yaml
 ends 0 "$whist" meta train long.yaml --out whole.safetensors
@@ -155,6 +161,7 @@ refused 1 'learner.lr is the step of a round' 's/name: protonet/name: protonet, 
 refused 1 'learner.support does nothing with episodes' 's/name: protonet/name: maml, support: 8/'
 refused 1 'episodes are for a meta-learner, and sgd is none' 's/name: protonet/name: sgd/'
 refused 1 'ways is missing' 's/ways: 3, //'
+refused 1 'turns turn pixels' 's/width: 8}/width: 8, features: scattering}/; s/ways: 3/ways: 3, turns: 2/'
 refused 1 'compares classes' 's/ways: 3/tasks: sites/'
 refused 1 'running statistic' 's/transductive/inductive/'
 ends 1 "$whist" train tiny.yaml && says err 'whist meta train' && silent

@@ -84,4 +84,34 @@ if [ -f "${WHIST_DATA:-}/heart/flamby_split.csv" ]; then
     done
     [ $n -eq 6 ] || { echo 'FAILED: no test rows'; bad=1; }
 fi
+
+# Images by their scattering: new ones go through it, too, and a study of pixels is another one.
+cat >images.yaml <<X
+whist: 1
+name: images
+data:
+  format: synthetic
+  task: classes
+  classes: 3
+  synthetic: {rows: 120}
+  images: {height: 8, width: 12, features: scattering, groups: 27}
+model: softmax
+learner: {name: sgd, lr: 0.1, batch: 8, updates: 30}
+strategy: fedavg
+metrics: [accuracy]
+rounds: 2
+sites: {count: 2}
+X
+ends 0 "$whist" study check images.yaml && says out 'softmax (1461)'
+ends 0 "$whist" simulate images.yaml --model images.safetensors
+ends 0 "$whist" predict images.safetensors images.yaml --site site-1 --out site.csv
+{ printf '\0\0\010\003\0\0\0\002\0\0\0\010\0\0\0\014'; head -c 96 /dev/zero; head -c 96 /dev/zero | tr '\0' '\377'; } >new-images
+ends 0 "$whist" predict images.safetensors images.yaml --input new-images --out input.csv
+[ "$(wc -l <input.csv)" = 3 ] || { echo 'FAILED: two images'; cat input.csv; bad=1; }
+sed 's/, features: scattering, groups: 27//' images.yaml >pixels.yaml
+ends 3 "$whist" predict images.safetensors pixels.yaml --input new-images && says err 'was not made by this study' && silent
+sed 's/groups: 27/groups: 9/' images.yaml >nine.yaml
+ends 3 "$whist" predict images.safetensors nine.yaml --input new-images && says err 'was not made by this study' && silent
+sed 's/width: 12/width: 10/' images.yaml >wrong.yaml
+ends 1 "$whist" study check wrong.yaml && says err 'a multiple of 4, not 10' && silent
 exit $bad
