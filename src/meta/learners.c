@@ -299,13 +299,17 @@ META_LEARNER(per_fedavg, "per-fedavg", "Per-FedAvg: MAML across sites, first-ord
 const whist_learner_class *const *wh_meta_learner_classes(void)
 {
     static const whist_learner_class *const classes[] = {
-        &wh_learner_maml,      &wh_learner_fomaml,      &wh_learner_reptile,
-        &wh_learner_anil,      &wh_learner_boil,        &wh_learner_per_fedavg,
-        &wh_learner_meta_sgd,  &wh_learner_mamlpp,      &wh_learner_imaml,
-        &wh_learner_cavia,     &wh_learner_meta_lstm,   &wh_learner_abml,
-        &wh_learner_protonet,  &wh_learner_matching,    &wh_learner_relation,
-        &wh_learner_r2d2,      &wh_learner_dp_meta,     &wh_learner_dp_reptile,
-        &wh_learner_dp_fomaml, &wh_learner_dp_protonet, NULL,
+        &wh_learner_maml,        &wh_learner_fomaml,
+        &wh_learner_reptile,     &wh_learner_anil,
+        &wh_learner_boil,        &wh_learner_per_fedavg,
+        &wh_learner_meta_sgd,    &wh_learner_mamlpp,
+        &wh_learner_imaml,       &wh_learner_cavia,
+        &wh_learner_meta_lstm,   &wh_learner_abml,
+        &wh_learner_protonet,    &wh_learner_matching,
+        &wh_learner_relation,    &wh_learner_r2d2,
+        &wh_learner_prototypes,  &wh_learner_dp_meta,
+        &wh_learner_dp_reptile,  &wh_learner_dp_fomaml,
+        &wh_learner_dp_protonet, NULL,
     };
     return classes;
 }

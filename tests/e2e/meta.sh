@@ -13,7 +13,10 @@ trap 'exit 130' INT TERM
 take_port
 cd "$work" || exit 1
 
+# prototypes are of the study's classes and not of tasks
 study() {
+    tasks='episodes: {ways: 3, shots: 1, queries: 3}' options=', tasks: 2' norm=transductive
+    [ "$1" != prototypes ] || tasks='' options=', learn: 1, lr: 0.1, updates: 2' norm=none
     cat <<Y
 whist: 1
 name: few
@@ -24,10 +27,10 @@ data:
   synthetic: {rows: 120}
   images: {height: 6, width: 6}
   split: {test_fraction: 0.5}
-model: {name: conv4, width: 4, depth: 1, norm: transductive}
-learner: {name: $1, tasks: 2}
+model: {name: conv4, width: 4, depth: 1, norm: $norm}
+learner: {name: $1$options}
 strategy: {name: fedavg}
-episodes: {ways: 3, shots: 1, queries: 3}
+$tasks
 rounds: ${2:-2}
 metrics: [accuracy, logloss]
 sites: [{name: a}, {name: b}]
@@ -83,5 +86,6 @@ for learner in maml fomaml reptile anil boil per-fedavg meta-sgd maml++ imaml ca
     relation r2d2; do
     federate "$learner" || bad=1
 done
+federate prototypes 3 || bad=1
 federate reptile 40 kill || bad=1
 exit $bad
