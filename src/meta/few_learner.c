@@ -55,7 +55,8 @@ static whist_status make_scheme(wh_scheme **out, const few *l, const wh_source *
                                .support_statistics = e->support_statistics,
                                .threads = 1,
                                .steps = SIZE_MAX,
-                               .learns = learns};
+                               .learns = learns,
+                               .attacks = learns && e->attack.on != WHIST_ADVERSARY_NONE};
     return wh_scheme_new(out, &env);
 }
 
@@ -63,8 +64,6 @@ static whist_status init(few *l)
 {
     const whist_learner_env *env = l->env;
     const whist_model_shape shape = whist_model_shape_get(env->model);
-    if (env->episodes->attack.on != WHIST_ADVERSARY_NONE)
-        WH_FAIL(WHIST_E_UNSUPPORTED, "adversarial training is for whist meta train: leave episodes.adversary out");
     l->n = whist_model_size(env->model);
     l->lr = whist_settings_real(env->settings, "lr");
     l->site = env->site ? env->site : "the site";
@@ -80,7 +79,7 @@ static whist_status init(few *l)
     if (status != WHIST_OK) return wh_fail_context(status, "%s: ", l->site);
     WH_TRY(wh_source_seat_new(&l->seat, l->source));
     WH_TRY(make_scheme(&l->scheme, l, l->source, true));
-    size_t n = (size_t)whist_settings_int(env->settings, "tasks");
+    size_t n = wh_source_step_tasks((size_t)whist_settings_int(env->settings, "tasks"), &env->episodes->attack);
     WH_TRY(WH_NEW(&l->tasks, n));
     WH_TRY(WH_NEW(&l->list, n));
     for (; l->n_tasks < n; l->n_tasks++) WH_TRY(wh_scheme_task_init(&l->tasks[l->n_tasks], l->scheme));
@@ -111,15 +110,21 @@ whist_status wh_few_learner_new(whist_learner **out, const whist_learner_env *en
 
 /* ---- A round ---------------------------------------------------------------------------------------------- */
 
-/* The tasks of a round are public draws named by site and round. */
+/* The tasks of a round are public draws named by site and round; attacked as training in one place does it. */
 static whist_status few_fit(whist_learner *self, const whist_learner_round *round, whist_update *out)
 {
     few *l = (few *)self;
     char purpose[WHIST_NAME_SIZE + 16];
     if (round->n != l->n) WH_FAIL(WHIST_E_FORMAT, "the model has %zu parameters, this study's has %zu", round->n, l->n);
     snprintf(purpose, sizeof purpose, "meta-train %s", l->site);
+    const wh_source_step step = {.purpose = purpose,
+                                 .step = round->round,
+                                 .n = l->n_tasks,
+                                 .attack = &l->env->episodes->attack,
+                                 .unit = whist_model_shape_get(l->env->model).height > 0,
+                                 .params = round->model};
     for (size_t t = 0; t < l->n_tasks; t++)
-        WH_TRY(wh_source_draw(&l->tasks[t], l->seat, l->source, l->scheme, purpose, round->round * l->n_tasks + t));
+        WH_TRY(wh_source_step_draw(&l->tasks[t], l->seat, l->source, l->scheme, 0, &step, t, l->personal));
     WH_TRY(wh_scheme_gradient(l->delta, NULL, l->scheme, round->model, round->round, l->list, l->n_tasks, NULL));
     for (size_t i = 0; i < l->n; i++) l->delta[i] *= (float)-l->lr;
     const whist_rows train = whist_dataset_rows(l->env->data, WHIST_FOLD_TRAIN);

@@ -509,6 +509,51 @@ static void robust_training_and_noise_are_repeatable(void **state)
         }
 }
 
+/* A site's update for a round of adversarial training; its length. */
+static void attacked_update(float *out, const world *w, whist_adversary on)
+{
+    whist_learner *l;
+    whist_update update;
+    whist_episodes episodes = w->env.episodes;
+    episodes.attack = (whist_attack){.on = on, .epsilon = .2, .steps = 4};
+    const whist_learner_env env = {
+        .model = w->model, .data = w->data, .settings = w->settings, .site = "here", .seed = 7, .episodes = &episodes};
+    assert_ok(w->class_->new_(&l, &env));
+    assert_ok(w->class_->fit(l, &(whist_learner_round){.round = 3, .model = w->theta, .n = w->n}, &update));
+    memcpy(out, update.vectors[0], w->n * sizeof *out);
+    w->class_->free_(l);
+}
+
+/* Sites attack their episodes as training in one place does: the same episodes with moved rows. Of ADML each counts
+ * twice, so its update is the mean of the two others. */
+static void sites_train_against_attacks(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"protonet", "maml", "reptile", "r2d2"};
+    for (size_t k = 0; k < WH_COUNT(names); k++) {
+        world w;
+        float *update[4];
+        double off = 0, clean = 0, moved[2] = {0, 0};
+        open_world(&w, learner(names[k]), false);
+        for (int on = 0; on < 4; on++) {
+            assert_ok(WH_NEW(&update[on], w.n));
+            attacked_update(update[on], &w, (whist_adversary)on);
+        }
+        for (size_t i = 0; i < w.n; i++) {
+            double q = (double)update[WHIST_ADVERSARY_QUERY][i], s = (double)update[WHIST_ADVERSARY_SUPPORT][i];
+            off = fmax(off, fabs((double)update[WHIST_ADVERSARY_BOTH][i] - (q + s) / 2));
+            clean = fmax(clean, fabs((double)update[WHIST_ADVERSARY_NONE][i]));
+            moved[0] = fmax(moved[0], fabs(q - (double)update[WHIST_ADVERSARY_NONE][i]));
+            moved[1] = fmax(moved[1], fabs(s - (double)update[WHIST_ADVERSARY_NONE][i]));
+        }
+        bool asks_query = strcmp(names[k], "reptile") != 0; /* the way to the adapted model knows no query */
+        if (!(off < 1e-5 * clean && (moved[0] > .01 * clean) == asks_query && moved[1] > .01 * clean))
+            fail_msg("%s: %g off, %g and %g moved of %g", names[k], off, moved[0], moved[1], clean);
+        for (int on = 0; on < 4; on++) wh_free(update[on]);
+        close_world(&w);
+    }
+}
+
 static void an_attack_stays_within_its_bound(void **state)
 {
     (void)state;
@@ -597,6 +642,7 @@ int main(void)
         cmocka_unit_test(robust_training_and_noise_are_repeatable),
         cmocka_unit_test(a_site_is_a_task),
         cmocka_unit_test(an_attack_stays_within_its_bound),
+        cmocka_unit_test(sites_train_against_attacks),
         cmocka_unit_test(bad_tasks_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

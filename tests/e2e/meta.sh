@@ -11,11 +11,13 @@ bad=0
 trap 'kill -9 $pids 2>/dev/null; give_ports_back; rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM
 take_port
+attack=
 cd "$work" || exit 1
 
 # prototypes are of the study's classes and not of tasks
 study() {
-    tasks='episodes: {ways: 3, shots: 1, queries: 3}' options=', tasks: 2' norm=transductive
+    tasks="episodes: {ways: 3, shots: 1, queries: 3${attack:+, adversary: $attack, epsilon: 0.1, attack_steps: 2}}"
+    options=', tasks: 2' norm=transductive
     [ "$1" != prototypes ] || tasks='' options=', learn: 1, lr: 0.1, updates: 2' norm=none
     cat <<Y
 whist: 1
@@ -87,5 +89,8 @@ for learner in maml fomaml reptile anil boil per-fedavg meta-sgd maml++ imaml ca
     federate "$learner" || bad=1
 done
 federate prototypes 3 || bad=1
+attack=both
+federate protonet || bad=1
+attack=
 federate reptile 40 kill || bad=1
 exit $bad
