@@ -231,6 +231,8 @@ static const whist_option mamlpp_options[] = {
     {"multi_step", WHIST_OPTION_INT, "500", 0, 1e9, NULL,
      "over so many steps the loss moves from the mean over all inner steps to the last one's"},
     {"first_order", WHIST_OPTION_INT, "0", 0, 1e9, NULL, "so many steps leave the Hessians out"},
+    {"norm_steps", WHIST_OPTION_BOOL, "true", 0, 0, NULL,
+     "batch norms have a scale and a shift for each inner step, which are learned and which no step moves"},
     {0},
 };
 static const whist_option imaml_options[] = {

@@ -7,11 +7,11 @@
  * to the global model like any other update, so every strategy that averages, and every protection, applies; FedAvg is
  * exact after one round. The last model becomes a plain one: 2 p_k and -|p_k|² (meta/prototypes.h), by `finish`.
  *
- * The embedding may be learned on the way. In odd rounds, up to `learn` of them, a site takes SGD steps on the
- * embedding with the global prototypes as a fixed head (in the spirit of FedProto, Tan et al. 2022), which works for
- * sites that have one class only, as no episode does: others' prototypes are what it moves away from. In even rounds
- * the embedding stands and its prototypes are made anew; so those that are learned against, and the last ones of an odd
- * number of rounds, are means of the very embedding. */
+ * The embedding may be learned on the way. In odd rounds, up to `learn` of them, the sums stay as they are and a site
+ * takes SGD steps on the embedding with the global prototypes as a fixed head (in the spirit of FedProto, Tan et al.
+ * 2022), which works for sites that have one class only, as no episode does: others' prototypes are what it moves away
+ * from. In even rounds the embedding stands and its prototypes are made anew; so those that are learned against, and
+ * the last ones of an odd number of rounds, are means of the very embedding. */
 #include <math.h>
 #include <string.h>
 
@@ -166,11 +166,10 @@ static void make_head(float *params, const wh_prototypes *rows, const double *ow
 
 /* ---- A round ---- */
 
-/* params: the model with its head of prototypes; its embedding takes the steps. */
+/* The embedding takes steps below the head of prototypes, whose sums stay as they were. */
 static whist_status learn(learner *l, const whist_learner_round *round)
 {
     wh_local *local = &l->local;
-    WH_TRY(wh_local_begin(local, round));
     WH_AUTO(wh_owned) scratch = NULL;
     WH_TRY(wh_alloc(&scratch, l->rows.features, sizeof(double)));
     make_head(local->params, &l->rows, NULL, scratch, l->means);
@@ -179,24 +178,32 @@ static whist_status learn(learner *l, const whist_learner_round *round)
         WH_TRY(whist_model_loss_grad(local->env->model, local->work, local->params, &local->batch, l->grad, NULL));
         for (size_t i = 0; i < l->rows.weight; i++) local->params[i] -= (float)local->lr * l->grad[i];
     }
+    memcpy(local->params + l->rows.weight, round->model + l->rows.weight, (local->n - l->rows.weight) * sizeof(float));
+    return WHIST_OK;
+}
+
+/* The site's sums and counts over its rows stand in the head's place. */
+static whist_status put_sums(learner *l, const float *model)
+{
+    size_t f = l->rows.features, width = f + 1;
+    const double n = (double)l->local.train.n;
+    float *params = l->local.params;
+    WH_TRY(sum_rows(l, model));
+    for (size_t k = 0; k < l->rows.classes; k++) {
+        for (size_t j = 0; j < f; j++)
+            params[l->rows.weight + j * l->rows.outputs + k] = (float)(l->sums[k * width + j] / n);
+        params[l->rows.bias + k] = (float)(l->sums[k * width + f] / n);
+    }
     return WHIST_OK;
 }
 
 static whist_status fit(whist_learner *self, const whist_learner_round *round, whist_update *out)
 {
     learner *l = (learner *)self;
-    wh_local *local = &l->local;
-    size_t f = l->rows.features, width = f + 1;
-    WH_TRY(wh_local_begin(local, round));
-    if (round->round % 2 && round->round / 2 < l->learns) WH_TRY(learn(l, round));
-    WH_TRY(sum_rows(l, round->model));
-    const double n = (double)local->train.n;
-    for (size_t k = 0; k < l->rows.classes; k++) {
-        for (size_t j = 0; j < f; j++)
-            local->params[l->rows.weight + j * l->rows.outputs + k] = (float)(l->sums[k * width + j] / n);
-        local->params[l->rows.bias + k] = (float)(l->sums[k * width + f] / n);
-    }
-    wh_local_finish(local, round, 1, out);
+    WH_TRY(wh_local_begin(&l->local, round));
+    bool learns = round->round % 2 == 1 && round->round / 2 < l->learns;
+    WH_TRY(learns ? learn(l, round) : put_sums(l, round->model));
+    wh_local_finish(&l->local, round, 1, out);
     return WHIST_OK;
 }
 
