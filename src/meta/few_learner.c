@@ -283,23 +283,15 @@ static const whist_option relation_options[] = {
     LR, TASKS, {"hidden", WHIST_OPTION_INT, "64", 1, 65536, NULL, "width of the module that compares"}, {0}};
 static const whist_option r2d2_options[] = {LR, TASKS, {0}};
 
-/* A personal model is for learners whose inner steps give one of the model's own shape. */
-static const char *const vectors[] = {"delta", NULL};
+const char *const wh_meta_learner_vectors[] = {"delta", NULL};
 
-#define FEW_LEARNER(id, text, words, table, order)                                                                     \
-    static whist_status id##_new(whist_learner **out, const whist_learner_env *env)                                    \
-    {                                                                                                                  \
-        return wh_few_learner_new(out, env, &wh_learner_##id);                                                         \
-    }                                                                                                                  \
-    const whist_learner_class wh_learner_##id = {.name = text,                                                         \
-                                                 .doc = words,                                                         \
-                                                 .options = table,                                                     \
-                                                 .vectors = vectors,                                                   \
-                                                 .new_ = id##_new,                                                     \
-                                                 .free_ = few_free,                                                    \
-                                                 .fit = few_fit,                                                       \
-                                                 .evaluate = few_evaluate,                                             \
-                                                 .objection = order};
+static whist_status few_make(whist_learner **out, const whist_learner_env *env, const whist_learner_class *class_)
+{
+    return wh_few_learner_new(out, env, class_);
+}
+
+/* A personal model is for learners whose inner steps give one of the model's own shape. */
+#define FEW_LEARNER(id, text, words, table, order) WH_META_LEARNER(few, id, text, words, table, order, NULL)
 
 FEW_LEARNER(meta_sgd, "meta-sgd", "MAML that learns a rate for every parameter", meta_sgd_options,
             wh_meta_objection_second)
