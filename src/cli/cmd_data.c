@@ -2,6 +2,7 @@
 #include "cli/commands.h"
 #include "cli/data.h"
 #include "cli/file.h"
+#include "cli/rows.h"
 #include "cli/runs.h"
 #include "cli/signals.h"
 
@@ -116,21 +117,10 @@ static const cli_option get_options[] = {
 
 static int open_one(whist_dataset **out, const whist_study *study, const cli_args *args)
 {
-    const whist_fed_plan *plan = whist_study_plan(study);
-    char folder[CLI_PATH];
     size_t site;
-    CLI_TRY(cli_data_folder(folder, args, study));
+    CLI_TRY(cli_rows_site(out, args, study));
     CLI_WORD(whist_study_site_find(study, cli_text(args, "site"), &site));
-    const whist_data_source source = {
-        .folder = folder,
-        .file = whist_study_site_file(study, site),
-        .site = plan->sites[site].name,
-        .site_index = site,
-        .n_sites = plan->n_sites,
-        .seed = plan->seed,
-    };
-    CLI_LIB(whist_dataset_open(out, whist_study_schema(study), &source));
-    cli_data_warn(out, &plan->sites[site], 1);
+    cli_data_warn(out, &whist_study_plan(study)->sites[site], 1);
     return CLI_OK;
 }
 

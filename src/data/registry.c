@@ -88,7 +88,20 @@ static const whist_data_file breast_cancer_files[] = {
     {NULL},
 };
 
+/* The hashes of the four archives of images are those that TensorFlow Datasets publishes
+ * (url_checksums/omniglot.txt): two of them are the small sets', which are known here by their bytes. The MD5s that
+ * torchvision publishes of the large ones are 68d2efa1b9178cc56df9314c21c6e718 and 6b91aef0f799c5bb55b94e3f2daec811; as
+ * Git objects of the publisher's own repository they are 71fd167eb6fdd312049395fbd247147a4b234231 and
+ * 8ccde0ed1565641f1fa8c57cdc6ff634e15fc5c1. The lists of classes are derived. */
 static const whist_data_file omniglot_files[] = {
+    {"images_background.zip",
+     {OMNIGLOT "images_background.zip"},
+     "ad41ab679c8b5d90b271ef46be6987cc81211774a695c29dcc5367b2b26ee640",
+     9464212},
+    {"images_evaluation.zip",
+     {OMNIGLOT "images_evaluation.zip"},
+     "1f61a8f3366785b057fc117d9228e78a16e3d976c8953b2a10fcc74cf0609cee",
+     6462886},
     {"images_background_small1.zip",
      {OMNIGLOT "images_background_small1.zip"},
      "f38eb80f801274ac2b4dff5b24289016bfaba4a7d5bb50deebf27104ad6cb8a4",
@@ -101,6 +114,8 @@ static const whist_data_file omniglot_files[] = {
      {OMNIGLOT "one-shot-classification/all_runs.zip"},
      "437c1eeab0af8484112e1b4cc0f3d541ec727f7c47b9b202da738af9dfd6c325",
      352787},
+    {"omniglot-small28-classes.csv", {NULL}, "b1bc5cf440c5042b63ffcb417ad95aa2c82e9a4a342a9c347344a860328653ff", 4892},
+    {"omniglot28-classes.csv", {NULL}, "7a1074be6ef2abeffbfbbdda642c662fa66bc8722cc60bdeb0949a5568537d81", 78619},
     {NULL},
 };
 
@@ -129,7 +144,7 @@ static const whist_data_set sets[] = {
      "Wolberg, Mangasarian, Street, Street: Breast Cancer Wisconsin (Diagnostic), UCI Machine Learning Repository, "
      "1995.",
      "", breast_cancer_files},
-    {"omniglot", "Omniglot: handwritten characters, the two small background sets and the one-shot runs", "MIT",
+    {"omniglot", "Omniglot: 1,623 handwritten characters by 20 people each, and the one-shot runs", "MIT",
      "Lake, Salakhutdinov, Tenenbaum: Human-level concept learning through probabilistic program induction, Science "
      "2015.",
      "", omniglot_files},
@@ -207,6 +222,9 @@ whist_status whist_data_verify(const whist_data_set *set, const char *folder)
 whist_status whist_data_derive(const whist_data_set *set, const char *folder)
 {
     WH_ENSURE(set && folder, WHIST_E_ARG);
-    if (strcmp(set->name, "omniglot") == 0) return wh_omniglot_small_write(folder);
+    if (strcmp(set->name, "omniglot") == 0) {
+        WH_TRY(wh_omniglot_small_write(folder));
+        return wh_omniglot_write(folder);
+    }
     return strcmp(set->name, "heart") == 0 ? wh_flamby_split_write(folder) : WHIST_OK;
 }

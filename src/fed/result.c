@@ -116,6 +116,8 @@ whist_status wh_result_from(whist_fed_result *out, const whist_fed_plan *plan, w
     out->epsilon = wh_coordinator_epsilon(c);
     whist_status status = WH_NEW(&out->model, out->n);
     if (status == WHIST_OK) status = wh_coordinator_model_copy(c, out->model);
+    if (status == WHIST_OK && plan->learner->finish)
+        status = plan->learner->finish(plan->model, plan->learner_settings, out->model);
     if (status == WHIST_OK && plan->pooled_moments) status = copy_moments(out, plan, c);
     if (status == WHIST_OK && plan->protection->shows_updates && plan->n_metrics) status = wh_result_sites(out, plan);
     gather g = {out, plan, 0};

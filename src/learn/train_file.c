@@ -7,13 +7,12 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/file.h"
-#include "codec/safetensors.h"
 #include "codec/tfevents.h"
+#include "learn/checkpoint.h"
 #include "learn/train.h"
 #include "nn/graph/lower.h"
 
@@ -32,30 +31,30 @@ static void own_kernels(char out[VALUE])
 }
 
 typedef struct meta_text {
-    const char *keys[META];
-    char values[META][VALUE];
+    char texts[META][VALUE];
+    const char *values[META];
+    wh_checkpoint meta;
 } meta_text;
 
 static void identity(meta_text *m, const whist_train *t)
 {
     static const char *const keys[META] = {"study",           "seed",     "optimizer", "kernels", "metrics", "step",
                                            "optimizer_steps", "loss_sum", "loss_n"};
-    memcpy(m->keys, keys, sizeof keys);
-    wh_hex(m->values[0], t->env.study, 32);
-    snprintf(m->values[1], VALUE, "%" PRIu64, t->env.seed);
-    snprintf(m->values[2], VALUE, "%s", t->env.training.optimizer);
-    own_kernels(m->values[3]);
+    wh_hex(m->texts[0], t->env.study, 32);
+    snprintf(m->texts[1], VALUE, "%" PRIu64, t->env.seed);
+    snprintf(m->texts[2], VALUE, "%s", t->env.training.optimizer);
+    own_kernels(m->texts[3]);
     size_t at = 0;
-    m->values[4][0] = 0;
+    m->texts[4][0] = 0;
     for (size_t i = 0; i < t->env.n_metrics && at < VALUE - 64; i++)
-        at += (size_t)snprintf(m->values[4] + at, 64, "%s%s", i ? " " : "", t->env.metrics[i]);
-    snprintf(m->values[5], VALUE, "%" PRIu64, t->step);
-    snprintf(m->values[6], VALUE, "%" PRIu64, wh_optimizer_steps(t->optimizer));
-    snprintf(m->values[7], VALUE, "%a", t->loss_sum);
-    snprintf(m->values[8], VALUE, "%" PRIu64, t->loss_n);
+        at += (size_t)snprintf(m->texts[4] + at, 64, "%s%s", i ? " " : "", t->env.metrics[i]);
+    snprintf(m->texts[5], VALUE, "%" PRIu64, t->step);
+    snprintf(m->texts[6], VALUE, "%" PRIu64, wh_optimizer_steps(t->optimizer));
+    snprintf(m->texts[7], VALUE, "%a", t->loss_sum);
+    snprintf(m->texts[8], VALUE, "%" PRIu64, t->loss_n);
+    for (size_t i = 0; i < META; i++) m->values[i] = m->texts[i];
+    m->meta = (wh_checkpoint){.what = "checkpoint", .keys = keys, .values = m->values, .n = META, .identity = 5};
 }
-
-enum { IDENTITY = 5 }; /* the first of them are what a checkpoint must share with the run */
 
 /* ---- Tensors -------------------------------------------------------------------------------------------- */
 
@@ -109,8 +108,9 @@ static void point_from_numbers(whist_train_point *p, const double *in, size_t n_
 
 /* ---- Writing ----------------------------------------------------------------------------------------------- */
 
-static whist_status write_values(int fd, const whist_train *t, uint64_t at)
+static whist_status write_values(void *user, int fd, uint64_t at)
 {
+    const whist_train *t = user;
     size_t bytes = t->n * sizeof(float), width = FIXED + 3 * t->env.n_metrics;
     WH_TRY(wh_write_at(fd, t->params, bytes, at));
     at += bytes;
@@ -120,55 +120,20 @@ static whist_status write_values(int fd, const whist_train *t, uint64_t at)
     WH_TRY(wh_alloc(&memory, t->n_points * width, sizeof(double)));
     double *numbers = memory;
     for (size_t i = 0; i < t->n_points; i++) point_to_numbers(numbers + i * width, &t->points[i], t->env.n_metrics);
-    if (t->n_points) WH_TRY(wh_write_at(fd, numbers, t->n_points * width * sizeof(double), at));
-    return wh_sync(fd);
-}
-
-static whist_status write_file(const char *path, const wh_buf *header, const whist_train *t)
-{
-    WH_AUTO(wh_fd) fd = -1;
-    WH_TRY(wh_open(&fd, path, O_WRONLY | O_CREAT | O_TRUNC, 0644));
-    whist_status status = wh_write_at(fd, header->data, header->len, 0);
-    if (status == WHIST_OK) status = write_values(fd, t, header->len);
-    return status == WHIST_OK ? WHIST_OK : wh_fail_context(status, "%s: ", path);
+    return t->n_points ? wh_write_at(fd, numbers, t->n_points * width * sizeof(double), at) : WHIST_OK;
 }
 
 whist_status whist_train_save(const whist_train *t, const char *path)
 {
     WH_ENSURE(t && path, WHIST_E_ARG);
     meta_text text;
-    wh_safetensors_meta meta[META];
     WH_AUTO(layout) tensors = {0};
-    WH_AUTO(wh_buf) header = WH_BUF_EMPTY;
-    WH_AUTO(wh_buf) part = WH_BUF_EMPTY;
     identity(&text, t);
-    for (size_t i = 0; i < META; i++) meta[i] = (wh_safetensors_meta){text.keys[i], text.values[i]};
     WH_TRY(lay_out(&tensors, t, t->n_points));
-    WH_TRY(wh_safetensors_header(&header, tensors.tensors, tensors.n, meta, META));
-    WH_TRY(wh_buf_text(&part, "%s.part", path));
-    whist_status status = write_file(wh_buf_str(&part), &header, t);
-    if (status == WHIST_OK) status = wh_file_put_in_place(wh_buf_str(&part), path);
-    if (status == WHIST_OK) return WHIST_OK;
-    whist_detail why = *whist_detail_get();
-    if (wh_file_remove(wh_buf_str(&part)) != WHIST_OK) wh_detail_put(&why);
-    return status;
+    return wh_checkpoint_save(path, tensors.tensors, tensors.n, &text.meta, write_values, (void *)(uintptr_t)t);
 }
 
 /* ---- Reading ----------------------------------------------------------------------------------------------- */
-
-static whist_status check_identity(const whist_train *t, const wh_safetensors *file, const char *path)
-{
-    meta_text own;
-    identity(&own, t);
-    for (size_t i = 0; i < IDENTITY; i++) {
-        const char *have = wh_safetensors_meta_find(file, own.keys[i]);
-        if (!have) WH_FAIL(WHIST_E_FORMAT, "%s is no checkpoint: it does not say its %s", path, own.keys[i]);
-        if (strcmp(have, own.values[i]) != 0)
-            WH_FAIL(WHIST_E_STATE, "%s: its %s is %.80s and this run's is %.80s: the bits would be others", path,
-                    own.keys[i], have, own.values[i]);
-    }
-    return WHIST_OK;
-}
 
 static whist_status check_tensors(const layout *want, const wh_safetensors *file, const char *path)
 {
@@ -188,17 +153,6 @@ static whist_status check_tensors(const layout *want, const wh_safetensors *file
     return WHIST_OK;
 }
 
-static whist_status number(double *out, const wh_safetensors *file, const char *key, const char *path)
-{
-    const char *text = wh_safetensors_meta_find(file, key);
-    char *end = NULL;
-    double value = text && *text ? strtod(text, &end) : NAN;
-    if (!end || *end || !isfinite(value))
-        WH_FAIL(WHIST_E_FORMAT, "%s is no checkpoint: its %s is not a number", path, key);
-    *out = value;
-    return WHIST_OK;
-}
-
 /* What is read, before any of it is believed. */
 typedef struct saved {
     float *params, *state[2];
@@ -215,10 +169,7 @@ WH_AUTO_CLEAR(saved, saved_clear)
 static whist_status read_vector(float **out, saved *s, int fd, const wh_safetensor *tensor, size_t n)
 {
     WH_TRY(WH_ARENA_NEW(out, &s->memory, n));
-    WH_TRY(wh_read_at(fd, *out, n * sizeof **out, tensor->offset));
-    for (size_t i = 0; i < n; i++)
-        if (!isfinite((*out)[i])) WH_FAIL(WHIST_E_FORMAT, "value %zu of '%s' is not finite", i, tensor->name);
-    return WHIST_OK;
+    return wh_checkpoint_vector(*out, fd, tensor, n);
 }
 
 static whist_status read_all(saved *s, int fd, const wh_safetensors *file, const whist_train *t, const layout *want)
@@ -277,16 +228,18 @@ whist_status whist_train_load(whist_train *t, const char *path)
     WH_AUTO(wh_safetensors) file = WH_SAFETENSORS_EMPTY;
     WH_AUTO(layout) want = {0};
     WH_AUTO(saved) s = {.memory = WH_ARENA_EMPTY};
+    meta_text own;
     WH_TRY(wh_open(&fd, path, O_RDONLY, 0));
     WH_TRY(wh_safetensors_read_fd(&file, fd, path));
-    WH_TRY(check_identity(t, &file, path));
+    identity(&own, t);
+    WH_TRY(wh_checkpoint_check(&file, &own.meta, path));
     const wh_safetensor *points = wh_safetensors_find(&file, POINTS);
     WH_TRY(lay_out(&want, t, points && points->n_dims == 2 ? points->dims[0] : 0));
     WH_TRY(check_tensors(&want, &file, path));
-    WH_TRY(number(&s.step, &file, "step", path));
-    WH_TRY(number(&s.optimizer_steps, &file, "optimizer_steps", path));
-    WH_TRY(number(&s.loss_sum, &file, "loss_sum", path));
-    WH_TRY(number(&s.loss_n, &file, "loss_n", path));
+    WH_TRY(wh_checkpoint_number(&s.step, &file, &own.meta, "step", path));
+    WH_TRY(wh_checkpoint_number(&s.optimizer_steps, &file, &own.meta, "optimizer_steps", path));
+    WH_TRY(wh_checkpoint_number(&s.loss_sum, &file, &own.meta, "loss_sum", path));
+    WH_TRY(wh_checkpoint_number(&s.loss_n, &file, &own.meta, "loss_n", path));
     whist_status status = read_all(&s, fd, &file, t, &want);
     if (status != WHIST_OK) return wh_fail_context(status, "%s: ", path);
     WH_TRY(check_saved(&s, t, &want, path));

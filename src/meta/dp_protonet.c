@@ -4,19 +4,17 @@
  *
  *     p_k = (S_k + noise) / max(n_k + noise, 1), scaled to norm at most C
  *
- * and a row goes to the class whose prototype is nearest: with logits 2 p_k·x - |p_k|² that is the model's last layer
- * (Snell et al. 2017, section 2.4), so prototypes are a model like any other and go through strategy and protection.
- * A record adds (f(x), C) to the numbers of its class and nothing elsewhere, whatever K is: a vector of norm at most
- * √2 C, clipped, summed and noised as one (learn/dp_sum.h): one Gaussian release a round, over all of the site's rows.
- * Each row goes through the embedding by itself. The embedding is the round's model and is not learned; of several
- * sites the heads are averaged. */
+ * and a row goes to the class whose prototype is nearest, by the model's last layer (meta/prototypes.h): prototypes are
+ * a model like any other and go through strategy and protection. A record adds (f(x), C) to the numbers of its class
+ * and nothing elsewhere, whatever K is: a vector of norm at most √2 C, clipped, summed and noised as one
+ * (learn/dp_sum.h): one Gaussian release a round, over all of the site's rows. Each row goes through the embedding by
+ * itself. The embedding is the round's model and is not learned; of several sites the heads are averaged. */
 #include <math.h>
 #include <string.h>
 
 #include "learn/dp_sum.h"
 #include "meta/dp_learners.h"
-#include "meta/model.h"
-#include "nn/zoo.h"
+#include "meta/prototypes.h"
 
 static const whist_option options[] = {
     {"rows", WHIST_OPTION_INT, NULL, 1, 2e9, NULL,
@@ -26,21 +24,14 @@ static const whist_option options[] = {
     {0},
 };
 
-enum { MAX_TENSORS = 256 };
-WH_AUTO_FREE(wh_value, wh_free)
-
 typedef struct learner {
     whist_learner base;
     const whist_learner_env *env;
     whist_rows train;
-    size_t n, features, outputs, classes;
-    size_t weight, bias; /* where the head's tensors begin */
+    size_t n;
     uint64_t bound_rows;
     double bound, noise;
-    wh_program *program;
-    wh_run *run;
-    wh_value *params;
-    float *x, *theta; /* (d); (n): what the run is bound to */
+    wh_prototypes rows; /* one by one */
     wh_dp_sum *sum;
     float *one, *sums; /* (classes, features + 1) */
     float *delta;      /* (n) */
@@ -50,12 +41,8 @@ static void learner_free(whist_learner *self)
 {
     learner *l = (learner *)self;
     if (!l) return;
-    wh_run_free(l->run);
-    wh_program_free(l->program);
+    wh_prototypes_clear(&l->rows);
     wh_dp_sum_free(l->sum);
-    wh_free(l->params);
-    wh_free(l->x);
-    wh_free(l->theta);
     wh_free(l->one);
     wh_free(l->sums);
     wh_free(l->delta);
@@ -63,47 +50,6 @@ static void learner_free(whist_learner *self)
 }
 
 /* ---- Making ---- */
-
-/* The head's weight (features, outputs) and bias, by the tensors of the model. */
-static whist_status find_head(learner *l, size_t head)
-{
-    size_t n;
-    const whist_tensor_info *t = whist_model_tensors(l->env->model, &n);
-    const whist_model_shape shape = whist_model_shape_get(l->env->model);
-    bool classes = shape.target == WHIST_TARGET_CLASS || shape.target == WHIST_TARGET_BINARY;
-    if (!classes || head + 2 != n || t[head].n_dims != 2 || t[head + 1].size != t[head].shape[1])
-        WH_FAIL(WHIST_E_UNSUPPORTED,
-                "dp-protonet needs a task of classes and a model that ends in a dense layer with bias; %s is none",
-                whist_model_class_name(l->env->model));
-    l->features = t[head].shape[0];
-    l->outputs = t[head].shape[1];
-    l->classes = shape.target == WHIST_TARGET_BINARY ? 2 : l->outputs;
-    l->weight = t[head].offset;
-    l->bias = t[head + 1].offset;
-    return WHIST_OK;
-}
-
-static whist_status make_embedding(learner *l)
-{
-    WH_AUTO(wh_graph_ptr) g = NULL;
-    wh_model_values values;
-    size_t n;
-    wh_meta_model rows;
-    WH_TRY(wh_meta_model_init(&rows, l->env->model, 1)); /* refuses what is no set of independent rows */
-    (void)whist_model_tensors(l->env->model, &n);
-    WH_TRY(wh_graph_new(&g, WH_F32));
-    WH_TRY(WH_NEW(&l->params, n));
-    WH_TRY(wh_model_params(l->params, g, l->env->model));
-    WH_TRY(wh_model_graph(&values, g, l->env->model,
-                          &(wh_model_use){.params = l->params, .batch = 1, .mode = WH_MODEL_EVAL}));
-    wh_value out = wh_graph_scale(g, values.features, 1); /* of a model without layers the features are its input */
-    WH_TRY(wh_graph_status(g));
-    WH_TRY(find_head(l, values.head));
-    WH_TRY(wh_program_new(&l->program, g, &out, 1));
-    WH_TRY(wh_run_new(&l->run, l->program, 1));
-    WH_TRY(wh_model_bind_params(l->run, l->params, l->env->model, l->theta, WH_F32));
-    return wh_run_input(l->run, values.x, l->x);
-}
 
 static whist_status init(learner *l, const whist_learner_env *env)
 {
@@ -117,13 +63,12 @@ static whist_status init(learner *l, const whist_learner_env *env)
     if (l->train.n > l->bound_rows) /* the text does not say by how much */
         WH_FAIL(WHIST_E_STATE, "there are more training rows than the public bound of %llu: agree on a larger one",
                 (unsigned long long)l->bound_rows);
-    WH_TRY(WH_NEW(&l->x, l->train.d));
-    WH_TRY(WH_NEW(&l->theta, l->n));
+    WH_TRY(wh_prototypes_init(&l->rows, env->model, "dp-protonet", 1));
+    size_t numbers = l->rows.classes * (l->rows.features + 1);
     WH_TRY(WH_NEW(&l->delta, l->n));
-    WH_TRY(make_embedding(l));
-    WH_TRY(WH_NEW(&l->one, l->classes * (l->features + 1)));
-    WH_TRY(WH_NEW(&l->sums, l->classes * (l->features + 1)));
-    return wh_dp_sum_new(&l->sum, l->classes * (l->features + 1), sqrt(2) * l->bound, l->noise);
+    WH_TRY(WH_NEW(&l->one, numbers));
+    WH_TRY(WH_NEW(&l->sums, numbers));
+    return wh_dp_sum_new(&l->sum, numbers, sqrt(2) * l->bound, l->noise);
 }
 
 static whist_status learner_new(whist_learner **out, const whist_learner_env *env)
@@ -154,43 +99,30 @@ static void shorten(float *v, size_t n, double most)
 /* What row i adds: its embedding and C in the numbers of its class. */
 static whist_status add_row(learner *l, size_t i)
 {
-    size_t stride = l->train.x_stride ? l->train.x_stride : l->train.d,
-           step = l->train.y_stride ? l->train.y_stride : 1, width = l->features + 1;
-    float y = l->train.y[i * step];
-    if (!(y >= 0 && y < (float)l->classes)) return WHIST_OK; /* of no class: adds nothing */
-    float *to = l->one + (size_t)y * width;
-    memcpy(l->x, l->train.x + i * stride, l->train.d * sizeof *l->x);
-    WH_TRY(wh_run_go(l->run, NULL));
-    memcpy(to, wh_run_result(l->run, 0), l->features * sizeof *to);
-    shorten(to, l->features, l->bound);
-    to[l->features] = (float)l->bound;
+    size_t n = l->rows.features, k = wh_prototypes_class(&l->rows, &l->train, i);
+    const float *features;
+    if (k == l->rows.classes) return WHIST_OK; /* of no class: adds nothing */
+    float *to = l->one + k * (n + 1);
+    WH_TRY(wh_prototypes_embed(&features, &l->rows, &l->train, i, 1));
+    memcpy(to, features, n * sizeof *to);
+    shorten(to, n, l->bound);
+    to[n] = (float)l->bound;
     wh_dp_sum_add(l->sum, l->one);
-    memset(to, 0, width * sizeof *to);
+    memset(to, 0, (n + 1) * sizeof *to);
     return WHIST_OK;
 }
 
 /* The sums become prototypes, in place, with |p|² behind each. */
 static void make_prototypes(learner *l)
 {
-    for (size_t k = 0; k < l->classes; k++) {
-        float *p = l->sums + k * (l->features + 1), square = 0;
-        float rows = fmaxf(p[l->features] / (float)l->bound, 1);
-        for (size_t j = 0; j < l->features; j++) p[j] /= rows;
-        shorten(p, l->features, l->bound);
-        for (size_t j = 0; j < l->features; j++) square += p[j] * p[j];
-        p[l->features] = square;
-    }
-}
-
-/* Column k of the head; of two classes and one score, what speaks for the second. */
-static void put_head(float *theta, const learner *l)
-{
-    size_t width = l->features + 1;
-    bool one = l->outputs < l->classes;
-    for (size_t k = 0; k < l->outputs; k++) {
-        const float *p = l->sums + (one ? 1 : k) * width, *q = l->sums;
-        for (size_t j = 0; j < l->features; j++) theta[l->weight + j * l->outputs + k] = 2 * (p[j] - (one ? q[j] : 0));
-        theta[l->bias + k] = (one ? q[l->features] : 0) - p[l->features];
+    size_t n = l->rows.features;
+    for (size_t k = 0; k < l->rows.classes; k++) {
+        float *p = l->sums + k * (n + 1), square = 0;
+        float rows = fmaxf(p[n] / (float)l->bound, 1);
+        for (size_t j = 0; j < n; j++) p[j] /= rows;
+        shorten(p, n, l->bound);
+        for (size_t j = 0; j < n; j++) square += p[j] * p[j];
+        p[n] = square;
     }
 }
 
@@ -198,13 +130,14 @@ static whist_status fit(whist_learner *self, const whist_learner_round *round, w
 {
     learner *l = (learner *)self;
     if (round->n != l->n) WH_FAIL(WHIST_E_FORMAT, "the model has %zu parameters, this study's has %zu", round->n, l->n);
-    memcpy(l->theta, round->model, l->n * sizeof *l->theta);
+    float *theta = l->rows.theta;
+    memcpy(theta, round->model, l->n * sizeof *theta);
     wh_dp_sum_begin(l->sum);
     for (size_t i = 0; i < l->train.n; i++) WH_TRY(add_row(l, i));
     WH_TRY(wh_dp_sum_release(l->sum, l->sums, 1));
     make_prototypes(l);
-    put_head(l->theta, l);
-    for (size_t i = 0; i < l->n; i++) l->delta[i] = l->theta[i] - round->model[i];
+    wh_prototypes_put(theta, &l->rows, l->sums);
+    for (size_t i = 0; i < l->n; i++) l->delta[i] = theta[i] - round->model[i];
     *out = (whist_update){.n_vectors = 1, .vectors = {l->delta}, .rows = (double)l->bound_rows, .steps = 1};
     return WHIST_OK;
 }

@@ -511,6 +511,17 @@ static void a_row_is_bounded_and_noise_is_borne(void **state)
 
 /* ---- What is not promised ---- */
 
+/* Its metrics are those of a model of all sites, unless they are asked to be the site's own. */
+static void speaks_of_prototypes(const whist_learner_class *c, whist_settings *settings)
+{
+    assert_non_null(strstr(c->objection(settings, WHIST_DP_RECORD, false), "take dp-protonet"));
+    assert_non_null(strstr(c->objection(settings, WHIST_DP_TASK, false), "take dp-meta"));
+    assert_null(c->objection(settings, WHIST_DP_SITE, true));
+    assert_ok(whist_settings_set(settings, "evaluate", "personal"));
+    assert_null(c->objection(settings, WHIST_DP_SITE, false));
+    assert_non_null(strstr(c->objection(settings, WHIST_DP_SITE, true), "evaluate: global"));
+}
+
 static void plain_learners_say_what_speaks_against(void **state)
 {
     (void)state;
@@ -519,6 +530,10 @@ static void plain_learners_say_what_speaks_against(void **state)
         if ((*c)->spends) continue;
         assert_non_null((*c)->objection);
         assert_ok(whist_settings_new(&settings, (*c)->options));
+        if (*c == &wh_learner_prototypes) {
+            speaks_of_prototypes(*c, settings);
+            continue;
+        }
         wh_scheme_kind kind = wh_scheme_kind_of(*c);
         bool chain = kind == WH_SCHEME_CHAIN;
         bool second = *c != &wh_learner_fomaml && *c != &wh_learner_reptile && !wh_scheme_is_metric(kind);

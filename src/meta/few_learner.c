@@ -55,7 +55,8 @@ static whist_status make_scheme(wh_scheme **out, const few *l, const wh_source *
                                .support_statistics = e->support_statistics,
                                .threads = 1,
                                .steps = SIZE_MAX,
-                               .learns = learns};
+                               .learns = learns,
+                               .attacks = learns && e->attack.on != WHIST_ADVERSARY_NONE};
     return wh_scheme_new(out, &env);
 }
 
@@ -63,8 +64,6 @@ static whist_status init(few *l)
 {
     const whist_learner_env *env = l->env;
     const whist_model_shape shape = whist_model_shape_get(env->model);
-    if (env->episodes->attack.on != WHIST_ADVERSARY_NONE)
-        WH_FAIL(WHIST_E_UNSUPPORTED, "adversarial training is for whist meta train: leave episodes.adversary out");
     l->n = whist_model_size(env->model);
     l->lr = whist_settings_real(env->settings, "lr");
     l->site = env->site ? env->site : "the site";
@@ -80,7 +79,7 @@ static whist_status init(few *l)
     if (status != WHIST_OK) return wh_fail_context(status, "%s: ", l->site);
     WH_TRY(wh_source_seat_new(&l->seat, l->source));
     WH_TRY(make_scheme(&l->scheme, l, l->source, true));
-    size_t n = (size_t)whist_settings_int(env->settings, "tasks");
+    size_t n = wh_source_step_tasks((size_t)whist_settings_int(env->settings, "tasks"), &env->episodes->attack);
     WH_TRY(WH_NEW(&l->tasks, n));
     WH_TRY(WH_NEW(&l->list, n));
     for (; l->n_tasks < n; l->n_tasks++) WH_TRY(wh_scheme_task_init(&l->tasks[l->n_tasks], l->scheme));
@@ -111,15 +110,21 @@ whist_status wh_few_learner_new(whist_learner **out, const whist_learner_env *en
 
 /* ---- A round ---------------------------------------------------------------------------------------------- */
 
-/* The tasks of a round are public draws named by site and round. */
+/* The tasks of a round are public draws named by site and round; attacked as training in one place does it. */
 static whist_status few_fit(whist_learner *self, const whist_learner_round *round, whist_update *out)
 {
     few *l = (few *)self;
     char purpose[WHIST_NAME_SIZE + 16];
     if (round->n != l->n) WH_FAIL(WHIST_E_FORMAT, "the model has %zu parameters, this study's has %zu", round->n, l->n);
     snprintf(purpose, sizeof purpose, "meta-train %s", l->site);
+    const wh_source_step step = {.purpose = purpose,
+                                 .step = round->round,
+                                 .n = l->n_tasks,
+                                 .attack = &l->env->episodes->attack,
+                                 .unit = whist_model_shape_get(l->env->model).height > 0,
+                                 .params = round->model};
     for (size_t t = 0; t < l->n_tasks; t++)
-        WH_TRY(wh_source_draw(&l->tasks[t], l->seat, l->source, l->scheme, purpose, round->round * l->n_tasks + t));
+        WH_TRY(wh_source_step_draw(&l->tasks[t], l->seat, l->source, l->scheme, 0, &step, t, l->personal));
     WH_TRY(wh_scheme_gradient(l->delta, NULL, l->scheme, round->model, round->round, l->list, l->n_tasks, NULL));
     for (size_t i = 0; i < l->n; i++) l->delta[i] *= (float)-l->lr;
     const whist_rows train = whist_dataset_rows(l->env->data, WHIST_FOLD_TRAIN);
@@ -226,6 +231,8 @@ static const whist_option mamlpp_options[] = {
     {"multi_step", WHIST_OPTION_INT, "500", 0, 1e9, NULL,
      "over so many steps the loss moves from the mean over all inner steps to the last one's"},
     {"first_order", WHIST_OPTION_INT, "0", 0, 1e9, NULL, "so many steps leave the Hessians out"},
+    {"norm_steps", WHIST_OPTION_BOOL, "true", 0, 0, NULL,
+     "batch norms have a scale and a shift for each inner step, which are learned and which no step moves"},
     {0},
 };
 static const whist_option imaml_options[] = {
@@ -276,23 +283,15 @@ static const whist_option relation_options[] = {
     LR, TASKS, {"hidden", WHIST_OPTION_INT, "64", 1, 65536, NULL, "width of the module that compares"}, {0}};
 static const whist_option r2d2_options[] = {LR, TASKS, {0}};
 
-/* A personal model is for learners whose inner steps give one of the model's own shape. */
-static const char *const vectors[] = {"delta", NULL};
+const char *const wh_meta_learner_vectors[] = {"delta", NULL};
 
-#define FEW_LEARNER(id, text, words, table, order)                                                                     \
-    static whist_status id##_new(whist_learner **out, const whist_learner_env *env)                                    \
-    {                                                                                                                  \
-        return wh_few_learner_new(out, env, &wh_learner_##id);                                                         \
-    }                                                                                                                  \
-    const whist_learner_class wh_learner_##id = {.name = text,                                                         \
-                                                 .doc = words,                                                         \
-                                                 .options = table,                                                     \
-                                                 .vectors = vectors,                                                   \
-                                                 .new_ = id##_new,                                                     \
-                                                 .free_ = few_free,                                                    \
-                                                 .fit = few_fit,                                                       \
-                                                 .evaluate = few_evaluate,                                             \
-                                                 .objection = order};
+static whist_status few_make(whist_learner **out, const whist_learner_env *env, const whist_learner_class *class_)
+{
+    return wh_few_learner_new(out, env, class_);
+}
+
+/* A personal model is for learners whose inner steps give one of the model's own shape. */
+#define FEW_LEARNER(id, text, words, table, order) WH_META_LEARNER(few, id, text, words, table, order, NULL)
 
 FEW_LEARNER(meta_sgd, "meta-sgd", "MAML that learns a rate for every parameter", meta_sgd_options,
             wh_meta_objection_second)

@@ -509,6 +509,51 @@ static void robust_training_and_noise_are_repeatable(void **state)
         }
 }
 
+/* A site's update for a round of adversarial training; its length. */
+static void attacked_update(float *out, const world *w, whist_adversary on)
+{
+    whist_learner *l;
+    whist_update update;
+    whist_episodes episodes = w->env.episodes;
+    episodes.attack = (whist_attack){.on = on, .epsilon = .2, .steps = 4};
+    const whist_learner_env env = {
+        .model = w->model, .data = w->data, .settings = w->settings, .site = "here", .seed = 7, .episodes = &episodes};
+    assert_ok(w->class_->new_(&l, &env));
+    assert_ok(w->class_->fit(l, &(whist_learner_round){.round = 3, .model = w->theta, .n = w->n}, &update));
+    memcpy(out, update.vectors[0], w->n * sizeof *out);
+    w->class_->free_(l);
+}
+
+/* Sites attack their episodes as training in one place does: the same episodes with moved rows. Of ADML each counts
+ * twice, so its update is the mean of the two others. */
+static void sites_train_against_attacks(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"protonet", "maml", "reptile", "r2d2"};
+    for (size_t k = 0; k < WH_COUNT(names); k++) {
+        world w;
+        float *update[4];
+        double off = 0, clean = 0, moved[2] = {0, 0};
+        open_world(&w, learner(names[k]), false);
+        for (int on = 0; on < 4; on++) {
+            assert_ok(WH_NEW(&update[on], w.n));
+            attacked_update(update[on], &w, (whist_adversary)on);
+        }
+        for (size_t i = 0; i < w.n; i++) {
+            double q = (double)update[WHIST_ADVERSARY_QUERY][i], s = (double)update[WHIST_ADVERSARY_SUPPORT][i];
+            off = fmax(off, fabs((double)update[WHIST_ADVERSARY_BOTH][i] - (q + s) / 2));
+            clean = fmax(clean, fabs((double)update[WHIST_ADVERSARY_NONE][i]));
+            moved[0] = fmax(moved[0], fabs(q - (double)update[WHIST_ADVERSARY_NONE][i]));
+            moved[1] = fmax(moved[1], fabs(s - (double)update[WHIST_ADVERSARY_NONE][i]));
+        }
+        bool asks_query = strcmp(names[k], "reptile") != 0; /* the way to the adapted model knows no query */
+        if (!(off < 1e-5 * clean && (moved[0] > .01 * clean) == asks_query && moved[1] > .01 * clean))
+            fail_msg("%s: %g off, %g and %g moved of %g", names[k], off, moved[0], moved[1], clean);
+        for (int on = 0; on < 4; on++) wh_free(update[on]);
+        close_world(&w);
+    }
+}
+
 static void an_attack_stays_within_its_bound(void **state)
 {
     (void)state;
@@ -584,6 +629,60 @@ static void bad_tasks_are_refused(void **state)
     close_world(&w);
 }
 
+/* Of maml++ every batch norm has a scale and a shift for each inner step: learned at every step, and moved by none. */
+static void norms_have_sets_of_their_own(void **state)
+{
+    (void)state;
+    world w;
+    WH_AUTO(wh_source_ptr) source = NULL;
+    WH_AUTO(wh_scheme_ptr) scheme = NULL;
+    wh_source_seat *seat;
+    wh_scheme_task task;
+    float *grad, *personal;
+    size_t n, sets = 0, norms = 0;
+    open_world(&w, learner("maml++"), false);
+    const whist_tensor_info *t = whist_model_tensors(w.model, &n);
+    for (size_t i = 0; i < n; i++) assert_true(strncmp(t[i].name, "step.", 5) != 0); /* no norm, no sets */
+    close_world(&w);
+    open_world(&w, learner("maml++"), true);
+    assert_ok(WH_NEW(&grad, w.n));
+    assert_ok(WH_NEW(&personal, w.n));
+    assert_ok(wh_meta_source(&source, &w.env, WHIST_FOLD_TRAIN));
+    assert_ok(wh_meta_scheme(&scheme, &w.env, source, SIZE_MAX, true, false));
+    assert_ok(wh_source_seat_new(&seat, source));
+    assert_ok(wh_scheme_task_init(&task, scheme));
+    assert_ok(wh_source_draw(&task, seat, source, scheme, "test", 1));
+    (void)loss_at(scheme, w.theta, grad, &task);
+    assert_ok(wh_scheme_adapt(personal, scheme, 0, w.theta, &task));
+    t = whist_model_tensors(w.model, &n);
+    for (size_t i = 0; i < n; i++) {
+        bool is_set = strncmp(t[i].name, "step.", 5) == 0;
+        bool moved = memcmp(personal + t[i].offset, w.theta + t[i].offset, t[i].size * sizeof *personal) != 0;
+        bool is_rate = strcmp(t[i].name, "rates.log") == 0;
+        for (size_t j = 0; j < n && !is_set; j++)
+            if (strncmp(t[j].name, "step.", 5) == 0 && strcmp(t[j].name + 5, t[i].name) == 0) {
+                norms++;
+                assert_false(moved);
+            }
+        assert_int_equal(moved, !is_set && !is_rate && strstr(t[i].name, "norm") == NULL);
+        if (!is_set) continue;
+        sets++;
+        assert_int_equal(t[i].shape[0], 5);
+        for (size_t step = 0; step < 5; step++) {
+            double size = 0;
+            for (size_t c = 0; c < t[i].shape[1]; c++)
+                size += fabs((double)grad[t[i].offset + step * t[i].shape[1] + c]);
+            if (!(size > 0)) fail_msg("%s: step %zu learns nothing", t[i].name, step);
+        }
+    }
+    assert_true(sets == 2 && norms == 2); /* one block: a scale and a shift */
+    wh_scheme_task_clear(&task);
+    wh_source_seat_free(seat);
+    wh_free(grad);
+    wh_free(personal);
+    close_world(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -597,6 +696,8 @@ int main(void)
         cmocka_unit_test(robust_training_and_noise_are_repeatable),
         cmocka_unit_test(a_site_is_a_task),
         cmocka_unit_test(an_attack_stays_within_its_bound),
+        cmocka_unit_test(sites_train_against_attacks),
+        cmocka_unit_test(norms_have_sets_of_their_own),
         cmocka_unit_test(bad_tasks_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

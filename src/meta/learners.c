@@ -152,7 +152,7 @@ static whist_status init(learner *l, const whist_learner_env *env, const whist_l
     return wh_draw_init(&l->draw, &design, env->seed, env->site, 0);
 }
 
-static whist_status make(whist_learner **out, const whist_learner_env *env, const whist_learner_class *class_)
+static whist_status learner_make(whist_learner **out, const whist_learner_env *env, const whist_learner_class *class_)
 {
     if (env->episodes) return wh_few_learner_new(out, env, class_);
     learner *l;
@@ -194,7 +194,7 @@ static whist_status draw_tasks(learner *l, uint64_t round)
     return WHIST_OK;
 }
 
-static whist_status fit(whist_learner *self, const whist_learner_round *round, whist_update *out)
+static whist_status learner_fit(whist_learner *self, const whist_learner_round *round, whist_update *out)
 {
     learner *l = (learner *)self;
     if (self->class_ == &wh_few_learner) return wh_few_learner.fit(self, round, out);
@@ -210,7 +210,7 @@ static whist_status fit(whist_learner *self, const whist_learner_round *round, w
 /* ---- A personal model ----------------------------------------------------------------------------------- */
 
 /* The inner steps on all the rows that there are, which need not be as many as a task's. */
-static whist_status adapt(whist_learner *self, const float *model, const whist_rows *support, float *personal)
+static whist_status learner_adapt(whist_learner *self, const float *model, const whist_rows *support, float *personal)
 {
     learner *l = (learner *)self;
     WH_AUTO(whist_model_work_ptr) work = NULL;
@@ -250,10 +250,10 @@ static whist_status make_personal(learner *l, const float *model, float *persona
         y[i] = l->train.y[index[i] * step];
     }
     const whist_rows rows = {.n = l->support.batch, .d = l->train.d, .x = x, .y = y};
-    return adapt(&l->base, model, &rows, personal);
+    return learner_adapt(&l->base, model, &rows, personal);
 }
 
-static whist_status evaluate(whist_learner *self, const float *model, whist_fold fold, whist_metric_value *out)
+static whist_status learner_evaluate(whist_learner *self, const float *model, whist_fold fold, whist_metric_value *out)
 {
     if (self->class_ == &wh_few_learner) return wh_few_learner.evaluate(self, model, fold, out);
     learner *l = (learner *)self;
@@ -269,23 +269,8 @@ static whist_status evaluate(whist_learner *self, const float *model, whist_fold
 
 /* ---- The classes ------------------------------------------------------------------------------------------- */
 
-static const char *const vectors[] = {"delta", NULL};
-
 #define META_LEARNER(id, text, words, table, order)                                                                    \
-    static whist_status id##_new(whist_learner **out, const whist_learner_env *env)                                    \
-    {                                                                                                                  \
-        return make(out, env, &wh_learner_##id);                                                                       \
-    }                                                                                                                  \
-    const whist_learner_class wh_learner_##id = {.name = text,                                                         \
-                                                 .doc = words,                                                         \
-                                                 .options = table,                                                     \
-                                                 .vectors = vectors,                                                   \
-                                                 .new_ = id##_new,                                                     \
-                                                 .free_ = learner_free,                                                \
-                                                 .fit = fit,                                                           \
-                                                 .evaluate = evaluate,                                                 \
-                                                 .adapt = adapt,                                                       \
-                                                 .objection = order};
+    WH_META_LEARNER(learner, id, text, words, table, order, learner_adapt)
 
 META_LEARNER(maml, "maml", "MAML: the start from which a few steps serve a task best, exact to second order", options,
              wh_meta_objection_second)
@@ -299,13 +284,17 @@ META_LEARNER(per_fedavg, "per-fedavg", "Per-FedAvg: MAML across sites, first-ord
 const whist_learner_class *const *wh_meta_learner_classes(void)
 {
     static const whist_learner_class *const classes[] = {
-        &wh_learner_maml,      &wh_learner_fomaml,      &wh_learner_reptile,
-        &wh_learner_anil,      &wh_learner_boil,        &wh_learner_per_fedavg,
-        &wh_learner_meta_sgd,  &wh_learner_mamlpp,      &wh_learner_imaml,
-        &wh_learner_cavia,     &wh_learner_meta_lstm,   &wh_learner_abml,
-        &wh_learner_protonet,  &wh_learner_matching,    &wh_learner_relation,
-        &wh_learner_r2d2,      &wh_learner_dp_meta,     &wh_learner_dp_reptile,
-        &wh_learner_dp_fomaml, &wh_learner_dp_protonet, NULL,
+        &wh_learner_maml,        &wh_learner_fomaml,
+        &wh_learner_reptile,     &wh_learner_anil,
+        &wh_learner_boil,        &wh_learner_per_fedavg,
+        &wh_learner_meta_sgd,    &wh_learner_mamlpp,
+        &wh_learner_imaml,       &wh_learner_cavia,
+        &wh_learner_meta_lstm,   &wh_learner_abml,
+        &wh_learner_protonet,    &wh_learner_matching,
+        &wh_learner_relation,    &wh_learner_r2d2,
+        &wh_learner_prototypes,  &wh_learner_dp_meta,
+        &wh_learner_dp_reptile,  &wh_learner_dp_fomaml,
+        &wh_learner_dp_protonet, NULL,
     };
     return classes;
 }

@@ -18,6 +18,9 @@
 extern const whist_learner_class wh_learner_maml, wh_learner_fomaml, wh_learner_reptile, wh_learner_anil,
     wh_learner_boil, wh_learner_per_fedavg;
 
+/* Prototypes of the study's classes as sums and counts, without tasks. proto_learner.c. */
+extern const whist_learner_class wh_learner_prototypes;
+
 /* With few-shot tasks (`episodes` of the study) a site draws them from its own rows, and every learner is a scheme
  * (meta/scheme.h); those below know nothing else. few_learner.c. */
 extern const whist_learner_class wh_learner_meta_sgd, wh_learner_mamlpp, wh_learner_imaml, wh_learner_cavia,

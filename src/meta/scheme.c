@@ -34,6 +34,7 @@ static void choose_tensors(wh_scheme *s)
     for (size_t i = 0; i < s->n_theta; i++) {
         bool is_head = i >= s->head && i < s->n_own;
         s->adapts[i] = s->kind == WH_SCHEME_CAVIA ? i == s->n_own : i < s->n_own || s->kind == WH_SCHEME_ABML;
+        if (s->stepped[i]) s->adapts[i] = false; /* as published: norms of steps are learned, and no step moves them */
         if (is_chain(s, &wh_learner_anil)) s->adapts[i] = is_head;
         if (is_chain(s, &wh_learner_boil)) s->adapts[i] = !is_head;
         s->zero[i] = s->kind == WH_SCHEME_CAVIA && i == s->n_own;
@@ -58,6 +59,32 @@ static whist_status lay_out(wh_scheme *s)
     for (size_t i = 0; i < s->n_theta; i++) {
         s->dims[i] = (wh_dims){.rank = (unsigned)s->tensors[i].n_dims};
         memcpy(s->dims[i].dim, s->tensors[i].shape, s->tensors[i].n_dims * sizeof *s->dims[i].dim);
+    }
+    return WHIST_OK;
+}
+
+/* Which tensors have sets of their own for each step: those that "step.NAME" stands for. */
+static void find_steps(wh_scheme *s)
+{
+    for (size_t t = s->n_own; s->kind == WH_SCHEME_MAMLPP && t < s->n_theta; t++)
+        for (size_t i = 0; i < s->n_own; i++)
+            if (strncmp(s->tensors[t].name, "step.", 5) == 0 &&
+                strcmp(s->tensors[t].name + 5, s->tensors[i].name) == 0) {
+                s->stepped[i] = t;
+                s->step_sets = s->tensors[t].shape[0];
+            }
+}
+
+/* Step j works by set j; the query at point j, after step j - 1, by that step's. */
+static whist_status make_sets(wh_scheme *s)
+{
+    size_t k = s->step_sets;
+    if (k == 0) return WHIST_OK;
+    WH_TRY(WH_NEW(&s->hot_support, (s->steps + 1) * k));
+    WH_TRY(WH_NEW(&s->hot_query, (s->steps + 1) * k));
+    for (size_t j = 0; j <= s->steps; j++) {
+        if (j < s->steps) s->hot_support[j * k + j] = 1;
+        s->hot_query[j * k + (j ? j - 1 : 0)] = 1;
     }
     return WHIST_OK;
 }
@@ -101,10 +128,11 @@ static void describe_arrays(wh_scheme *s)
     s->query[SY] = (wh_meta_array){"support target", WH_DIMS(e->support), limit, false};
     s->query[QX] = (wh_meta_array){"query", WH_DIMS(e->query, shape.n_features), 0, false};
     s->query[QY] = (wh_meta_array){"query target", WH_DIMS(e->query), limit, false};
-    s->query[NOISE] = (wh_meta_array){"noise", WH_DIMS(weights), 0, false};
+    s->query[MORE] = (wh_meta_array){"noise", WH_DIMS(weights), 0, false};
+    if (s->step_sets) s->query[MORE] = (wh_meta_array){"step", WH_DIMS(s->step_sets), 0, true};
     memcpy(s->support, s->query, 2 * sizeof *s->support);
-    s->support[2] = s->query[NOISE];
-    s->support[2].per_step = true;
+    s->support[SUPPORT_MORE] = s->query[MORE];
+    s->support[SUPPORT_MORE].per_step = true;
     if (s->kind == WH_SCHEME_ABML) s->noise = (s->steps + 1) * weights;
 }
 
@@ -113,11 +141,11 @@ static void describe_arrays(wh_scheme *s)
 static wh_meta_problem problem_of(wh_scheme *s)
 {
     const whist_settings *settings = s->env.settings;
-    bool bayes = s->kind == WH_SCHEME_ABML, implicit = s->kind == WH_SCHEME_IMAML;
+    bool bayes = s->kind == WH_SCHEME_ABML, implicit = s->kind == WH_SCHEME_IMAML, more = bayes || s->step_sets > 0;
     wh_meta_problem p = {.real = WH_F32, .params = s->dims, .n_params = s->n_theta, .rule = rule_of(s)};
     p.steps = s->steps;
-    p.query = (wh_meta_objective){wh_scheme_query_loss, s, s->query, bayes ? 5 : 4};
-    if (s->steps > 0) p.support = (wh_meta_objective){wh_scheme_support_loss, s, s->support, bayes ? 3 : 2};
+    p.query = (wh_meta_objective){wh_scheme_query_loss, s, s->query, more ? 5 : 4};
+    if (s->steps > 0) p.support = (wh_meta_objective){wh_scheme_support_loss, s, s->support, more ? 3 : 2};
     p.adapts = s->adapts;
     p.starts_at_zero = s->zero;
     p.uses_prior = bayes;
@@ -162,7 +190,7 @@ static whist_status inputs(wh_scheme_program *p, wh_graph *g, const wh_scheme *s
     WH_TRY(wh_model_params(p->params, g, s->env.model));
     for (size_t a = 0; a < WH_SCHEME_ARRAYS; a++) {
         const wh_meta_array *array = &s->query[a];
-        wh_role role = a == NOISE ? WH_SHARED : WH_EXAMPLES;
+        wh_role role = a == MORE ? WH_SHARED : WH_EXAMPLES;
         p->data[a] = array->limit ? wh_graph_index(g, array->name, role, array->dims, array->limit)
                                   : wh_graph_input(g, array->name, role, array->dims);
     }
@@ -197,8 +225,9 @@ static whist_status make_attack(wh_scheme *s, bool query)
     WH_TRY(wh_graph_new(&g, WH_F32));
     WH_TRY(inputs(p, g, s));
     const bool own_loss = !query && !wh_scheme_is_metric(s->kind);
+    const wh_value support[] = {p->data[SX], p->data[SY], p->data[MORE]};
     if (own_loss)
-        loss = wh_scheme_support_loss(s, g, p->params, NULL, p->data);
+        loss = wh_scheme_support_loss(s, g, p->params, NULL, support);
     else
         loss = wh_scheme_query_loss(s, g, p->params, NULL, p->data);
     WH_TRY(wh_graph_status(g));
@@ -206,12 +235,15 @@ static whist_status make_attack(wh_scheme *s, bool query)
     return compile(p, g, &slope, 1, s);
 }
 
+/* point: which of hot_query's rows norms go by: that of the point the parameters are. */
 static whist_status bind(wh_run *run, const wh_scheme_program *p, const wh_scheme *s, const float *params,
-                         const wh_scheme_task *task)
+                         const wh_scheme_task *task, size_t point)
 {
     WH_TRY(wh_model_bind_params(run, p->params, s->env.model, params, WH_F32));
-    for (size_t a = 0; a < WH_SCHEME_ARRAYS; a++)
-        if (task->data[a]) WH_TRY(wh_run_input(run, p->data[a], task->data[a]));
+    for (size_t a = 0; a < WH_SCHEME_ARRAYS; a++) {
+        const void *data = a == MORE && s->step_sets ? s->hot_query + point * s->step_sets : task->data[a];
+        if (data) WH_TRY(wh_run_input(run, p->data[a], data));
+    }
     return WHIST_OK;
 }
 
@@ -260,6 +292,8 @@ static whist_status init(wh_scheme *s)
     WH_TRY(lay_out(s));
     WH_TRY(find_head(s));
     WH_TRY(read_steps(s));
+    find_steps(s);
+    WH_TRY(make_sets(s));
     choose_tensors(s);
     describe_arrays(s);
     if (!s->weights) WH_TRY(WH_NEW(&s->weights, s->steps + 1));
@@ -309,6 +343,8 @@ void wh_scheme_free(wh_scheme *s)
     wh_free(s->z);
     wh_free(s->rates);
     wh_free(s->weights);
+    wh_free(s->hot_support);
+    wh_free(s->hot_query);
     wh_free(s);
 }
 
@@ -374,8 +410,9 @@ whist_status wh_scheme_task_init(wh_scheme_task *out, const wh_scheme *s)
     out->data[SY] = out->y;
     out->data[QX] = out->x + s->env.support * d;
     out->data[QY] = (uint32_t *)out->y + s->env.support;
-    if (s->noise) out->data[NOISE] = out->noise + s->noise / (s->steps + 1) * s->steps;
-    out->support[0] = out->data[SX], out->support[1] = out->data[SY], out->support[2] = out->noise;
+    out->support[0] = out->data[SX], out->support[1] = out->data[SY], out->support[SUPPORT_MORE] = out->noise;
+    if (s->noise) out->data[MORE] = out->noise + s->noise / (s->steps + 1) * s->steps;
+    if (s->step_sets) out->data[MORE] = s->hot_query, out->support[SUPPORT_MORE] = s->hot_support;
     out->task = (wh_meta_task){out->support, out->data};
     return WHIST_OK;
 }
@@ -452,7 +489,7 @@ whist_status wh_scheme_predict(float *out, wh_scheme *s, unsigned worker, const 
                                const wh_scheme_task *task)
 {
     wh_run *run = s->predict.runs[worker];
-    WH_TRY(bind(run, &s->predict, s, personal, task));
+    WH_TRY(bind(run, &s->predict, s, personal, task, s->steps));
     WH_TRY(wh_run_go(run, NULL));
     memcpy(out, wh_run_result(run, 0), s->env.query * s->outputs * sizeof *out);
     return WHIST_OK;
@@ -469,7 +506,7 @@ whist_status wh_scheme_attack(wh_scheme_task *task, wh_scheme *s, unsigned worke
     float epsilon = (float)attack->epsilon, step = (float)(attack->step > 0 ? attack->step : attack->epsilon / 4);
     memcpy(start, x, n * sizeof *x);
     for (uint32_t k = 0; k < attack->steps; k++) {
-        WH_TRY(bind(run, p, s, personal, task));
+        WH_TRY(bind(run, p, s, personal, task, query ? s->steps : 0));
         WH_TRY(wh_run_go(run, NULL));
         const float *slope = wh_run_result(run, 0);
         for (size_t i = 0; i < n; i++) {

@@ -91,6 +91,27 @@ static whist_status full_context(whist_model *model, size_t f)
     return WHIST_OK;
 }
 
+/* Of maml++, for each scale and shift of a batch norm, K of them that are added to it: one for each inner step. */
+static whist_status norms_of_steps(whist_model *model, const whist_settings *settings)
+{
+    size_t n, steps = (size_t)whist_settings_int(settings, "inner_steps");
+    if (!wh_model_has_norm(model) || !whist_settings_bool(settings, "norm_steps")) return WHIST_OK;
+    (void)whist_model_tensors(model, &n);
+    for (size_t i = 0; i + 1 < n; i++) {
+        const whist_tensor_info *own = whist_model_tensors(model, &(size_t){0});
+        size_t len = strlen(own[i].name);
+        if (own[i].n_dims != 1 || len < 7 || strcmp(own[i].name + len - 7, ".weight") != 0) continue;
+        for (size_t j = i; j < i + 2; j++) { /* its scale, and the shift behind it */
+            const whist_tensor_info each = whist_model_tensors(model, &(size_t){0})[j];
+            char name[40];
+            if (snprintf(name, sizeof name, "step.%s", each.name) >= (int)sizeof name)
+                WH_FAIL(WHIST_E_RANGE, "the name of tensor %s is too long", each.name);
+            WH_TRY(wh_model_extend(model, name, &WH_DIMS(steps, each.size), 0, 0));
+        }
+    }
+    return WHIST_OK;
+}
+
 /* Of meta-sgd the rates themselves, which may change their sign (Li et al. 2017, section 3.1). Of maml++ their natural
  * logarithms: one rate moves a whole tensor, and an optimiser that takes steps of a size of its own, as Adam does,
  * would carry rates of .01 across zero and to thirty times their start within a thousand steps of .002. */
@@ -131,7 +152,7 @@ whist_status wh_scheme_extend(whist_model *model, const whist_learner_class *cla
     if (wh_scheme_is_metric(kind)) return extend_metric(model, kind, settings);
     switch (kind) {
     case WH_SCHEME_META_SGD: return rates(model, settings, true);
-    case WH_SCHEME_MAMLPP: return rates(model, settings, false);
+    case WH_SCHEME_MAMLPP: WH_TRY(norms_of_steps(model, settings)); return rates(model, settings, false);
     case WH_SCHEME_CAVIA: WH_TRY(feature_count(&f, model)); return context(model, settings, f);
     case WH_SCHEME_LSTM: return gates(model, settings);
     case WH_SCHEME_ABML: return deviations(model, settings);

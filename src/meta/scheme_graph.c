@@ -37,6 +37,22 @@ static bool side(wh_value *features, wh_value *scores, const wh_scheme *s, wh_gr
     return true;
 }
 
+/* ---- Norms of their own for each step (Antoniou et al. 2019, section 4: BNWB) ---- */
+
+/* Of maml++: a norm's scale and shift are what all steps share plus those of the step's set. */
+static const wh_value *at_step(wh_value w[], const wh_scheme *s, wh_graph *g, const wh_value params[], wh_value hot)
+{
+    if (s->step_sets == 0) return params;
+    wh_value row = wh_graph_reshape(g, hot, WH_DIMS(1, s->step_sets));
+    for (size_t i = 0; i < s->n_theta; i++) {
+        w[i] = params[i];
+        if (i >= s->n_own || s->stepped[i] == 0) continue;
+        wh_value own = wh_graph_matmul(g, row, params[s->stepped[i]], WH_MATMUL_NN);
+        w[i] = wh_graph_add(g, params[i], wh_graph_reshape(g, own, wh_graph_dims(g, params[i])));
+    }
+    return w;
+}
+
 /* ---- A context (Zintgraf et al. 2019): it scales and shifts the features that the head sees ---------------- */
 
 static wh_value with_context(const wh_scheme *s, wh_graph *g, const wh_value params[], wh_value features)
@@ -108,8 +124,8 @@ static wh_value side_scores(const wh_scheme *s, wh_graph *g, const wh_value para
 
 wh_value wh_scheme_scores(const wh_scheme *s, wh_graph *g, const wh_value params[], const wh_value data[])
 {
-    wh_value features[2], scores;
-    if (!wh_scheme_is_metric(s->kind)) return side_scores(s, g, params, data, 1);
+    wh_value features[2], scores, w[WH_SCHEME_MAX_TENSORS];
+    if (!wh_scheme_is_metric(s->kind)) return side_scores(s, g, at_step(w, s, g, params, data[MORE]), data, 1);
     for (int i = 0; i < 2; i++)
         if (!side(&features[i], &scores, s, g, params, data, i)) return WH_NO_VALUE;
     return head_scores(s, g, params, features[0], data[SY], features[1]);
@@ -160,7 +176,7 @@ static wh_value bayes(const wh_scheme *s, wh_graph *g, const wh_value params[], 
 {
     double kl = whist_settings_real(s->env.settings, "kl");
     wh_meta_bayes base = {query ? rows_of_weights : support_of_weights, (void *)(uintptr_t)s, s->n_own,
-                          query ? NOISE : 2, 1 / kl};
+                          query ? MORE : 2, 1 / kl};
     return wh_graph_scale(g, wh_meta_bayes_build(&base, g, params, prior, data), kl);
 }
 
@@ -168,7 +184,9 @@ wh_value wh_scheme_support_loss(void *user, wh_graph *g, const wh_value params[]
                                 const wh_value data[])
 {
     const wh_scheme *s = user;
+    wh_value w[WH_SCHEME_MAX_TENSORS];
     if (s->kind == WH_SCHEME_ABML) return bayes(s, g, params, prior, data, false);
+    params = at_step(w, s, g, params, data[SUPPORT_MORE]);
     return penalised(s, g, params, mean_loss(s, g, side_scores(s, g, params, data, 0), data[SY]));
 }
 
@@ -197,7 +215,7 @@ wh_value wh_scheme_prediction(const wh_scheme *s, wh_graph *g, const wh_value pa
 {
     wh_value w[WH_SCHEME_MAX_TENSORS];
     if (s->kind == WH_SCHEME_ABML) {
-        weights_of(w, s, g, params, data[NOISE]);
+        weights_of(w, s, g, params, data[MORE]);
         params = w;
     }
     wh_value scores = wh_scheme_scores(s, g, params, data);

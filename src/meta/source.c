@@ -182,3 +182,24 @@ whist_status wh_source_draw(wh_scheme_task *out, wh_source_seat *seat, const wh_
     wh_episode_sinusoid(out->x, out->y, s->support + s->query, s->env.seed, purpose, index);
     return WHIST_OK;
 }
+
+/* ---- A step of training ---- */
+
+size_t wh_source_step_tasks(size_t episodes, const whist_attack *attack)
+{
+    return attack->on == WHIST_ADVERSARY_BOTH ? 2 * episodes : episodes;
+}
+
+whist_status wh_source_step_draw(wh_scheme_task *out, wh_source_seat *seat, const wh_source *source, wh_scheme *scheme,
+                                 unsigned worker, const wh_source_step *step, size_t i, float *personal)
+{
+    const whist_adversary on = step->attack->on;
+    const bool both = on == WHIST_ADVERSARY_BOTH;
+    size_t n = both ? step->n / 2 : step->n;
+    WH_TRY(wh_source_draw(out, seat, source, scheme, step->purpose, step->step * n + i % n));
+    if (on == WHIST_ADVERSARY_NONE) return WHIST_OK;
+    bool query = on == WHIST_ADVERSARY_QUERY || (both && i < n);
+    if (!query) return wh_scheme_attack(out, scheme, worker, step->params, false, step->attack, step->unit);
+    WH_TRY(wh_scheme_adapt(personal, scheme, worker, step->params, out));
+    return wh_scheme_attack(out, scheme, worker, personal, true, step->attack, step->unit);
+}

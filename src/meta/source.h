@@ -37,4 +37,22 @@ void wh_source_seat_free(wh_source_seat *seat);
 WH_MUST_CHECK whist_status wh_source_draw(wh_scheme_task *out, wh_source_seat *seat, const wh_source *source,
                                           const wh_scheme *scheme, const char *purpose, uint64_t index);
 
+/* One step of training: n tasks at params, attacked where training is adversarial. Of ADML (attack->on BOTH) task i and
+ * task i + n/2 are the same episode, attacked on its query and on its support. */
+typedef struct wh_source_step {
+    const char *purpose;
+    uint64_t step;
+    size_t n; /* as wh_source_step_tasks says */
+    const whist_attack *attack;
+    bool unit;           /* attacked numbers stay in 0 … 1 */
+    const float *params; /* (P) */
+} wh_source_step;
+/* Tasks of a step of so many episodes. */
+size_t wh_source_step_tasks(size_t episodes, const whist_attack *attack);
+/* Task i of the step. personal (P): scratch of this worker; NULL where nothing is attacked. The scheme is for attacks,
+ * then. */
+WH_MUST_CHECK whist_status wh_source_step_draw(wh_scheme_task *out, wh_source_seat *seat, const wh_source *source,
+                                               wh_scheme *scheme, unsigned worker, const wh_source_step *step, size_t i,
+                                               float *personal);
+
 #endif

@@ -43,8 +43,7 @@ static bool has_validation(const whist_meta_env *env)
 static whist_status make_tasks(whist_meta_train *t)
 {
     const bool attacks = t->env.episodes.attack.on != WHIST_ADVERSARY_NONE;
-    const bool twice = t->env.episodes.attack.on == WHIST_ADVERSARY_BOTH;
-    size_t n = (size_t)whist_settings_int(t->env.settings, "tasks") * (twice ? 2 : 1);
+    size_t n = wh_source_step_tasks((size_t)whist_settings_int(t->env.settings, "tasks"), &t->env.episodes.attack);
     WH_TRY(wh_meta_scheme(&t->scheme, &t->env, t->source, SIZE_MAX, true, attacks));
     WH_TRY(wh_alloc((void **)&t->seats, t->env.threads, sizeof *t->seats));
     WH_TRY(wh_alloc((void **)&t->personal, t->env.threads, sizeof *t->personal));
@@ -136,25 +135,16 @@ void whist_meta_train_free(whist_meta_train *t)
 
 /* ---- Steps ---------------------------------------------------------------------------------------------------- */
 
-static whist_status move_query(whist_meta_train *t, wh_scheme_task *task, unsigned w, bool unit)
-{
-    WH_TRY(wh_scheme_adapt(t->personal[w], t->scheme, w, t->params, task));
-    return wh_scheme_attack(task, t->scheme, w, t->personal[w], true, &t->env.episodes.attack, unit);
-}
-
-/* Draws a task and, where training is adversarial, attacks it. Of ADML the two halves of the list are the same
- * episodes, attacked on one side each. */
 static whist_status draw(void *user, size_t i, unsigned w)
 {
     whist_meta_train *t = user;
-    const whist_adversary on = t->env.episodes.attack.on;
-    const bool both = on == WHIST_ADVERSARY_BOTH, unit = whist_model_shape_get(t->env.model).height > 0;
-    size_t n = both ? t->n_tasks / 2 : t->n_tasks;
-    wh_scheme_task *task = &t->tasks[i];
-    WH_TRY(wh_source_draw(task, t->seats[w], t->source, t->scheme, "meta-train", t->step * n + i % n));
-    if (on == WHIST_ADVERSARY_QUERY || (both && i < n)) return move_query(t, task, w, unit);
-    if (on == WHIST_ADVERSARY_NONE) return WHIST_OK;
-    return wh_scheme_attack(task, t->scheme, w, t->params, false, &t->env.episodes.attack, unit);
+    const wh_source_step step = {.purpose = "meta-train",
+                                 .step = t->step,
+                                 .n = t->n_tasks,
+                                 .attack = &t->env.episodes.attack,
+                                 .unit = whist_model_shape_get(t->env.model).height > 0,
+                                 .params = t->params};
+    return wh_source_step_draw(&t->tasks[i], t->seats[w], t->source, t->scheme, w, &step, i, t->personal[w]);
 }
 
 static whist_status take_step(whist_meta_train *t)

@@ -4,9 +4,13 @@
  *   site          STATE/studies/STUDY/whist.db …    one for each study
  *   both          STATE/ledger/DATASET/whist.db     privacy ledgers. An older copy of one is refused by its peers,
  * which is no reason to lose it
+ *   site          STATE/recipient.pem               the key that models are sealed to, byte by byte: encrypted where it
+ * is. It is made here and exists nowhere else, and without it nothing that was sealed to the site opens again
  *
  * Each store is copied consistently by itself (wh_store_backup); studies do not depend on each other. */
+#include "base/file.h"
 #include "fed/store.h"
+#include "run/sealed.h"
 
 #include <whist/run.h>
 
@@ -15,7 +19,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { MAX_PATH = 4096 };
+enum { MAX_PATH = 4096, MAX_KEY = 1 << 16 };
 
 static whist_status join(char out[MAX_PATH], const char *folder, const char *name)
 {
@@ -82,6 +86,17 @@ static whist_status copy_each(copying *c, const char *folder)
     return status;
 }
 
+static whist_status copy_key(const char *from_folder, const char *to_folder)
+{
+    char from[MAX_PATH], to[MAX_PATH];
+    WH_AUTO(wh_buf) key = WH_BUF_EMPTY; /* wiped */
+    WH_TRY(join(from, from_folder, WH_SEAL_KEY));
+    WH_TRY(join(to, to_folder, WH_SEAL_KEY));
+    if (!wh_file_exists(from)) return WHIST_OK;
+    WH_TRY(wh_file_read(&key, from, MAX_KEY));
+    return wh_file_write(to, wh_buf_view(&key), 0600);
+}
+
 static whist_status check_empty(const char *path)
 {
     DIR *dir = opendir(path);
@@ -96,17 +111,21 @@ static whist_status check_empty(const char *path)
 
 static whist_status copy_all(const char *from, const char *to)
 {
-    bool one, several, ledgers;
+    bool one, several, ledgers, key;
     copying c = {from, to, 0};
     WH_TRY(has(&one, from, "whist.db"));
     WH_TRY(has(&several, from, "studies"));
     WH_TRY(has(&ledgers, from, "ledger"));
-    if (!one && !several)
-        WH_FAIL(WHIST_E_STATE, "%s holds no state: neither whist.db (coordinator) nor studies/ (site)", from);
+    WH_TRY(has(&key, from, WH_SEAL_KEY));
+    if (!one && !several && !key)
+        WH_FAIL(WHIST_E_STATE,
+                "%s holds no state: neither whist.db (coordinator) nor studies/ or " WH_SEAL_KEY " (site)", from);
     WH_TRY(wh_make_dirs(to));
     WH_TRY(check_empty(to));
-    WH_TRY(one ? copy_store(from, to) : copy_each(&c, "studies"));
-    if (!one && !c.n) WH_FAIL(WHIST_E_STATE, "%s/studies holds no study", from);
+    if (one) WH_TRY(copy_store(from, to));
+    if (!one && several) WH_TRY(copy_each(&c, "studies"));
+    if (!one && !key && !c.n) WH_FAIL(WHIST_E_STATE, "%s/studies holds no study", from);
+    if (!one) WH_TRY(copy_key(from, to));
     return ledgers ? copy_each(&c, "ledger") : WHIST_OK;
 }
 
@@ -137,8 +156,10 @@ static whist_status open_each(const char *state)
 whist_status whist_state_restore(const char *backup, const char *state)
 {
     WH_ENSURE(backup && state, WHIST_E_ARG);
-    bool one;
+    bool one, several;
     WH_TRY(copy_all(backup, state));
     WH_TRY(has(&one, state, "whist.db"));
-    return one ? open_and_close(state) : open_each(state);
+    WH_TRY(has(&several, state, "studies"));
+    if (one) return open_and_close(state);
+    return several ? open_each(state) : WHIST_OK;
 }

@@ -1,6 +1,11 @@
 /* run/state_copy_test.c: backup and restore of a coordinator's and of a site's state. */
 #include "fed/store_test.h"
 
+#include "crypt/box.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <whist/run.h>
 
 static const uint8_t study_b[32] = {9, 8, 7};
@@ -78,6 +83,47 @@ static void a_site_with_all_its_studies(void **state)
     wh_store_close(b);
 }
 
+/* The key that models are sealed to, encrypted as it is: what was sealed to the site opens with it as before. One that
+ * is no file of a key's size is refused. */
+static void a_sites_key_for_sealed_models(void **state)
+{
+    folders *f = *state;
+    char study[4096], from[4200], kept[4200], back[4200];
+    WH_AUTO(wh_box_key_ptr) key = NULL;
+    WH_AUTO(wh_box_key_ptr) restored = NULL;
+    WH_AUTO(wh_buf) before = WH_BUF_EMPTY;
+    WH_AUTO(wh_buf) after = WH_BUF_EMPTY;
+    struct stat info;
+    assert_ok(whist_site_study_state(study, f->state, study_a));
+    wh_store_close(open_in(study, study_a));
+    snprintf(from, sizeof from, "%s/recipient.pem", f->state);
+    snprintf(kept, sizeof kept, "%s/recipient.pem", f->backup);
+    snprintf(back, sizeof back, "%s/recipient.pem", f->back);
+    assert_ok(wh_box_key_new(&key));
+    assert_ok(wh_box_key_save(key, from, "a passphrase"));
+    assert_ok(whist_state_backup(f->state, f->backup));
+    assert_ok(wh_file_read(&before, from, 1 << 16));
+    assert_ok(wh_file_read(&after, kept, 1 << 16));
+    assert_int_equal(before.len, after.len);
+    assert_memory_equal(before.data, after.data, before.len);
+    assert_true(stat(kept, &info) == 0 && (info.st_mode & 0777) == 0600);
+    assert_ok(whist_state_restore(f->backup, f->back));
+    assert_true(stat(back, &info) == 0 && (info.st_mode & 0777) == 0600);
+    assert_int_equal(wh_box_key_load(&restored, back, "another"), WHIST_E_AUTH);
+    assert_ok(wh_box_key_load(&restored, back, "a passphrase"));
+    assert_memory_equal(key->public_key, restored->public_key, sizeof key->public_key);
+    /* A hospital that was in no study has nothing but this key. */
+    char alone[4200], again[4200];
+    snprintf(alone, sizeof alone, "%s/alone", f->dir);
+    snprintf(again, sizeof again, "%s/again", f->dir);
+    assert_ok(wh_tree_remove(study));
+    assert_ok(whist_state_backup(f->state, alone));
+    assert_ok(whist_state_restore(alone, again));
+    assert_ok(wh_tree_remove(f->backup));
+    assert_int_equal(truncate(from, 1 << 17), 0);
+    assert_int_equal(whist_state_backup(f->state, f->backup), WHIST_E_RANGE);
+}
+
 static void what_is_there_is_not_overwritten(void **state)
 {
     folders *f = *state;
@@ -104,9 +150,8 @@ int main(void)
 {
 #define ROW(f) cmocka_unit_test_setup_teardown(f, make, drop)
     const struct CMUnitTest tests[] = {
-        ROW(a_coordinator_while_it_runs),
-        ROW(a_site_with_all_its_studies),
-        ROW(what_is_there_is_not_overwritten),
+        ROW(a_coordinator_while_it_runs),      ROW(a_site_with_all_its_studies),
+        ROW(a_sites_key_for_sealed_models),    ROW(what_is_there_is_not_overwritten),
         ROW(an_unfinished_backup_is_no_state),
     };
     (void)set_up, (void)tear_down; /* of the stores' own tests */

@@ -116,6 +116,38 @@ static void the_protection_changes_no_bit(void **state)
     }
 }
 
+/* Class sums and counts as well, learned embedding or not; and the model at the end says how near class means are. */
+static void nor_of_class_sums(void **state)
+{
+    (void)state;
+    static const char *const learners[] = {"prototypes",
+                                           "{name: prototypes, learn: 1, lr: 0.1, updates: 3, evaluate: personal}"};
+    rounds_ = 3;
+    for (size_t i = 0; i < WH_COUNT(learners); i++) {
+        whist_study *study[2];
+        whist_fed_result result[2] = {{0}};
+        for (int hidden = 0; hidden < 2; hidden++) {
+            assert_ok(parse(&study[hidden], "classes\n  classes: 3", "ignore", learners[i],
+                            hidden ? "test-masks4" : "none", ""));
+            simulate(&result[hidden], study[hidden], false);
+        }
+        size_t n = result[0].n, f = 4, k = 3;
+        assert_int_equal(n, result[1].n);
+        assert_memory_equal(result[0].model, result[1].model, n * sizeof *result[0].model);
+        const float *weight = result[0].model + n - k - f * k, *bias = result[0].model + n - k;
+        for (size_t c = 0; c < k; c++) {
+            double square = 0;
+            for (size_t j = 0; j < f; j++) square += pow((double)weight[j * k + c] / 2, 2);
+            assert_true(square > 1e-3 && fabs((double)bias[c] + square) < 1e-5 * (1 + square));
+        }
+        for (int hidden = 0; hidden < 2; hidden++) {
+            whist_fed_result_clear(&result[hidden]);
+            whist_study_free(study[hidden]);
+        }
+    }
+    rounds_ = 2;
+}
+
 /* The private learners go through it as well: prototypes, tasks of persons, records. */
 static void private_updates_go_through_it(void **state)
 {
@@ -286,9 +318,10 @@ int main(void)
 {
     assert_ok(whist_protection_register(&test_masks4));
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_protection_changes_no_bit),       cmocka_unit_test(private_updates_go_through_it),
-        cmocka_unit_test(a_site_moves_no_more_than_its_bound), cmocka_unit_test(it_is_charged_like_any_update),
-        cmocka_unit_test(events_are_composed_over_rounds),     cmocka_unit_test(what_cannot_be_promised_is_refused),
+        cmocka_unit_test(the_protection_changes_no_bit),      cmocka_unit_test(nor_of_class_sums),
+        cmocka_unit_test(private_updates_go_through_it),      cmocka_unit_test(a_site_moves_no_more_than_its_bound),
+        cmocka_unit_test(it_is_charged_like_any_update),      cmocka_unit_test(events_are_composed_over_rounds),
+        cmocka_unit_test(what_cannot_be_promised_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -176,7 +176,8 @@ static void test_value_refusals(void **state)
         "s.yaml:11:9: unknown learner 'sdg'; did you mean 'sgd'? Allowed: sgd, fedprox, adam, scaffold, "
         "nesterov, adamw, adagrad, yogi, dp-sgd, dp-ftrl, record-sum, maml, fomaml, reptile, anil, boil, per-fedavg, "
         "meta-sgd, "
-        "maml++, imaml, cavia, meta-lstm, abml, protonet, matching, relation, r2d2, dp-meta, dp-reptile, dp-fomaml, "
+        "maml++, imaml, cavia, meta-lstm, abml, protonet, matching, relation, r2d2, prototypes, dp-meta, dp-reptile, "
+        "dp-fomaml, "
         "dp-protonet");
 }
 

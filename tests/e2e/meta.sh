@@ -11,9 +11,14 @@ bad=0
 trap 'kill -9 $pids 2>/dev/null; give_ports_back; rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM
 take_port
+attack=
 cd "$work" || exit 1
 
+# prototypes are of the study's classes and not of tasks
 study() {
+    tasks="episodes: {ways: 3, shots: 1, queries: 3${attack:+, adversary: $attack, epsilon: 0.1, attack_steps: 2}}"
+    options=', tasks: 2' norm=transductive
+    [ "$1" != prototypes ] || tasks='' options=', learn: 1, lr: 0.1, updates: 2' norm=none
     cat <<Y
 whist: 1
 name: few
@@ -24,10 +29,10 @@ data:
   synthetic: {rows: 120}
   images: {height: 6, width: 6}
   split: {test_fraction: 0.5}
-model: {name: conv4, width: 4, depth: 1, norm: transductive}
-learner: {name: $1, tasks: 2}
+model: {name: conv4, width: 4, depth: 1, norm: $norm}
+learner: {name: $1$options}
 strategy: {name: fedavg}
-episodes: {ways: 3, shots: 1, queries: 3}
+$tasks
 rounds: ${2:-2}
 metrics: [accuracy, logloss]
 sites: [{name: a}, {name: b}]
@@ -83,5 +88,9 @@ for learner in maml fomaml reptile anil boil per-fedavg meta-sgd maml++ imaml ca
     relation r2d2; do
     federate "$learner" || bad=1
 done
+federate prototypes 3 || bad=1
+attack=both
+federate protonet || bad=1
+attack=
 federate reptile 40 kill || bad=1
 exit $bad
