@@ -98,7 +98,7 @@ digits() { # MODEL LEARNER ROUNDS BOUND
 }
 if [ -f "$data/mnist/train-images-idx3-ubyte.gz" ]; then
     echo '-- MNIST digits as sites'
-    digits softmax prototypes 1 0.8203
+    digits softmax prototypes 1 0.82
     digits '{name: mlp, hidden: [512], init: he}' prototypes 1 0.78
     digits '{name: mlp, hidden: [128, 64]}' 'prototypes, learn: 50, lr: 0.3, batch: 64, updates: 10' 101 0.84
     while read -r rounds least; do
