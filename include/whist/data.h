@@ -303,8 +303,8 @@ WHIST_API const whist_data_set *whist_data_find(const char *name);
 /* Every file is there, with its size and hash. WHIST_E_IO or WHIST_E_FORMAT naming the first that is not. */
 WHIST_API WHIST_MUST_CHECK whist_status whist_data_verify(const whist_data_set *set, const char *folder);
 /* Writes the files that are computed from downloaded ones, where a set has such. heart: FLamby's split;
- * omniglot: the complete set (omniglot28-*, Vinyals' split) and the two small background sets (omniglot-small28-*, folds
- * by alphabet) as 28 × 28 IDX files with lists of their classes. */
+ * omniglot: the complete set (omniglot28-*, Vinyals' split) and the two small background sets (omniglot-small28-*,
+ * folds by alphabet) as 28 × 28 IDX files with lists of their classes. */
 WHIST_API WHIST_MUST_CHECK whist_status whist_data_derive(const whist_data_set *set, const char *folder);
 
 #ifdef __cplusplus

@@ -132,8 +132,8 @@ struct whist_learner_class {
     whist_status (*records)(whist_record_sum *out, const whist_model *model, const whist_settings *settings,
                             double clip, double step);
     whist_status (*sum)(whist_learner *self, const whist_learner_round *round, double clip, double step, int64_t *out);
-    /* What the model of the last round (n) becomes before it is handed over, where rounds keep something else in it than
-     * a model that predicts: sums, say. In place; a function of its arguments alone. NULL: nothing. */
+    /* What the model of the last round (n) becomes before it is handed over, where rounds keep something else in it
+     * than a model that predicts: sums, say. In place; a function of its arguments alone. NULL: nothing. */
     whist_status (*finish)(const whist_model *model, const whist_settings *settings, float *params);
 };
 

@@ -131,6 +131,16 @@ ends 1 "$whist" meta adapt sites.safetensors sites.yaml --support support.csv --
 ends 1 "$whist" meta adapt sites.safetensors sites.yaml --support new.csv --input support.csv &&
     says err 'support row 1 has no target' && silent
 
+# What the examples say of other learners are studies, too.
+for example in maml protonet; do
+    sed -n 's/^# *\(learner: {.*}\)$/\1/p' "$source/examples/omniglot/$example.yaml" >others
+    [ "$(wc -l <others)" -ge 4 ] || { echo "FAILED: $example.yaml names no others"; bad=1; }
+    while read -r line; do
+        sed "s/^learner: .*/$line/" "$source/examples/omniglot/$example.yaml" >other.yaml
+        grep -qF "$line" other.yaml && ends 0 "$whist" study check other.yaml
+    done <others
+done
+
 # The real Omniglot: classes that training never saw, and the twenty one-shot runs.
 if [ -f "${WHIST_DATA:-}/omniglot/omniglot28-images-idx3-ubyte.gz" ]; then
     sed 's/model: .*/model: {name: conv4, norm: transductive, width: 8}/; s/steps: 3000/steps: 3/
