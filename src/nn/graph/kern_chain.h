@@ -117,18 +117,20 @@ static void point_operands(const REAL *source[], const wh_call *call, REAL *buff
     }
 }
 
-static void fill_constants(const wh_call *call)
+/* For a chain of n elements: no more is filled than its first block reads, if there is no other. */
+static void fill_constants(const wh_call *call, size_t n)
 {
     const wh_chain *chain = call->chain;
+    const size_t block = least(BLOCK, n), rows = n <= BLOCK ? n : OPERAND;
     for (unsigned k = 0; k < chain->n_operands; k++) {
         const wh_operand *operand = &chain->operand[k];
         REAL *buffer = (REAL *)call->scratch + k * OPERAND;
         const REAL *data = call->arg[call->chain_arg + k];
-        if (operand->kind == WH_OPERAND_FILL) fill_n(buffer, (REAL)operand->number, BLOCK);
-        if (operand->kind == WH_OPERAND_ONE) fill_n(buffer, *data, BLOCK);
+        if (operand->kind == WH_OPERAND_FILL) fill_n(buffer, (REAL)operand->number, block);
+        if (operand->kind == WH_OPERAND_ONE) fill_n(buffer, *data, block);
         if (is_row(operand))
-            for (size_t at = 0, row = operand->size[1]; at < OPERAND; at += row)
-                memcpy(buffer + at, data, least(row, OPERAND - at) * sizeof *buffer);
+            for (size_t at = 0, row = operand->size[1]; at < rows; at += row)
+                memcpy(buffer + at, data, least(row, rows - at) * sizeof *buffer);
     }
 }
 
@@ -159,6 +161,7 @@ static void chain_elements(const wh_call *call, size_t from, size_t to)
 /* A unit is BLOCK elements. */
 void NAME(chain)(const wh_call *call, size_t from, size_t to)
 {
-    fill_constants(call);
-    chain_elements(call, from * BLOCK, least(to * BLOCK, wh_dims_size(call->out_dims)));
+    size_t n = wh_dims_size(call->out_dims);
+    fill_constants(call, n);
+    chain_elements(call, from * BLOCK, least(to * BLOCK, n));
 }

@@ -115,7 +115,7 @@ static void chain_rows(const wh_call *call, const wh_sum_plan *plan, size_t unit
 void NAME(chain_sum)(const wh_call *call, size_t from, size_t to)
 {
     wh_sum_plan plan = wh_graph_sum_plan(call->arg_dims, call->attr->whole[0]);
-    fill_constants(call);
+    fill_constants(call, wh_dims_size(call->arg_dims));
     for (size_t unit = from; unit < to; unit++) {
         if (plan.summed[plan.rank - 1])
             chain_rows(call, &plan, unit);
