@@ -71,7 +71,7 @@ static whist_dp_design design_of(const char *word)
     return design;
 }
 
-static void read_options(wh_ftrl_options *out, const whist_settings *s)
+void wh_ftrl_options_read(wh_ftrl_options *out, const whist_settings *s)
 {
     *out = (wh_ftrl_options){
         .clipping = wh_dp_clipping(s),
@@ -90,7 +90,7 @@ static void read_options(wh_ftrl_options *out, const whist_settings *s)
 static whist_status dp_ftrl_init(dp_ftrl *d, const whist_learner_env *env)
 {
     wh_local *l = &d->local;
-    read_options(&d->options, env->settings);
+    wh_ftrl_options_read(&d->options, env->settings);
     d->options.threads = env->threads;
     WH_TRY(wh_local_init_bare(l, env));
     WH_TRY(WH_NEW_RAW(&d->grad, l->n));

@@ -68,5 +68,9 @@ uint64_t wh_ftrl_at(const wh_ftrl *ftrl);
 /* Standard deviation of the noise before it is correlated, in the units of the sum (of clipped gradients). */
 double wh_ftrl_noise(const wh_ftrl *ftrl);
 const whist_dp_matrix *wh_ftrl_matrix(const wh_ftrl *ftrl);
+/* The bin of a row in the present run, for auditors: bins are secret, and no part of the proof. UINT64_MAX: none. */
+uint64_t wh_ftrl_bin(const wh_ftrl *ftrl, uint32_t row);
+/* The steps that settings of the learner dp-ftrl ask for. */
+void wh_ftrl_options_read(wh_ftrl_options *out, const whist_settings *settings);
 
 #endif
