@@ -47,6 +47,17 @@ whist_dp_matrix_options wh_ftrl_pattern(const wh_ftrl_options *o)
                                      .bands = o->bands};
 }
 
+whist_status wh_ftrl_check(const wh_ftrl_options *o)
+{
+    const whist_dp_matrix_options pattern = wh_ftrl_pattern(o);
+    WH_TRY(wh_dp_check_noise(o->sigma, o->batch));
+    if (most_in_bin(o) > 1 << 24)
+        WH_FAIL(WHIST_E_ARG,
+                "a step of a pass of %llu takes up to %llu of %llu rows: at most 2^24, so make pass longer",
+                (unsigned long long)o->bins, (unsigned long long)most_in_bin(o), (unsigned long long)o->rows);
+    return wh_matrix_check(&pattern);
+}
+
 size_t wh_ftrl_events(whist_dp_event *out, const wh_ftrl_options *o)
 {
     out[0] = (whist_dp_event){.mechanism = WHIST_DP_GAUSSIAN, .noise = o->sigma, .count = 1};
