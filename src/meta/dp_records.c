@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "learn/dp_step.h"
+#include "learn/learners.h"
 #include "meta/dp_learners.h"
 #include "meta/dp_parts.h"
 
@@ -64,8 +65,9 @@ uint64_t wh_meta_records_read(wh_dp_step_options *out, const whist_settings *s, 
     return (uint64_t)whist_settings_int(s, "updates") * ((uint64_t)whist_settings_int(s, "inner_steps") + query);
 }
 
-static whist_status init(learner *l, const whist_learner_env *env)
+static whist_status init(whist_learner *self, const whist_learner_env *env)
 {
+    learner *l = (learner *)self;
     const whist_settings *s = env->settings;
     const whist_rows train = whist_dataset_rows(env->data, WHIST_FOLD_TRAIN);
     l->env = env;
@@ -86,16 +88,7 @@ static whist_status init(learner *l, const whist_learner_env *env)
 
 static whist_status make(whist_learner **out, const whist_learner_env *env, const whist_learner_class *class_)
 {
-    learner *l;
-    WH_TRY(WH_NEW(&l, 1));
-    l->base.class_ = class_;
-    whist_status status = init(l, env);
-    if (status != WHIST_OK) {
-        learner_free(&l->base);
-        return status;
-    }
-    *out = &l->base;
-    return WHIST_OK;
+    return wh_learner_make(out, class_, sizeof(learner), init, env);
 }
 
 /* ---- A round ---- */
@@ -140,9 +133,7 @@ static whist_status spends(whist_learner *self, const whist_learner_round *round
 
 static whist_status evaluate(whist_learner *self, const float *model, whist_fold fold, whist_metric_value *out)
 {
-    const whist_learner_env *env = ((learner *)self)->env;
-    const whist_rows rows = whist_dataset_rows(env->data, fold);
-    return whist_learn_evaluate(out, env->model, model, &rows, env->metrics, env->n_metrics);
+    return wh_learner_measure(out, ((learner *)self)->env, model, fold);
 }
 
 static whist_status adapt(whist_learner *self, const float *model, const whist_rows *support, float *personal)
