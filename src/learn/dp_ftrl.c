@@ -71,7 +71,7 @@ static whist_dp_design design_of(const char *word)
     return design;
 }
 
-static void read_options(wh_ftrl_options *out, const whist_settings *s)
+void wh_ftrl_options_read(wh_ftrl_options *out, const whist_settings *s)
 {
     *out = (wh_ftrl_options){
         .clipping = wh_dp_clipping(s),
@@ -87,10 +87,11 @@ static void read_options(wh_ftrl_options *out, const whist_settings *s)
     if (out->batch == 0) out->batch = (double)out->rows / (double)out->bins;
 }
 
-static whist_status dp_ftrl_init(dp_ftrl *d, const whist_learner_env *env)
+static whist_status dp_ftrl_init(whist_learner *self, const whist_learner_env *env)
 {
+    dp_ftrl *d = (dp_ftrl *)self;
     wh_local *l = &d->local;
-    read_options(&d->options, env->settings);
+    wh_ftrl_options_read(&d->options, env->settings);
     d->options.threads = env->threads;
     WH_TRY(wh_local_init_bare(l, env));
     WH_TRY(WH_NEW_RAW(&d->grad, l->n));
@@ -102,17 +103,7 @@ static whist_status dp_ftrl_init(dp_ftrl *d, const whist_learner_env *env)
 
 static whist_status dp_ftrl_new(whist_learner **out, const whist_learner_env *env)
 {
-    dp_ftrl *d;
-    WH_TRY(WH_NEW(&d, 1));
-    d->base.class_ = &wh_learner_dp_ftrl;
-    d->local = (wh_local){.draw = WH_DRAW_EMPTY};
-    whist_status status = dp_ftrl_init(d, env);
-    if (status != WHIST_OK) {
-        dp_ftrl_free(&d->base);
-        return status;
-    }
-    *out = &d->base;
-    return WHIST_OK;
+    return wh_learner_make(out, &wh_learner_dp_ftrl, sizeof(dp_ftrl), dp_ftrl_init, env);
 }
 
 static whist_status dp_ftrl_fit(whist_learner *self, const whist_learner_round *round, whist_update *out)

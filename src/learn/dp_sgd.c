@@ -81,8 +81,9 @@ void wh_dp_step_options_read(wh_dp_step_options *out, const whist_settings *s)
     if (out->count_sigma == 0) out->count_sigma = fmax(out->batch / 20, 1);
 }
 
-static whist_status dp_sgd_init(dp_sgd *d, const whist_learner_env *env)
+static whist_status dp_sgd_init(whist_learner *self, const whist_learner_env *env)
 {
+    dp_sgd *d = (dp_sgd *)self;
     wh_local *l = &d->local;
     WH_TRY(wh_local_init_bare(l, env));
     WH_TRY(WH_NEW_RAW(&d->grad, l->n));
@@ -98,17 +99,7 @@ static whist_status dp_sgd_init(dp_sgd *d, const whist_learner_env *env)
 
 static whist_status dp_sgd_new(whist_learner **out, const whist_learner_env *env)
 {
-    dp_sgd *d;
-    WH_TRY(WH_NEW(&d, 1));
-    d->base.class_ = &wh_learner_dp_sgd;
-    d->local = (wh_local){.draw = WH_DRAW_EMPTY};
-    whist_status status = dp_sgd_init(d, env);
-    if (status != WHIST_OK) {
-        dp_sgd_free(&d->base);
-        return status;
-    }
-    *out = &d->base;
-    return WHIST_OK;
+    return wh_learner_make(out, &wh_learner_dp_sgd, sizeof(dp_sgd), dp_sgd_init, env);
 }
 
 /* Every model is noised already, so a mean of them costs nothing. The weight of what was before rises from the first

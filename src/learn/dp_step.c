@@ -9,6 +9,7 @@
 #include "draw/private.h"
 #include "draw/sample.h"
 #include "learn/dp_parts.h"
+#include "learn/dp_planted.h"
 #include "learn/local.h"
 
 enum { BLOCK = 8192 }; /* numbers that are noised at once, in the near cache */
@@ -33,33 +34,13 @@ void wh_dp_step_break(wh_dp_step_bug bug)
     planted = bug;
 }
 
-static wh_dp_step_bug bug_of(void)
+wh_dp_step_bug wh_dp_step_bug_of(void)
 {
     const char *named = getenv("WHIST_TEST_BREAK");
     if (named && strcmp(named, "half-noise") == 0) return WH_DP_STEP_HALF_NOISE;
     if (named && strcmp(named, "no-clip") == 0) return WH_DP_STEP_NO_CLIP;
     return planted;
 }
-
-static double planted_noise(double s)
-{
-    return bug_of() == WH_DP_STEP_HALF_NOISE ? s / 2 : s;
-}
-
-/* A record of sixteen times the bound under noise for the bound. */
-static double planted_bound(double bound)
-{
-    return bug_of() == WH_DP_STEP_NO_CLIP ? 16 * bound : bound;
-}
-
-static double planted_sensitivity(double sensitivity)
-{
-    return bug_of() == WH_DP_STEP_NO_CLIP ? sensitivity / 16 : sensitivity;
-}
-#else
-#define planted_noise(s) (s)
-#define planted_bound(bound) (bound)
-#define planted_sensitivity(sensitivity) (sensitivity)
 #endif
 
 static const double passed = 0x1p-50; /* the probability of a batch beyond n_max */

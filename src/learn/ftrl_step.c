@@ -7,6 +7,7 @@
 #include "dp/matrix/stream.h"
 #include "draw/private.h"
 #include "learn/dp_parts.h"
+#include "learn/dp_planted.h"
 #include "learn/dp_step.h"
 #include "learn/local.h"
 #include "learn/turns.h"
@@ -44,6 +45,17 @@ whist_dp_matrix_options wh_ftrl_pattern(const wh_ftrl_options *o)
                                      .separation = o->bins,
                                      .fixed = true,
                                      .bands = o->bands};
+}
+
+whist_status wh_ftrl_check(const wh_ftrl_options *o)
+{
+    const whist_dp_matrix_options pattern = wh_ftrl_pattern(o);
+    WH_TRY(wh_dp_check_noise(o->sigma, o->batch));
+    if (most_in_bin(o) > 1 << 24)
+        WH_FAIL(WHIST_E_ARG,
+                "a step of a pass of %llu takes up to %llu of %llu rows: at most 2^24, so make pass longer",
+                (unsigned long long)o->bins, (unsigned long long)most_in_bin(o), (unsigned long long)o->rows);
+    return wh_matrix_check(&pattern);
 }
 
 size_t wh_ftrl_events(whist_dp_event *out, const wh_ftrl_options *o)
@@ -155,6 +167,14 @@ double wh_ftrl_noise(const wh_ftrl *f)
     return deviation(f) * wh_clip_step(f->clip);
 }
 
+uint64_t wh_ftrl_bin(const wh_ftrl *f, uint32_t row)
+{
+    for (uint64_t bin = 0; f->stream && bin < f->options.bins; bin++)
+        for (size_t i = f->draw.bin[bin]; i < f->draw.bin[bin + 1]; i++)
+            if (f->draw.index[i] == row) return bin;
+    return UINT64_MAX;
+}
+
 const whist_dp_matrix *wh_ftrl_matrix(const wh_ftrl *f)
 {
     return f->matrix;
@@ -172,7 +192,7 @@ whist_status wh_ftrl_begin(wh_ftrl *f)
         WH_TRY(wh_private_draw_init(&f->draw, &design));
         WH_TRY(wh_private_draw_next(&f->draw, &first, &n));
     }
-    return wh_matrix_stream_new(&f->stream, f->matrix, f->n, deviation(f));
+    return wh_matrix_stream_new(&f->stream, f->matrix, f->n, planted_sensitivity(planted_noise(deviation(f))));
 }
 
 static void take_bin(wh_ftrl *f, uint64_t bin)
@@ -190,7 +210,7 @@ static whist_status gradient(wh_ftrl *f, float *grad, const float *params)
     uint64_t step = wh_matrix_stream_at(f->stream);
     take_bin(f, step % f->options.bins);
     WH_TRY(wh_turns_take(&f->turns, step, f->batch.index, f->batch.n));
-    WH_TRY(wh_clip_begin(f->clip, f->options.clip));
+    WH_TRY(wh_clip_begin(f->clip, planted_bound(f->options.clip)));
     WH_TRY(wh_clip_add(f->clip, params, &f->batch, NULL));
     WH_TRY(wh_matrix_stream_next(f->stream, f->noise));
     const int64_t *sum = wh_clip_sum(f->clip);

@@ -1,6 +1,8 @@
 /* learn/local.c: batches, working copy, difference. */
 #include "learn/local.h"
 
+#include "learn/learners.h"
+
 #include <string.h>
 
 whist_batch wh_batch_of(const whist_rows *rows)
@@ -119,9 +121,7 @@ void wh_local_finish(wh_local *local, const whist_learner_round *round, double s
 
 whist_status wh_local_evaluate(whist_learner *self, const float *model, whist_fold fold, whist_metric_value *out)
 {
-    const whist_learner_env *env = ((wh_local_learner *)self)->local.env;
-    const whist_rows rows = whist_dataset_rows(env->data, fold);
-    return whist_learn_evaluate(out, env->model, model, &rows, env->metrics, env->n_metrics);
+    return wh_learner_measure(out, ((wh_local_learner *)self)->local.env, model, fold);
 }
 
 whist_status wh_local_adapt(whist_learner *self, const float *model, const whist_rows *support, float *personal)

@@ -51,8 +51,9 @@ static double factor_of(const whist_settings *s)
     return whist_settings_real(s, "lr") / (batch > 0 ? batch : (double)rows_of(s));
 }
 
-static whist_status record_sum_init(record_sum *d, const whist_learner_env *env)
+static whist_status record_sum_init(whist_learner *self, const whist_learner_env *env)
 {
+    record_sum *d = (record_sum *)self;
     wh_local *l = &d->local;
     if (env->threads > 1) WH_TRY(wh_pool_new(&d->pool, env->threads));
     const wh_clip_options clip = {
@@ -67,17 +68,7 @@ static whist_status record_sum_init(record_sum *d, const whist_learner_env *env)
 
 static whist_status record_sum_new(whist_learner **out, const whist_learner_env *env)
 {
-    record_sum *d;
-    WH_TRY(WH_NEW(&d, 1));
-    d->base.class_ = &wh_learner_record_sum;
-    d->local = (wh_local){.draw = WH_DRAW_EMPTY};
-    whist_status status = record_sum_init(d, env);
-    if (status != WHIST_OK) {
-        record_sum_free(&d->base);
-        return status;
-    }
-    *out = &d->base;
-    return WHIST_OK;
+    return wh_learner_make(out, &wh_learner_record_sum, sizeof(record_sum), record_sum_init, env);
 }
 
 static whist_status record_sum_records(whist_record_sum *out, const whist_model *model, const whist_settings *settings,

@@ -3,6 +3,7 @@
  *
  *   fed_crash            every point (suite crash)
  *   fed_crash --short    some ten of them, spread over the run
+ *   fed_crash N          every point of one federation: 0 plain, 1 central noise, 2 noise in shares
  *
  * The federation lives in one child process: coordinator and three sites with stores on disk, stateful
  * learners, two vectors, pooled moments, early stopping. A second child goes on from what the first left.
@@ -253,6 +254,8 @@ int main(int argc, char **argv)
     snprintf(root, sizeof root, "%s/whist-crash-XXXXXX", tmp ? tmp : "/tmp");
     if (!mkdtemp(root)) return complain("start");
     bool good = true;
-    for (int what = PLAIN; good && what < KINDS; what++) good = one_kind(root, (kind)what, brief);
+    const int only = argc > 1 && !brief ? atoi(argv[1]) : -1;
+    for (int what = PLAIN; good && what < KINDS; what++)
+        if (only < 0 || only == what) good = one_kind(root, (kind)what, brief);
     return wh_tree_remove(root) == WHIST_OK && good ? 0 : 1;
 }
