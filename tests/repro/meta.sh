@@ -25,8 +25,8 @@ judge() {
 }
 
 # ---- Sinusoids: mean squared error on 600 new ones after the inner steps ----
-sinusoid() { # LEARNER OPTIONS ITERATIONS BOUND
-    sed "s/^learner: .*/learner: {name: $1, tasks: 25$2}/; s/steps: 15000/steps: $3/" \
+sinusoid() { # LEARNER OPTIONS ITERATIONS BOUND [OPTIMISER-OPTIONS]
+    sed "s/^learner: .*/learner: {name: $1, tasks: 25$2}/; s/steps: 15000/steps: $3/; s/lr: 0.002}/${5:-lr: 0.002}}/" \
         "$here/examples/sinusoid/maml.yaml" >"$work/s.yaml"
     json=$(whist meta train "$work/s.yaml" --out "$work/s.safetensors" --json -q --log off) || { bad=1; return; }
     seconds=$(number seconds "$json")
@@ -43,11 +43,11 @@ sinusoid reptile ', inner_lr: 0.02, inner_steps: 10' 15000 0.3
 sinusoid anil ', inner_lr: 0.01, inner_steps: 5' 15000 0.16
 sinusoid boil ', inner_lr: 0.01, inner_steps: 1' 15000 0.45
 sinusoid per-fedavg ', inner_lr: 0.01, inner_steps: 1, variant: hf' 15000 0.45
-sinusoid meta-sgd ', inner_lr: 0.01, inner_steps: 1' 15000 0.36
+sinusoid meta-sgd ', inner_lr: 0.01, inner_steps: 1' 15000 0.32
 sinusoid maml++ ', inner_lr: 0.01, inner_steps: 5' 15000 0.15
-sinusoid imaml ', inner_lr: 0.02, inner_steps: 16, proximal: 0.5' 5000 2
+sinusoid imaml ', inner_lr: 0.005, inner_steps: 32, proximal: 1' 3000 0.42 'lr: 0.001, clip: 10'
 sinusoid cavia ', inner_lr: 0.1, inner_steps: 2' 15000 0.1
-sinusoid abml ', inner_lr: 0.01, inner_steps: 5' 5000 0.8
+sinusoid abml ', inner_lr: 0.01, inner_steps: 5' 3000 0.25
 sinusoid meta-lstm ', inner_lr: 0.01, inner_steps: 5' 5000 0.4
 
 # ---- A hospital that training never saw: accuracy on its test rows, by 5, 10, 20 of its own training patients ----
