@@ -76,8 +76,9 @@ static void build_conv4(model *m, size_t batch, bool pools)
     for (size_t l = 0; l < 4; l++) {
         x = conv(m, x, 64, 3, pools ? 1 : 2, 1);
         wh_value gamma = parameter(m, WH_DIMS(64)), beta = parameter(m, WH_DIMS(64));
-        x = wh_graph_relu(g, wh_graph_batch_norm(g, x, gamma, beta, 1e-5));
+        x = wh_graph_batch_norm(g, x, gamma, beta, 1e-5);
         if (pools) x = wh_graph_max_pool(g, x, (wh_window){2, 2, 0});
+        x = wh_graph_relu(g, x);
     }
     x = dense(m, wh_graph_mean(g, x, 1u << 2 | 1u << 3, false), 5);
     m->target = wh_graph_index(g, "target", WH_EXAMPLES, WH_DIMS(batch), 5);

@@ -22,6 +22,16 @@ static wh_value max_pool(wh_net *net, wh_value x, size_t kernel, size_t stride)
     return net->failed == WHIST_OK ? wh_graph_max_pool(net->graph, x, (wh_window){kernel, stride, 0}) : WH_NO_VALUE;
 }
 
+/* The activation of the largest of each window. Where the activation never falls it is the largest activation, for a
+ * part of the work. */
+static wh_value activate_and_pool(wh_net *net, wh_value x, size_t kernel, size_t stride)
+{
+    wh_activation how = net->model->activation;
+    bool falls = how == WH_ACTIVATION_GELU || how == WH_ACTIVATION_GELU_TANH;
+    if (falls) return max_pool(net, wh_net_activate(net, x), kernel, stride);
+    return wh_net_activate(net, max_pool(net, x, kernel, stride));
+}
+
 static void configure_norm(whist_model *model, const whist_settings *settings)
 {
     static const char *const norms[] = {"none", "group", "inductive", "transductive"};
@@ -43,9 +53,9 @@ static whist_status configure_cnn(whist_model *model, const whist_settings *sett
 static wh_value build_cnn(wh_net *net, wh_value x)
 {
     x = wh_net_conv(net, "conv1", image(net, x), 16, 8, (wh_conv){.stride = 2, .pad = 3, .groups = 1}, true);
-    x = max_pool(net, wh_net_activate(net, x), 2, 1);
+    x = activate_and_pool(net, x, 2, 1);
     x = wh_net_conv(net, "conv2", x, 32, 4, (wh_conv){.stride = 2, .groups = 1}, true);
-    x = flat(net, max_pool(net, wh_net_activate(net, x), 2, 1));
+    x = flat(net, activate_and_pool(net, x, 2, 1));
     x = wh_net_dropout(net, wh_net_activate(net, wh_net_dense(net, "dense", x, 32, true)));
     return wh_net_head(net, "head", x, net->model->shape.n_outputs, true);
 }
@@ -74,8 +84,8 @@ static wh_value build_conv4(wh_net *net, wh_value x)
         x = wh_net_conv(net, name, x, zoo->width, 3, (wh_conv){.stride = zoo->max_pool ? 1 : 2, .pad = 1, .groups = 1},
                         true);
         snprintf(name, sizeof name, "block%zu.norm", b);
-        x = wh_net_activate(net, wh_net_norm(net, name, x));
-        if (zoo->max_pool) x = max_pool(net, x, 2, 2);
+        x = wh_net_norm(net, name, x);
+        x = zoo->max_pool ? activate_and_pool(net, x, 2, 2) : wh_net_activate(net, x);
     }
     if (net->failed != WHIST_OK) return WH_NO_VALUE;
     x = zoo->flatten ? flat(net, x) : wh_graph_mean(net->graph, x, 4U | 8U, false);
@@ -100,8 +110,8 @@ static wh_value layer(wh_net *net, const char *name, wh_value x, size_t width, b
     x = wh_net_conv(net, full, x, width, 3, (wh_conv){.stride = 1, .pad = 1, .groups = 1},
                     net->model->zoo.norm == WH_NORM_NONE);
     snprintf(full, sizeof full, "%s.norm", name);
-    x = wh_net_activate(net, wh_net_norm(net, full, x));
-    return halves ? max_pool(net, x, 2, 2) : x;
+    x = wh_net_norm(net, full, x);
+    return halves ? activate_and_pool(net, x, 2, 2) : wh_net_activate(net, x);
 }
 
 static wh_value residual(wh_net *net, const char *a, const char *b, wh_value x, size_t width)

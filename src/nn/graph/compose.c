@@ -55,15 +55,39 @@ wh_value wh_graph_group_norm(wh_graph *g, wh_value x, size_t groups, wh_value ga
     return affine(g, wh_graph_reshape(g, wh_graph_normalize(g, flat, eps), dx), gamma, beta, channels(&dx));
 }
 
+/* Images, channels last, without what was added to each channel as a whole, such as a convolution's bias: the mean
+ * takes it away again. */
+static wh_value without_shift(const wh_graph *g, wh_value x)
+{
+    const wh_node *node = wh_node_at(g, x);
+    size_t c = wh_dims_last(&node->dims);
+    if (node->op != &wh_op_add) return x;
+    for (unsigned i = 0; i < 2; i++) {
+        const wh_node *shift = wh_node_at(g, node->arg[i]);
+        if (shift->op != &wh_op_broadcast) continue;
+        wh_dims from = wh_graph_dims(g, shift->arg[0]);
+        if (wh_dims_size(&from) == 1 || (wh_dims_size(&from) == c && wh_dims_last(&from) == c)) return node->arg[1 - i];
+    }
+    return x;
+}
+
+/* By sums over channels and what is elementwise: chains fuse with both, so that an image is read twice for its
+ * statistics and once for everything else. */
+static wh_value batch_norm_images(wh_graph *g, wh_value x, wh_value gamma, wh_value beta, double eps)
+{
+    enum { PLACES = 1 | 2 | 4 };
+    wh_dims dx = wh_graph_dims(g, x);
+    wh_value images = without_shift(g, wh_graph_channels_last(g, x));
+    wh_value hat = wh_graph_channels_first(g, wh_graph_standardize(g, images, PLACES, eps));
+    return affine(g, hat, gamma, beta, channels(&dx));
+}
+
 wh_value wh_graph_batch_norm(wh_graph *g, wh_value x, wh_value gamma, wh_value beta, double eps)
 {
     if (!has_channels(g, "batch_norm", x)) return WH_NO_VALUE;
     wh_dims dx = wh_graph_dims(g, x);
     size_t n = dx.dim[0], c = dx.dim[1], places = wh_dims_size(&dx) / (n * c);
-    if (dx.rank == 4) {
-        wh_value hat = wh_graph_normalize_grid(g, wh_graph_channels_last(g, x), WH_DIMS(1, n * places, c, 1), eps);
-        return affine(g, wh_graph_channels_first(g, hat), gamma, beta, channels(&dx));
-    }
+    if (dx.rank == 4) return batch_norm_images(g, x, gamma, beta, eps);
     /* One example of n · c · places numbers: the batch is one a of the grid. */
     wh_value hat = wh_graph_normalize_grid(g, x, WH_DIMS(1, n, c, places), eps);
     return affine(g, hat, gamma, beta, channels(&dx));

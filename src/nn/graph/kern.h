@@ -25,7 +25,7 @@ typedef struct wh_call {
     const wh_attr *attr;
     void *scratch;                /* the worker's */
     const struct wh_chain *chain; /* its operands are the last arguments */
-    unsigned chain_arg;
+    unsigned chain_arg;           /* the first of them */
     const wh_num_kernels *num;
 } wh_call;
 
@@ -48,6 +48,7 @@ typedef enum wh_element {
     WH_ELEMENT_MIN,
     WH_ELEMENT_NOT_LESS,
     WH_ELEMENT_WHERE,
+    WH_ELEMENT_STANDARDIZE,
     WH_ELEMENT_NEG,
     WH_ELEMENT_EXP,
     WH_ELEMENT_LOG,
@@ -95,7 +96,7 @@ typedef struct wh_chain {
         uint8_t slot; /* of the block buffers */
         double number;
     } op[WH_CHAIN_OPS];
-    unsigned n_slots; /* block buffers a worker needs, beside one for each operand */
+    unsigned n_slots; /* block buffers a worker needs, beside two for each operand */
 } wh_chain;
 
 /* ---- Sums: the axes with neighbours of one kind joined, axes of 1 left out ---- */
@@ -105,6 +106,9 @@ typedef struct wh_sum_plan {
     bool summed[WH_GRAPH_RANK];
 } wh_sum_plan;
 wh_sum_plan wh_graph_sum_plan(const wh_dims *dims, size_t axes);
+/* Whether a chain of shape dims can be summed block by block: one run of summed axes, and rows that a block holds. */
+bool wh_graph_sums_chain(const wh_dims *dims, size_t axes);
+wh_cut wh_graph_chain_sum_cut(const wh_call *call);
 
 /* ---- Products: how one of a stack is cut into blocks, from m, n, k and the height of the stack alone ---- */
 typedef struct wh_product_plan {
@@ -120,7 +124,7 @@ enum { WH_SUM_COLUMNS = 64 };    /* summed together where the last axis is kept 
 /* Kernels compiled for every instruction set (kern_body.h), and those that are there once. */
 /* clang-format off */
 #define WH_WIDE_KERNELS(X) \
-    X(chain) X(fill) X(sum) X(cumsum) X(transpose) X(broadcast) X(slice) X(pad) X(concat) X(matmul) X(matmul_chain) \
+    X(chain) X(chain_sum) X(fill) X(sum) X(cumsum) X(transpose) X(broadcast) X(slice) X(pad) X(concat) X(matmul) X(matmul_chain) \
     X(gather) X(scatter) X(take) X(put) X(normalize) X(normalize_back) X(softmax) X(softmax_back) X(log_softmax) \
     X(cross_entropy) X(cross_entropy_back) X(max_last) X(outer_squared) X(gather_squared) X(tied_cross) X(keep_mask) \
     X(attention) X(attention_back)

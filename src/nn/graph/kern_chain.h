@@ -68,6 +68,7 @@ static void element(const wh_num_kernels *num, wh_element what, double number, R
     case WH_ELEMENT_MIN: EACH(a[i] <= b[i] || a[i] != a[i] ? a[i] : b[i]);
     case WH_ELEMENT_NOT_LESS: EACH(a[i] >= b[i] ? 1 : 0);
     case WH_ELEMENT_WHERE: EACH(a[i] != 0 ? b[i] : c[i]);
+    case WH_ELEMENT_STANDARDIZE: EACH((a[i] - b[i]) * c[i]);
     case WH_ELEMENT_NEG: EACH(-a[i]);
     case WH_ELEMENT_EXP: exp_n(num, out, a, n); break;
     case WH_ELEMENT_LOG: log_n(num, out, a, n); break;
@@ -89,52 +90,78 @@ static void element(const wh_num_kernels *num, wh_element what, double number, R
     }
 }
 
-/* The operands of one block, in source[]. Buffers of constants were filled before. */
+/* An operand has room for two blocks: of a short row that repeats, one block begins wherever one wants. */
+enum { OPERAND = 2 * BLOCK };
+
+/* The same row again and again, and no longer than a block? */
+static bool is_row(const wh_operand *operand)
+{
+    return operand->kind == WH_OPERAND_STRIDED && operand->rank == 2 && operand->stride[0] == 0 &&
+           operand->stride[1] == 1 && operand->size[1] <= BLOCK;
+}
+
+/* The operands of one block, in source[]. Buffers of constants and of rows were filled before. */
 static void point_operands(const REAL *source[], const wh_call *call, REAL *buffers, size_t from, size_t n)
 {
     const wh_chain *chain = call->chain;
     for (unsigned k = 0; k < chain->n_operands; k++) {
-        REAL *buffer = buffers + k * BLOCK;
+        const wh_operand *operand = &chain->operand[k];
+        REAL *buffer = buffers + k * OPERAND;
         source[k] = buffer;
         const REAL *data = call->arg[call->chain_arg + k];
-        if (chain->operand[k].kind == WH_OPERAND_ARRAY) source[k] = data + from;
-        if (chain->operand[k].kind == WH_OPERAND_STRIDED) load_strided(buffer, data, &chain->operand[k], from, n);
+        if (operand->kind == WH_OPERAND_ARRAY) source[k] = data + from;
+        if (is_row(operand))
+            source[k] = buffer + from % operand->size[1];
+        else if (operand->kind == WH_OPERAND_STRIDED)
+            load_strided(buffer, data, operand, from, n);
     }
 }
 
-static void fill_constants(const wh_call *call)
+/* For a chain of n elements: no more is filled than its first block reads, if there is no other. */
+static void fill_constants(const wh_call *call, size_t n)
 {
     const wh_chain *chain = call->chain;
+    const size_t block = least(BLOCK, n), rows = n <= BLOCK ? n : OPERAND;
     for (unsigned k = 0; k < chain->n_operands; k++) {
-        REAL *buffer = (REAL *)call->scratch + k * BLOCK;
-        if (chain->operand[k].kind == WH_OPERAND_FILL) fill_n(buffer, (REAL)chain->operand[k].number, BLOCK);
-        if (chain->operand[k].kind == WH_OPERAND_ONE)
-            fill_n(buffer, *(const REAL *)call->arg[call->chain_arg + k], BLOCK);
+        const wh_operand *operand = &chain->operand[k];
+        REAL *buffer = (REAL *)call->scratch + k * OPERAND;
+        const REAL *data = call->arg[call->chain_arg + k];
+        if (operand->kind == WH_OPERAND_FILL) fill_n(buffer, (REAL)operand->number, block);
+        if (operand->kind == WH_OPERAND_ONE) fill_n(buffer, *data, block);
+        if (is_row(operand))
+            for (size_t at = 0, row = operand->size[1]; at < rows; at += row)
+                memcpy(buffer + at, data, least(row, rows - at) * sizeof *buffer);
     }
 }
 
-/* Elements from … to-1, block by block: all operations run on a block while it is in the nearest cache. */
-static void chain_elements(const wh_call *call, size_t from, size_t to)
+/* 1 to BLOCK elements, from `at` on: all operations run on them while they are in the nearest cache. The result goes
+ * to `to`; NULL: to the last operation's own block, which is returned. */
+static const REAL *chain_block(const wh_call *call, REAL *to, size_t at, size_t some)
 {
+    const size_t n = (some - 1) % BLOCK + 1; /* the same, and the compiler knows that it is from 1 to BLOCK */
     const wh_chain *chain = call->chain;
     const REAL *source[WH_CHAIN_ARGS + WH_CHAIN_OPS];
-    REAL *buffers = call->scratch, *slots = buffers + chain->n_operands * BLOCK;
-    for (size_t at = from; at < to; at += BLOCK) {
-        size_t n = least(BLOCK, to - at);
-        point_operands(source, call, buffers, at, n);
-        for (unsigned k = 0; k < chain->n_ops; k++) {
-            REAL *out = k + 1 == chain->n_ops ? (REAL *)call->out + at : slots + chain->op[k].slot * (size_t)BLOCK;
-            const uint8_t *s = chain->op[k].source;
-            element(call->num, chain->op[k].element, chain->op[k].number, out, source[s[0]], source[s[1]], source[s[2]],
-                    n);
-            source[chain->n_operands + k] = out;
-        }
+    REAL *buffers = call->scratch, *slots = buffers + chain->n_operands * OPERAND, *out = NULL;
+    point_operands(source, call, buffers, at, n);
+    for (unsigned k = 0; k < chain->n_ops; k++) {
+        const uint8_t *s = chain->op[k].source;
+        out = k + 1 == chain->n_ops && to ? to : slots + chain->op[k].slot * (size_t)BLOCK;
+        element(call->num, chain->op[k].element, chain->op[k].number, out, source[s[0]], source[s[1]], source[s[2]], n);
+        source[chain->n_operands + k] = out;
     }
+    return out;
+}
+
+static void chain_elements(const wh_call *call, size_t from, size_t to)
+{
+    for (size_t at = from; at < to; at += BLOCK)
+        (void)chain_block(call, (REAL *)call->out + at, at, least(BLOCK, to - at));
 }
 
 /* A unit is BLOCK elements. */
 void NAME(chain)(const wh_call *call, size_t from, size_t to)
 {
-    fill_constants(call);
-    chain_elements(call, from * BLOCK, least(to * BLOCK, wh_dims_size(call->out_dims)));
+    size_t n = wh_dims_size(call->out_dims);
+    fill_constants(call, n);
+    chain_elements(call, from * BLOCK, least(to * BLOCK, n));
 }

@@ -26,7 +26,7 @@ void NAME(matmul)(const wh_call *call, size_t from, size_t to)
 void NAME(matmul_chain)(const wh_call *call, size_t from, size_t to)
 {
     const wh_product_plan p = wh_graph_product_plan(call);
-    fill_constants(call);
+    fill_constants(call, wh_dims_size(call->out_dims));
     for (size_t unit = from, n; unit < to; unit++) {
         size_t at = multiply_block(call, &p, unit, &n);
         chain_elements(call, at, at + n);

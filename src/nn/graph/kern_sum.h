@@ -1,5 +1,4 @@
-/* nn/graph/kern_sum.h: sums over axes, running sums, the largest of a row. Compiled after kern_real.h, whose helpers it
- * uses. */
+/* nn/graph/kern_sum.h: sums over axes, running sums, the largest of a row. Compiled after kern_chain.h. */
 
 /* Moves the counters of the summed axes on; false after the last. Axes below `skip` from the end stay. */
 static bool next(size_t at[], size_t *offset, const wh_sum_plan *plan, unsigned n_axes)
@@ -84,6 +83,44 @@ void NAME(sum)(const wh_call *call, size_t from, size_t to)
             sum_element(call, &plan, unit);
         else
             sum_columns(call, &plan, unit);
+    }
+}
+
+/* ---- The sum of a chain that nobody else reads: block after block, with the bits of the two apart ---- */
+
+/* Rows of kept columns under each other, all of one a of (A,R,K). */
+static void chain_columns(const wh_call *call, const wh_sum_plan *plan, size_t unit)
+{
+    size_t width = plan->size[plan->rank - 1], depth = plan->size[plan->rank - 2], rows = BLOCK / width;
+    double sum[BLOCK] = {0};
+    for (size_t i = 0; i < depth; i += rows) {
+        size_t n = least(rows, depth - i);
+        const REAL *block = chain_block(call, NULL, (unit * depth + i) * width, n * width);
+        for (size_t j = 0; j < width; j += WH_SUM_COLUMNS)
+            add_rows_of(sum + j, block + j, n, width, least(WH_SUM_COLUMNS, width - j));
+    }
+    REAL *out = (REAL *)call->out + unit * width;
+    for (size_t j = 0; j < width; j++) out[j] = (REAL)sum[j];
+}
+
+/* As many rows as a block holds, each to one number. */
+static void chain_rows(const wh_call *call, const wh_sum_plan *plan, size_t unit)
+{
+    size_t width = plan->size[plan->rank - 1], rows = BLOCK / width;
+    size_t from = unit * rows, n = least(rows, (plan->rank > 1 ? plan->size[0] : 1) - from);
+    const REAL *block = chain_block(call, NULL, from * width, n * width);
+    for (size_t i = 0; i < n; i++) ((REAL *)call->out)[from + i] = (REAL)(0 + sum_n(block + i * width, width));
+}
+
+void NAME(chain_sum)(const wh_call *call, size_t from, size_t to)
+{
+    wh_sum_plan plan = wh_graph_sum_plan(call->arg_dims, call->attr->whole[0]);
+    fill_constants(call, wh_dims_size(call->arg_dims));
+    for (size_t unit = from; unit < to; unit++) {
+        if (plan.summed[plan.rank - 1])
+            chain_rows(call, &plan, unit);
+        else
+            chain_columns(call, &plan, unit);
     }
 }
 

@@ -103,6 +103,8 @@ wh_value wh_graph_channels_first(wh_graph *graph, wh_value x);
  * first; else WH_NO_VALUE. */
 wh_value wh_graph_below_layout(wh_graph *graph, const wh_op *op, const wh_value args[], unsigned n,
                                const wh_attr *attr);
+/* (…) over those axes: less its mean, over its deviation. */
+wh_value wh_graph_standardize(wh_graph *graph, wh_value a, unsigned axes, double eps);
 /* (…) normalised as a grid (A,B,C,D): over B and D. */
 wh_value wh_graph_normalize_grid(wh_graph *graph, wh_value a, wh_dims grid, double eps);
 
@@ -115,7 +117,7 @@ bool wh_splits_first(const wh_graph *graph, const wh_node *node, const bool spli
 
 /* clang-format off */
 #define WH_OPS(X) \
-    X(input) X(index) X(fill) X(detach) X(add) X(sub) X(mul) X(div) X(max) X(min) X(not_less) X(where) \
+    X(input) X(index) X(fill) X(detach) X(add) X(sub) X(mul) X(div) X(max) X(min) X(not_less) X(where) X(standardize) \
     X(neg) X(exp) X(log) X(sqrt) X(rsqrt) X(tanh) X(sigmoid) X(softplus) X(erf) X(relu) X(positive) X(abs) \
     X(pow) X(gelu) X(gelu_tanh) X(pin) X(reshape) X(transpose) X(broadcast) X(slice) X(pad) X(concat) X(sum) \
     X(cumsum) X(max_last) X(matmul) X(solve) X(gather) X(scatter) X(take) X(put) X(conv) X(conv_data) X(conv_weight) \

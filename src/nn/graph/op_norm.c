@@ -87,6 +87,49 @@ wh_value wh_graph_normalize(wh_graph *g, wh_value a, double eps)
     return wh_graph_node1(g, &wh_op_normalize, a, wh_graph_dims(g, a), &attr);
 }
 
+/* ---- Standardize: (a - m) s, elementwise, with the mean and 1/√(var + eps) over some axes as they are repeated
+ * --------
+ *
+ * Derivatives by a are whole ones: what comes by way of m and s is in them, and nothing passes by those arguments. The
+ * Jacobian s (1 - 1/n - x̂ x̂ᵀ/n) is symmetric and made of sums and elementwise operations, so its derivatives are found
+ * as those of any other graph. */
+
+static wh_value mean_over(wh_graph *g, wh_value a, const wh_node *node)
+{
+    return wh_graph_mean(g, a, (unsigned)node->attr.whole[0], true);
+}
+
+static wh_value standardize_vjp(wh_graph *g, wh_value n, unsigned i, wh_value ct)
+{
+    if (i > 0) return WH_NO_VALUE;
+    wh_node node = *wh_node_at(g, n);
+    wh_value along = wh_graph_mul(g, n, mean_over(g, wh_graph_mul(g, ct, n), &node));
+    return wh_graph_mul(g, node.arg[2], wh_graph_sub(g, wh_graph_sub(g, ct, mean_over(g, ct, &node)), along));
+}
+
+static wh_value standardize_jvp(wh_graph *g, wh_value n, const wh_value tangents[])
+{
+    return tangents[0] == WH_NO_VALUE ? WH_NO_VALUE : standardize_vjp(g, n, 0, tangents[0]);
+}
+
+const wh_op wh_op_standardize = {.name = "standardize",
+                                 .element = WH_ELEMENT_STANDARDIZE,
+                                 .vjp = standardize_vjp,
+                                 .jvp = standardize_jvp,
+                                 .splits = wh_splits_always};
+
+wh_value wh_graph_standardize(wh_graph *g, wh_value a, unsigned axes, double eps)
+{
+    wh_value mean = wh_graph_mean(g, a, axes, true);
+    wh_value var = wh_graph_mean(g, wh_graph_square(g, wh_graph_sub(g, a, mean)), axes, true);
+    wh_value scale = wh_graph_rsqrt(g, wh_graph_shift(g, var, eps));
+    if (scale == WH_NO_VALUE) return WH_NO_VALUE;
+    wh_dims dims = wh_graph_dims(g, a);
+    const wh_value args[] = {a, wh_graph_broadcast(g, mean, dims), wh_graph_broadcast(g, scale, dims)};
+    wh_attr attr = {.whole = {axes}};
+    return wh_graph_node(g, &wh_op_standardize, args, 3, dims, &attr, WH_KIND_REAL);
+}
+
 /* ---- Normalize a grid: (A,B,C,D), over B and D -------------------------------------------------------
  *
  * x̂ is the gradient of the numbers' count times √(var + eps), so its Jacobian is symmetric, and so is the derivative of

@@ -38,6 +38,25 @@ wh_sum_plan wh_graph_sum_plan(const wh_dims *dims, size_t axes)
     return plan;
 }
 
+bool wh_graph_sums_chain(const wh_dims *dims, size_t axes)
+{
+    wh_sum_plan plan = wh_graph_sum_plan(dims, axes);
+    if (plan.rank == 0 || plan.size[plan.rank - 1] > WH_CHAIN_BLOCK) return false;
+    if (plan.summed[plan.rank - 1]) return plan.rank <= 2;
+    return plan.rank == 2 || plan.rank == 3;
+}
+
+wh_cut wh_graph_chain_sum_cut(const wh_call *call)
+{
+    wh_sum_plan plan = wh_graph_sum_plan(call->arg_dims, call->attr->whole[0]);
+    size_t width = plan.size[plan.rank - 1], rows = WH_CHAIN_BLOCK / width, ops = call->chain->n_ops;
+    if (plan.summed[plan.rank - 1]) {
+        size_t height = plan.rank > 1 ? plan.size[0] : 1;
+        return (wh_cut){(height + rows - 1) / rows, ops * WH_CHAIN_BLOCK};
+    }
+    return (wh_cut){plan.rank > 2 ? plan.size[0] : 1, ops * width * plan.size[plan.rank - 2]};
+}
+
 /* A unit is one element where the last axis is summed, else WH_SUM_COLUMNS of one group of rows. */
 static wh_cut sum_cut(const wh_call *call)
 {
@@ -76,6 +95,56 @@ static wh_value below_transpose(const wh_graph *g, wh_value a, unsigned *axes)
     return node->arg[0];
 }
 
+/* Is v repeated along all these axes? Then *narrow is it with 1 for each of them. */
+static bool repeats(wh_graph *g, wh_value v, unsigned axes, wh_value *narrow)
+{
+    const wh_node node = *wh_node_at(g, v);
+    if (node.op != &wh_op_broadcast) return false;
+    wh_dims from = wh_graph_dims(g, node.arg[0]), full = {.rank = node.dims.rank};
+    unsigned lead = full.rank - from.rank;
+    for (unsigned k = 0; k < full.rank; k++) {
+        full.dim[k] = k < lead ? 1 : from.dim[k - lead];
+        if ((axes >> k & 1) && full.dim[k] != 1) return false;
+    }
+    *narrow = wh_graph_reshape(g, node.arg[0], full);
+    return true;
+}
+
+/* The product without the factors that repeat along the axes, which come together in *outside. */
+static wh_value inside(wh_graph *g, wh_value v, unsigned axes, unsigned deep, wh_value *outside)
+{
+    const wh_node node = *wh_node_at(g, v);
+    if (node.op != &wh_op_mul || deep == 0) return v;
+    for (unsigned i = 0; i < 2; i++) {
+        wh_value factor;
+        if (!repeats(g, node.arg[i], axes, &factor)) continue;
+        *outside = *outside == WH_NO_VALUE ? factor : wh_graph_mul(g, *outside, factor);
+        return inside(g, node.arg[1 - i], axes, deep - 1, outside);
+    }
+    wh_value a = inside(g, node.arg[0], axes, deep - 1, outside);
+    wh_value b = inside(g, node.arg[1], axes, deep - 1, outside);
+    return a == node.arg[0] && b == node.arg[1] ? v : wh_graph_mul(g, a, b);
+}
+
+static wh_value sum_node(wh_graph *g, wh_value a, unsigned axes, wh_dims dims)
+{
+    wh_value below = below_transpose(g, a, &axes);
+    wh_attr attr = {.whole = {axes}};
+    return wh_graph_node1(g, &wh_op_sum, below != WH_NO_VALUE ? below : a, dims, &attr);
+}
+
+/* Factors that repeat along the axes are multiplied once, behind the sum: sums that differ in them are one. */
+static wh_value sum_of_product(wh_graph *g, wh_value a, unsigned axes, wh_dims dims, wh_dims kept)
+{
+    enum { DEEP = 4 };
+    wh_value outside = WH_NO_VALUE, in = inside(g, a, axes, DEEP, &outside);
+    if (outside == WH_NO_VALUE) return sum_node(g, a, axes, dims);
+    wh_value sum = sum_node(g, in, axes, dims);
+    wh_dims factor = wh_graph_dims(g, outside);
+    if (wh_dims_size(&factor) == wh_dims_size(&dims)) return wh_graph_mul(g, sum, wh_graph_reshape(g, outside, dims));
+    return wh_graph_reshape(g, wh_graph_mul(g, wh_graph_reshape(g, sum, kept), outside), dims);
+}
+
 wh_value wh_graph_sum(wh_graph *g, wh_value a, unsigned axes, bool keep)
 {
     if (!wh_graph_args(g, &wh_op_sum, &a, 1, 0)) return WH_NO_VALUE;
@@ -99,9 +168,7 @@ wh_value wh_graph_sum(wh_graph *g, wh_value a, unsigned axes, bool keep)
     } else if (count == 1) {
         out = wh_graph_reshape(g, a, dims);
     } else {
-        wh_value below = below_transpose(g, a, &axes);
-        wh_attr attr = {.whole = {axes}};
-        out = wh_graph_node1(g, &wh_op_sum, below != WH_NO_VALUE ? below : a, dims, &attr);
+        out = sum_of_product(g, a, axes, dims, kept);
     }
     return keep ? wh_graph_reshape(g, out, kept) : out;
 }

@@ -2,21 +2,31 @@
  *
  * Elementwise nodes whose every reader is in one chain join that chain; constants and repetitions along axes are read
  * by chains without ever lying in memory; views share their argument's bytes. A product that one chain alone reads is
- * computed by that chain's step, block by block. What is left becomes a step each, in the order of the graph. */
+ * computed by that chain's step, block by block; a chain that one sum alone reads is computed by that sum's. What is
+ * left becomes a step each, in the order of the graph. */
 #include <string.h>
 
 #include "nn/graph/program_parts.h"
 
+/* The chains that read a value, each by its last node. */
+enum { MOST_CHAINS = 4 };
+typedef struct readers {
+    wh_value chain[MOST_CHAINS];
+    unsigned n;  /* at most one more than are kept */
+    bool others; /* somebody who is no chain reads it, too */
+} readers;
+
 /* What is known of a node while the program is made. */
 typedef struct mark {
-    wh_value chain;   /* elementwise: the last node of the chain it belongs to */
-    wh_value readers; /* the chain all readers so far belong to; CONFLICT: more than one, or another kind */
-    uint32_t place;   /* of the bytes */
-    uint8_t n_ops;    /* of the chain that ends here */
+    readers in;      /* elementwise: the chains it belongs to: one, or each that reads it (repeated) */
+    readers readers; /* so far */
+    uint32_t place;  /* of the bytes */
+    uint8_t n_ops;   /* of the chain that ends here */
     uint8_t n_operands;
     wh_value operand[WH_CHAIN_ARGS]; /* what it reads from outside so far */
     wh_value only;                   /* the chain that alone reads these bytes, itself or through views; or CONFLICT */
     wh_value product;                /* the chain that ends here: the product its step computes first */
+    wh_value sum;                    /* the sum that alone reads this; or CONFLICT */
     bool needed, is_output;
 } mark;
 enum { CONFLICT = UINT32_MAX };
@@ -45,7 +55,7 @@ static bool is_virtual(const build *b, wh_value v)
 {
     const wh_op *op = wh_node_at(b->graph, v)->op;
     const mark *m = &b->marks[v];
-    return b->fuse && (op == &wh_op_fill || op == &wh_op_broadcast) && m->readers == WH_NO_VALUE && !m->is_output;
+    return b->fuse && (op == &wh_op_fill || op == &wh_op_broadcast) && !m->readers.others && !m->is_output;
 }
 
 /* ---- Which nodes, which chains ------------------------------------------------------------------ */
@@ -66,38 +76,95 @@ static bool operands_with(mark *out, const mark *end, const wh_node *node, wh_va
     return true;
 }
 
+/* Does computing it anew for every chain that reads it cost no more than reading it? One operation of one array and
+ * of what never lies in memory. */
+static bool is_cheap(const build *b, const wh_node *node)
+{
+    unsigned arrays = 0;
+    for (unsigned i = 0; i < node->n_args; i++) arrays += !is_virtual(b, node->arg[i]);
+    switch (node->op->element) {
+    case WH_ELEMENT_ADD:
+    case WH_ELEMENT_SUB:
+    case WH_ELEMENT_MUL:
+    case WH_ELEMENT_STANDARDIZE:
+    case WH_ELEMENT_NEG: return arrays <= 1;
+    default: return false;
+    }
+}
+
+static bool fits_chain(const build *b, const wh_node *node, wh_value v, wh_value end)
+{
+    mark with;
+    return b->marks[end].n_ops < WH_CHAIN_OPS && operands_with(&with, &b->marks[end], node, v);
+}
+
+static void add_to_chain(build *b, const wh_node *node, wh_value v, wh_value chain)
+{
+    mark with, *end = &b->marks[chain];
+    (void)operands_with(&with, end, node, v);
+    end->n_ops++;
+    end->n_operands = with.n_operands;
+    memcpy(end->operand, with.operand, sizeof with.operand);
+}
+
+/* Into the chain that alone reads it, or if it is cheap into each; else it ends a chain of its own. */
 static void join_chain(build *b, wh_value v)
 {
     const wh_node *node = wh_node_at(b->graph, v);
     const mark nothing = {.n_operands = 0};
-    mark *m = &b->marks[v], with = nothing;
-    bool joins = b->fuse && m->readers != WH_NO_VALUE && m->readers != CONFLICT && !m->is_output;
-    mark *end = &b->marks[joins ? m->readers : v];
-    if (joins && end->n_ops < WH_CHAIN_OPS && operands_with(&with, end, node, v)) {
-        m->chain = m->readers;
-        end->n_ops++;
-        end->n_operands = with.n_operands;
-        memcpy(end->operand, with.operand, sizeof with.operand);
+    mark *m = &b->marks[v];
+    bool joins = b->fuse && !m->readers.others && !m->is_output && m->readers.n > 0;
+    joins = joins && (m->readers.n == 1 || (m->readers.n <= MOST_CHAINS && is_cheap(b, node)));
+    for (unsigned i = 0; joins && i < m->readers.n; i++) joins = fits_chain(b, node, v, m->readers.chain[i]);
+    if (joins) {
+        for (unsigned i = 0; i < m->readers.n; i++) add_to_chain(b, node, v, m->readers.chain[i]);
+        m->in = m->readers;
         return;
     }
-    m->chain = v;
+    m->in = (readers){.chain = {v}, .n = 1};
     m->n_ops = 1;
     (void)operands_with(m, &nothing, node, v); /* three at most: they fit */
 }
 
+static bool is_in_chain(const build *b, wh_value v, wh_value chain)
+{
+    const readers *in = &b->marks[v].in;
+    for (unsigned i = 0; i < in->n; i++)
+        if (in->chain[i] == chain) return true;
+    return false;
+}
+
+static void tell_chain(readers *r, wh_value chain)
+{
+    for (unsigned i = 0; i < r->n; i++)
+        if (i == MOST_CHAINS || r->chain[i] == chain) return;
+    if (r->n < MOST_CHAINS) r->chain[r->n] = chain;
+    r->n++;
+}
+
 static void tell_argument(build *b, wh_value v, wh_value arg)
 {
-    const wh_op *op = wh_node_at(b->graph, arg)->op;
+    const mark *reader = &b->marks[v];
     mark *m = &b->marks[arg];
     m->needed = true;
-    bool in_chain = is_element(wh_node_at(b->graph, v));
-    if (op == &wh_op_fill || op == &wh_op_broadcast) {
-        if (!in_chain) m->readers = CONFLICT; /* somebody needs it in memory */
-    } else if (!in_chain || (m->readers != WH_NO_VALUE && m->readers != b->marks[v].chain)) {
-        m->readers = CONFLICT;
-    } else {
-        m->readers = b->marks[v].chain;
-    }
+    if (!is_element(wh_node_at(b->graph, v))) m->readers.others = true;
+    for (unsigned i = 0; i < reader->in.n; i++) tell_chain(&m->readers, reader->in.chain[i]);
+}
+
+/* Keeps account of the one sum that reads arg; before `needed` is set. */
+static void tell_sum(build *b, wh_value v, wh_value arg)
+{
+    mark *m = &b->marks[arg];
+    m->sum = !m->needed && wh_node_at(b->graph, v)->op == &wh_op_sum ? v : CONFLICT;
+}
+
+/* Does the sum that alone reads the chain that ends at v compute it? */
+static bool is_summed(const build *b, wh_value v)
+{
+    const mark *m = &b->marks[v];
+    if (!b->fuse || m->sum == WH_NO_VALUE || m->sum == CONFLICT) return false;
+    const wh_node *node = wh_node_at(b->graph, v);
+    return is_element(node) && wh_graph_sums_chain(&node->dims, wh_node_at(b->graph, m->sum)->attr.whole[0]);
 }
 
 /* Keeps account of the one chain that reads arg's bytes. */
@@ -105,7 +172,7 @@ static void tell_only(build *b, wh_value v, wh_value arg)
 {
     bool is_view = wh_node_at(b->graph, v)->op->flags & WH_OP_VIEW;
     wh_value reader = is_view ? b->marks[v].only : CONFLICT;
-    if (is_element(wh_node_at(b->graph, v))) reader = b->marks[v].chain;
+    if (is_element(wh_node_at(b->graph, v))) reader = b->marks[v].in.n == 1 ? b->marks[v].in.chain[0] : CONFLICT;
     mark *m = &b->marks[arg];
     m->only = m->only == WH_NO_VALUE || m->only == reader ? reader : CONFLICT;
 }
@@ -119,6 +186,7 @@ static void join_product(build *b, wh_value v)
     const wh_dims *dims = &wh_node_at(b->graph, v)->dims;
     if (!b->fuse || wh_node_at(b->graph, v)->op != &wh_op_matmul || m->is_output) return;
     if (m->only == WH_NO_VALUE || m->only == CONFLICT || b->marks[m->only].product != WH_NO_VALUE) return;
+    if (is_summed(b, m->only)) return;
     size_t columns = wh_dims_last(dims), rows = wh_dims_size(dims) / columns;
     if (rows >= LEAST_ROWS && columns <= MOST_COLUMNS) b->marks[m->only].product = v;
 }
@@ -131,6 +199,7 @@ static void choose(build *b)
         if (is_element(node)) join_chain(b, v);
         join_product(b, v);
         for (unsigned i = 0; i < node->n_args; i++) {
+            tell_sum(b, v, node->arg[i]);
             tell_argument(b, v, node->arg[i]);
             tell_only(b, v, node->arg[i]);
         }
@@ -233,12 +302,12 @@ typedef struct chain_build {
     unsigned n_operands, n_ops;
 } chain_build;
 
-static void collect_operands(const build *b, chain_build *c, wh_value v)
+static void collect_operands(const build *b, chain_build *c, wh_value v, wh_value end)
 {
     const wh_node *node = wh_node_at(b->graph, v);
     for (unsigned i = 0; i < node->n_args; i++) {
         wh_value arg = node->arg[i];
-        if (is_element(wh_node_at(b->graph, arg)) && b->marks[arg].chain == b->marks[v].chain) continue;
+        if (is_in_chain(b, arg, end)) continue;
         unsigned k = 0;
         while (k < c->n_operands && c->operand[k] != arg) k++;
         if (k == c->n_operands) c->operand[c->n_operands++] = arg;
@@ -290,7 +359,7 @@ static void collect_ops(const build *b, chain_build *c, wh_value v)
         for (unsigned i = 0; i < node->n_args; i++) {
             wh_value arg = node->arg[i];
             unsigned k = 0;
-            if (!is_element(wh_node_at(b->graph, arg)) || b->marks[arg].chain != v) continue;
+            if (!is_in_chain(b, arg, v)) continue;
             while (k < c->n_ops && c->op[k] != arg) k++;
             if (k == c->n_ops) c->op[c->n_ops++] = arg;
         }
@@ -309,37 +378,72 @@ static void plain_arg(const build *b, wh_step *step, unsigned i, wh_value v)
     step->arg_place[i] = b->marks[base_of(b->graph, v)].place;
 }
 
-static whist_status chain_args(build *b, wh_step *step, const chain_build *c, wh_value product)
+/* Arguments before the chain's operands are the caller's to describe. */
+static whist_status chain_args(build *b, wh_step *step, const chain_build *c, unsigned before)
 {
-    static wh_kernel *const chains[3][2] = WH_KERNEL_WIDE(chain), *const products[3][2] = WH_KERNEL_WIDE(matmul_chain);
-    step->chain_arg = product ? 2 : 0;
-    WH_TRY(step_args(step, b->program, step->chain_arg + c->n_operands));
-    for (unsigned k = 0; k < step->chain_arg; k++) plain_arg(b, step, k, wh_node_at(b->graph, product)->arg[k]);
+    step->chain_arg = before;
+    WH_TRY(step_args(step, b->program, before + c->n_operands));
     for (unsigned k = 0; k < c->n_operands; k++) {
         wh_value reads;
         describe_operand(b, &step->chain->operand[k], &reads, c->operand[k]);
-        plain_arg(b, step, step->chain_arg + k, c->operand[k]);
-        step->arg_place[step->chain_arg + k] = reads ? b->marks[base_of(b->graph, reads)].place : 0;
+        plain_arg(b, step, before + k, c->operand[k]);
+        step->arg_place[before + k] = reads ? b->marks[base_of(b->graph, reads)].place : 0;
     }
     step->chain->n_operands = c->n_operands;
     step->chain->n_ops = c->n_ops;
-    step->kernel = (product ? products : chains)[b->program->level][b->graph->real];
-    if (product) step->attr = wh_node_at(b->graph, product)->attr;
-    step->n_units = (wh_dims_size(&step->out_dims) + WH_CHAIN_BLOCK - 1) / WH_CHAIN_BLOCK;
     return WHIST_OK;
 }
 
+static void chain_kernel(const build *b, wh_step *step, wh_kernel *const kernels[3][2])
+{
+    step->kernel = kernels[b->program->level][b->graph->real];
+    step->n_units = (wh_dims_size(&step->out_dims) + WH_CHAIN_BLOCK - 1) / WH_CHAIN_BLOCK;
+}
+
+static wh_cut product_cut(const wh_call *call)
+{
+    return wh_op_matmul.cut(call);
+}
+
+/* The product is written where the chain's value goes, and the chain works there in place. */
+static void product_first(const build *b, wh_step *step, wh_value product)
+{
+    static wh_kernel *const products[3][2] = WH_KERNEL_WIDE(matmul_chain);
+    for (unsigned k = 0; k < 2; k++) plain_arg(b, step, k, wh_node_at(b->graph, product)->arg[k]);
+    step->name = "matmul, chain";
+    step->attr = wh_node_at(b->graph, product)->attr;
+    step->fused = product_cut;
+    chain_kernel(b, step, products);
+}
+
+/* Argument 0 is the chain's value, which has a shape and no place. */
+static void sum_last(const build *b, wh_step *step, wh_value v, wh_value sum)
+{
+    static wh_kernel *const sums[3][2] = WH_KERNEL_WIDE(chain_sum);
+    step->arg_dims[0] = wh_node_at(b->graph, v)->dims;
+    step->arg_place[0] = 0;
+    step->name = "chain, sum";
+    step->attr = wh_node_at(b->graph, sum)->attr;
+    step->fused = wh_graph_chain_sum_cut;
+    chain_kernel(b, step, sums);
+}
+
+/* The chain that ends at v, behind its product, or before the sum that reads it. */
 static whist_status chain_step(build *b, wh_step *step, wh_value v)
 {
+    static wh_kernel *const chains[3][2] = WH_KERNEL_WIDE(chain);
     chain_build c = {.n_ops = 0};
     wh_value product = b->marks[v].product;
-    /* The product is written where the chain's value goes, and the chain works there in place. */
+    bool summed = is_summed(b, v);
     if (product) b->marks[product].place = step->out_place;
     collect_ops(b, &c, v);
-    for (unsigned k = 0; k < c.n_ops; k++) collect_operands(b, &c, c.op[k]);
+    for (unsigned k = 0; k < c.n_ops; k++) collect_operands(b, &c, c.op[k], v);
     WH_TRY(WH_ARENA_NEW(&step->chain, &b->program->memory, 1));
-    step->name = product ? "matmul, chain" : c.n_ops > 1 ? "chain" : wh_node_at(b->graph, v)->op->name;
-    WH_TRY(chain_args(b, step, &c, product));
+    WH_TRY(chain_args(b, step, &c, product ? 2 : summed ? 1 : 0));
+    step->name = c.n_ops > 1 ? "chain" : wh_node_at(b->graph, v)->op->name;
+    chain_kernel(b, step, chains);
+    if (product) product_first(b, step, product);
+    if (summed) sum_last(b, step, v, b->marks[v].sum);
     write_ops(b, step->chain, &c);
     assign_slots(step->chain);
     return WHIST_OK;
@@ -348,10 +452,12 @@ static whist_status chain_step(build *b, wh_step *step, wh_value v)
 /* A copy of the value v, for outputs that are not the result of a step of their own. */
 static whist_status copy_step(build *b, wh_step *step, wh_value v)
 {
+    static wh_kernel *const chains[3][2] = WH_KERNEL_WIDE(chain);
     chain_build c = {.operand = {v}, .n_operands = 1};
     WH_TRY(WH_ARENA_NEW(&step->chain, &b->program->memory, 1));
     step->name = "copy";
-    WH_TRY(chain_args(b, step, &c, WH_NO_VALUE));
+    WH_TRY(chain_args(b, step, &c, 0));
+    chain_kernel(b, step, chains);
     step->chain->n_ops = 1;
     step->chain->op[0].element = WH_ELEMENT_COPY;
     step->chain->n_slots = 1;
@@ -374,7 +480,7 @@ static whist_status plain_step(build *b, wh_step *step, wh_value v)
 static size_t scratch_of(const build *b, const wh_step *step, const wh_op *op, const wh_call *call)
 {
     size_t reals = 0;
-    if (step->chain) reals = (size_t)(step->chain->n_operands + step->chain->n_slots) * WH_CHAIN_BLOCK;
+    if (step->chain) reals = (size_t)(2 * step->chain->n_operands + step->chain->n_slots) * WH_CHAIN_BLOCK;
     if (!step->chain && op->scratch) reals = op->scratch(call);
     return (reals * wh_real_size(b->graph->real) + 63) / 64 * 64;
 }
@@ -389,8 +495,10 @@ static void cut_step(build *b, wh_step *step, const wh_op *op)
                           .attr = &step->attr,
                           .chain = step->chain};
     wh_cut cut = {step->n_units, step->chain ? (size_t)step->chain->n_ops * WH_CHAIN_BLOCK : 1};
-    if (step->chain_arg) op = &wh_op_matmul;
-    if ((!step->chain || step->chain_arg) && op->cut) cut = op->cut(&call);
+    if (step->fused)
+        cut = step->fused(&call);
+    else if (!step->chain && op->cut)
+        cut = op->cut(&call);
     step->n_units = cut.units;
     step->per_piece = cut.cost >= PIECE ? 1 : PIECE / (cut.cost ? cut.cost : 1);
     step->n_pieces = (cut.units + step->per_piece - 1) / step->per_piece;
@@ -414,8 +522,11 @@ static whist_status add_step(build *b, wh_value v, uint32_t out_place, bool copi
     wh_step *step = &p->steps[p->n_steps];
     step->out_dims = node->dims;
     step->out_place = out_place;
+    bool sums = node->op == &wh_op_sum && is_summed(b, node->arg[0]);
     if (copies)
         WH_TRY(copy_step(b, step, v));
+    else if (sums)
+        WH_TRY(chain_step(b, step, node->arg[0]));
     else if (is_element(node))
         WH_TRY(chain_step(b, step, v));
     else
@@ -460,7 +571,7 @@ static whist_status add_steps(build *b)
             WH_TRY(place_input(b, v));
             continue;
         }
-        bool inside_chain = is_element(node) && m->chain != v;
+        bool inside_chain = is_element(node) && (m->in.chain[0] != v || is_summed(b, v));
         bool in_product = m->only != CONFLICT && b->marks[m->only].product == v; /* [WH_NO_VALUE] has none */
         if (inside_chain || in_product || node->op->flags & WH_OP_VIEW || is_virtual(b, v)) continue;
         if (m->place == 0) m->place = new_place(b, v, WH_PLACE_ARENA);

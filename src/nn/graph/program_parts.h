@@ -29,7 +29,8 @@ typedef struct wh_step {
     unsigned n_args;
     uint32_t out_place;
     wh_chain *chain;
-    unsigned chain_arg; /* the argument that is the chain's first operand: 2 where a product comes before it, else 0 */
+    unsigned chain_arg; /* the argument that is the chain's first operand: those before it are of `fused` */
+    wh_cut (*fused)(const wh_call *call); /* how a chain is cut that a product comes before, or a sum behind; or NULL */
     size_t n_units, per_piece, n_pieces;
     size_t first_arg; /* in a run's list of argument pointers */
     bool kept;        /* its result is, too: wh_run_again leaves it out */

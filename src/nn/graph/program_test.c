@@ -425,12 +425,140 @@ static void nodes_may_have_many_arguments(void **state)
     }
 }
 
+/* One output of a graph over x (shape dims) and row (its last axis), fused and one step a node: the same bits. */
+typedef wh_value build_fn(wh_graph *g, wh_value x, wh_value row, unsigned axes);
+
+static size_t same_bits(build_fn *build, wh_dims dims, unsigned axes, bool sums)
+{
+    enum { MOST = 3 * 40 * 512 };
+    static float x[MOST], row[MOST];
+    WH_AUTO(wh_graph_ptr) g = NULL;
+    WH_AUTO(wh_buf) text = WH_BUF_EMPTY;
+    wh_program *programs[2];
+    wh_run *runs[2];
+    for (size_t i = 0; i < MOST; i++) x[i] = (float)(i * i % 1013) * .01f - 5, row[i] = (float)(i % 11) * .3f - 1;
+    assert_ok(wh_graph_new(&g, WH_F32));
+    wh_value vx = wh_graph_input(g, "x", WH_EXAMPLES, dims),
+             vrow = wh_graph_input(g, "row", WH_PARAM, WH_DIMS(wh_dims_last(&dims)));
+    wh_value out = build(g, vx, vrow, axes);
+    wh_dims shape = wh_graph_dims(g, out);
+    for (int i = 0; i < 2; i++) {
+        assert_ok(wh_program_make(&programs[i], g, &out, 1, i == 0, false));
+        assert_ok(wh_run_new(&runs[i], programs[i], 1));
+        assert_ok(wh_run_input(runs[i], vx, x));
+        assert_ok(wh_run_input(runs[i], vrow, row));
+        assert_ok(wh_run_go(runs[i], NULL));
+    }
+    assert_memory_equal(wh_run_result(runs[0], 0), wh_run_result(runs[1], 0), wh_dims_size(&shape) * sizeof(float));
+    assert_ok(wh_program_show(&text, programs[0]));
+    assert_int_equal(strstr(wh_buf_str(&text), "chain, sum") != NULL, sums);
+    size_t steps = wh_program_measure(programs[0]).steps;
+    for (int i = 0; i < 2; i++) wh_run_free(runs[i]), wh_program_free(programs[i]);
+    return steps;
+}
+
+static wh_value sum_of_chain(wh_graph *g, wh_value x, wh_value row, unsigned axes)
+{
+    return wh_graph_sum(g, wh_graph_tanh(g, wh_graph_add(g, x, row)), axes, false);
+}
+
+static void sums_run_the_chain_before_them(void **state)
+{
+    (void)state;
+    static const struct {
+        wh_dims dims;
+        unsigned axes;
+        bool fused;
+    } cases[] = {
+        {{2, {70, 64}}, 1, true},       {{2, {70, 7}}, 1, true},   {{4, {3, 5, 4, 512}}, 1 | 2 | 4, true},
+        {{3, {3, 40, 100}}, 2, true},   {{2, {33, 20}}, 2, true},  {{1, {300}}, 1, true},
+        {{2, {3, 513}}, 1, false},      {{2, {3, 513}}, 2, false}, {{3, {3, 40, 100}}, 1 | 4, false},
+        {{3, {3, 40, 8}}, 2 | 4, true},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        size_t steps = same_bits(sum_of_chain, cases[i].dims, cases[i].axes, cases[i].fused);
+        assert_int_equal(steps, cases[i].fused ? 1 : 2);
+    }
+}
+
+/* x - row is read by two chains that a sum keeps apart; neither it nor anything else is laid out. */
+static wh_value cheap_twice(wh_graph *g, wh_value x, wh_value row, unsigned axes)
+{
+    wh_value off = wh_graph_sub(g, x, row), sum = wh_graph_sum(g, wh_graph_exp(g, off), axes, true);
+    return wh_graph_div(g, off, sum);
+}
+
+/* The same of what costs something: computed once, and read. */
+static wh_value dear_twice(wh_graph *g, wh_value x, wh_value row, unsigned axes)
+{
+    wh_value off = wh_graph_tanh(g, wh_graph_sub(g, x, row)), sum = wh_graph_sum(g, wh_graph_exp(g, off), axes, true);
+    return wh_graph_div(g, off, sum);
+}
+
+static void cheap_operations_are_done_anew(void **state)
+{
+    (void)state;
+    assert_int_equal(same_bits(cheap_twice, WH_DIMS(9, 30), 1, true), 2);
+    assert_int_equal(same_bits(dear_twice, WH_DIMS(9, 30), 1, true), 3);
+}
+
+/* Σ x row + Σ x is row Σ x + Σ x: one sum. */
+static wh_value factor_twice(wh_graph *g, wh_value x, wh_value row, unsigned axes)
+{
+    wh_value with = wh_graph_sum(g, wh_graph_mul(g, wh_graph_mul(g, x, row), x), axes, false);
+    return wh_graph_add(g, with, wh_graph_sum(g, wh_graph_square(g, x), axes, false));
+}
+
+static void factors_stand_behind_sums(void **state)
+{
+    (void)state;
+    assert_int_equal(same_bits(factor_twice, WH_DIMS(50, 30), 1, true), 2);
+    /* Over the row's own axis it is no factor. */
+    assert_int_equal(same_bits(factor_twice, WH_DIMS(50, 30), 2, true), 3);
+}
+
+/* Batch norm: a convolution's bias has no part in it, so its gradient is no rounding error but 0. */
+static void batch_norm_drops_the_bias(void **state)
+{
+    (void)state;
+    enum { N = 3, C = 2, O = 4, SIDE = 6 };
+    static float x[N * C * SIDE * SIDE], w[O * C * 9], bias[O] = {1, -2, 3, 1e3f};
+    WH_AUTO(wh_graph_ptr) g = NULL;
+    WH_AUTO(wh_program_ptr) program = NULL;
+    WH_AUTO(wh_run_ptr) run = NULL;
+    for (size_t i = 0; i < N * C * SIDE * SIDE; i++) x[i] = (float)(i * i % 17) - 8;
+    for (size_t i = 0; i < O * C * 9; i++) w[i] = (float)(i % 5) - 2;
+    assert_ok(wh_graph_new(&g, WH_F32));
+    wh_value vx = wh_graph_input(g, "x", WH_EXAMPLES, WH_DIMS(N, C, SIDE, SIDE));
+    wh_value vw = wh_graph_input(g, "w", WH_PARAM, WH_DIMS(O, C, 3, 3)),
+             vb = wh_graph_input(g, "b", WH_PARAM, WH_DIMS(O)), out[3], grads[2];
+    for (int with = 0; with < 2; with++) {
+        wh_value y = wh_graph_conv(g, vx, vw, with ? vb : WH_NO_VALUE, (wh_conv){1, 1, 1});
+        out[with] = wh_graph_tanh(g, wh_graph_batch_norm(g, y, WH_NO_VALUE, WH_NO_VALUE, 1e-5));
+    }
+    const wh_value params[] = {vw, vb};
+    assert_ok(wh_graph_gradient(grads, g, wh_graph_sum_all(g, wh_graph_square(g, out[1])), params, 2));
+    out[2] = grads[1];
+    assert_ok(wh_program_new(&program, g, out, 3));
+    assert_ok(wh_run_new(&run, program, 1));
+    assert_ok(wh_run_input(run, vx, x));
+    assert_ok(wh_run_input(run, vw, w));
+    assert_ok(wh_run_input(run, vb, bias));
+    assert_ok(wh_run_go(run, NULL));
+    assert_memory_equal(wh_run_result(run, 0), wh_run_result(run, 1), sizeof(float) * N * O * SIDE * SIDE);
+    for (size_t i = 0; i < O; i++) assert_true(((const float *)wh_run_result(run, 2))[i] == 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(fusing_and_threads_change_no_bit),
         cmocka_unit_test(products_run_the_chain_behind_them),
         cmocka_unit_test(again_is_go_for_other_examples),
+        cmocka_unit_test(sums_run_the_chain_before_them),
+        cmocka_unit_test(cheap_operations_are_done_anew),
+        cmocka_unit_test(factors_stand_behind_sums),
+        cmocka_unit_test(batch_norm_drops_the_bias),
         cmocka_unit_test(instruction_sets_agree),
         cmocka_unit_test(attention_is_the_sum_of_its_parts),
         cmocka_unit_test(nodes_may_have_many_arguments),

@@ -141,7 +141,7 @@ static void window_put(const wh_call *call, size_t from, size_t to)
 
 /* Sums of floats run over a block of rows. Within it a chunk of columns is walked a few rows at a time, so that memory
  * is read about in its order. */
-enum { NORM_BLOCK = 64, NORM_ROWS = 8, NORM_WIDE = 2 * V_LANES, NORM_CHUNK = 128 };
+enum { NORM_BLOCK = 64, NORM_ROWS = 8, NORM_AHEAD = 24, NORM_WIDE = 2 * V_LANES, NORM_CHUNK = 128 };
 
 /* Σ over the rows of a cell, x from its first number: x, x², c, x c, t, x t, c t, d, x d */
 enum { SUM_X, SUM_XX, SUM_C, SUM_XC, SUM_T, SUM_XT, SUM_CT, SUM_D, SUM_XD, N_SUMS };
@@ -163,6 +163,13 @@ TILE size_t sums_of(unsigned n_args)
     return n_args == 1 ? SUM_C : n_args == 2 ? SUM_T : n_args == 3 ? SUM_D : N_SUMS;
 }
 
+/* Rows are walked a few columns at a time, in which the processor sees no order. */
+TILE void ask_ahead(const wh_call *call, unsigned n_args, size_t at)
+{
+#pragma GCC unroll 4
+    for (unsigned q = 0; q < n_args; q++) __builtin_prefetch((const float *)call->arg[q] + at);
+}
+
 /* One or two vectors of columns of a few rows, added to sum[·][column]. n_args and n_vectors are constants where this
  * is called. */
 TILE void sum_block(float sum[N_SUMS][NORM_CHUNK], size_t column, const wh_call *call, unsigned n_args,
@@ -176,7 +183,8 @@ TILE void sum_block(float sum[N_SUMS][NORM_CHUNK], size_t column, const wh_call 
     for (size_t v = 0; v < n_vectors; v++)
 #pragma GCC unroll 9
         for (size_t k = 0; k < sums_of(n_args); k++) total[v][k] = v_load(sum[k] + column + v * V_LANES);
-    for (size_t i = 0; i < n; i++, at += stride)
+    for (size_t i = 0; i < n; i++, at += stride) {
+        ask_ahead(call, n_args, at + NORM_AHEAD * stride);
 #pragma GCC unroll 2
         for (size_t v = 0; v < n_vectors; v++) {
             size_t here = at + v * V_LANES;
@@ -200,6 +208,7 @@ TILE void sum_block(float sum[N_SUMS][NORM_CHUNK], size_t column, const wh_call 
                 }
             }
         }
+    }
 #pragma GCC unroll 2
     for (size_t v = 0; v < n_vectors; v++)
 #pragma GCC unroll 9
@@ -241,17 +250,27 @@ static void sum_wide(float sum[N_SUMS][NORM_CHUNK], const wh_call *call, const r
     if (call->n_args == 4) sum_args(sum, column, call, 4, at, r->stride, n, first, columns);
 }
 
+/* The next column: of the same group of d, or the first of the next. */
+TILE void next_column(size_t *group, size_t *in, size_t d)
+{
+    if (++*in < d) return;
+    *in = 0;
+    ++*group;
+}
+
 /* Columns start … start + columns - 1 of the block of rows from … from + n - 1. */
 static void sum_chunk(group_sums *s, const wh_call *call, const rows *r, size_t from, size_t n, size_t start,
                       size_t columns)
 {
-    float first[NORM_CHUNK] = {0}, sum[N_SUMS][NORM_CHUNK] = {{0}};
-    for (size_t j = 0; j < columns; j++) first[j] = s->first[(start + j) / r->d];
+    float first[NORM_CHUNK] = {0}, sum[N_SUMS][NORM_CHUNK];
+    memset(sum, 0, sums_of(call->n_args) * sizeof *sum);
+    size_t group = start / r->d, in = start % r->d;
+    for (size_t j = 0, g = group, d = in; j < columns; j++, next_column(&g, &d, r->d)) first[j] = s->first[g];
     for (size_t i = 0; i < n; i += NORM_ROWS)
         for (size_t j = 0; j < columns; j += NORM_WIDE)
             sum_wide(sum, call, r, from + i, lesser(NORM_ROWS, n - i), start, j, lesser(NORM_WIDE, columns - j), first);
-    for (size_t j = 0; j < columns; j++)
-        for (size_t k = 0; k < sums_of(call->n_args); k++) s->sum[(start + j) / r->d][k] += (double)sum[k][j];
+    for (size_t j = 0, g = group, d = in; j < columns; j++, next_column(&g, &d, r->d))
+        for (size_t k = 0; k < sums_of(call->n_args); k++) s->sum[g][k] += (double)sum[k][j];
 }
 
 /* out = base + factor[0] x + factor[1] c + …, the factors by column, the base behind them. They and the addresses are
@@ -270,7 +289,8 @@ TILE void write_block(const wh_call *call, unsigned n_args, size_t at, size_t st
 #pragma GCC unroll 4
         for (unsigned q = 0; q < n_args; q++) by[v][q] = v_load(factor[q] + column + v * V_LANES);
     }
-    for (size_t i = 0; i < n; i++, at += stride)
+    for (size_t i = 0; i < n; i++, at += stride) {
+        ask_ahead(call, n_args, at + NORM_AHEAD * stride);
 #pragma GCC unroll 2
         for (size_t v = 0; v < 2; v++) {
             vec sum = base[v];
@@ -279,6 +299,7 @@ TILE void write_block(const wh_call *call, unsigned n_args, size_t at, size_t st
                 sum = v_fma(by[v][q], get(arg[q] + at + v * V_LANES, full, part[v]), sum);
             set(out + at + v * V_LANES, sum, full, part[v]);
         }
+    }
 }
 
 TILE void write_args(const wh_call *call, unsigned n_args, size_t at, size_t stride, size_t n,
@@ -308,8 +329,8 @@ static void write_wide(const wh_call *call, const rows *r, float factor[NORM_ARG
 static void write_chunk(const wh_call *call, const rows *r, const factors *f, size_t start, size_t columns)
 {
     float factor[NORM_ARGS + 1][NORM_CHUNK] = {{0}};
-    for (size_t j = 0; j < columns; j++)
-        for (size_t k = 0; k <= NORM_ARGS; k++) factor[k][j] = f->by_arg[(start + j) / r->d][k];
+    for (size_t j = 0, g = start / r->d, d = start % r->d; j < columns; j++, next_column(&g, &d, r->d))
+        for (size_t k = 0; k <= NORM_ARGS; k++) factor[k][j] = f->by_arg[g][k];
     for (size_t i = 0; i < r->n; i += NORM_ROWS)
         for (size_t j = 0; j < columns; j += NORM_WIDE)
             write_wide(call, r, factor, i, lesser(NORM_ROWS, r->n - i), start, j, lesser(NORM_WIDE, columns - j));
