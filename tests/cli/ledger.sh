@@ -186,10 +186,13 @@ ends 3 "$whist" ledger verify older/ledger.yaml --head "$newer" && silent
 
 # ---- an attack on the private step: the honest one holds, bugs that a test build plants do not
 ends 0 "$whist" dp audit train.yaml --trials 4000 --confidence 0.99999 --quiet --json && json out && says out '"holds":true'
-for bug in half-noise; do
-    WHIST_TEST_BREAK=$bug "$whist" dp audit "$1/examples/heart/dp-record.yaml" --trials 30000 --quiet >out 2>err </dev/null
-    [ $? -eq 1 ] && says err 'the attack found more than is proven' || { echo "FAILED: $bug was not caught"; cat out; bad=1; }
+# A bound of 30,000 trainings misses half the noise about once in thirty times: three in a row do not.
+for try in 1 2 3; do
+    WHIST_TEST_BREAK=half-noise "$whist" dp audit "$1/examples/heart/dp-record.yaml" --trials 30000 --quiet >out 2>err </dev/null
+    caught=$?
+    [ $caught -eq 1 ] && break
 done
+[ $caught -eq 1 ] && says err 'the attack found more than is proven' || { echo "FAILED: half the noise was not caught"; cat out; bad=1; }
 synthetic open north south >open.yaml
 ends 1 "$whist" dp audit open.yaml && says err 'makes no promise: give it a section privacy' && silent
 ends 0 "$whist" dp audit "$1/examples/heart/dp-record-sum.yaml" --trials 2000 --confidence 0.99999 --quiet --json && json out && says out '"holds":true'

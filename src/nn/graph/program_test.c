@@ -554,6 +554,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(fusing_and_threads_change_no_bit),
         cmocka_unit_test(products_run_the_chain_behind_them),
+        cmocka_unit_test(again_is_go_for_other_examples),
         cmocka_unit_test(sums_run_the_chain_before_them),
         cmocka_unit_test(cheap_operations_are_done_anew),
         cmocka_unit_test(factors_stand_behind_sums),
