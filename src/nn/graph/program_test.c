@@ -559,7 +559,6 @@ int main(void)
         cmocka_unit_test(cheap_operations_are_done_anew),
         cmocka_unit_test(factors_stand_behind_sums),
         cmocka_unit_test(batch_norm_drops_the_bias),
-        cmocka_unit_test(again_is_go_for_other_examples),
         cmocka_unit_test(instruction_sets_agree),
         cmocka_unit_test(attention_is_the_sum_of_its_parts),
         cmocka_unit_test(nodes_may_have_many_arguments),
