@@ -181,9 +181,11 @@ typedef struct whist_query_answer {
     double steady_delta;   /* steady: what the law being off costs, a part of delta; else 0 */
 } whist_query_answer;
 
-/* Answers n queries over the rows of n_sources sources (all folds). Columns that no query names are not read; a row
- * that lacks a value of one that is named is left out, fills of the schema apart. out[i] for query i; on failure none
- * is set, but what was charged stays charged. WHIST_E_ARG for terms outside their ranges. */
+/* Answers n queries over the rows of n_sources sources (all folds). Columns that no query names are not read; each
+ * query leaves out the rows that lack a value which it asks itself, fills of the schema apart, and a table without rows
+ * is answered like others. Rows that a partition deals out (IID, SHARDS) are asked about together: n_sources is the
+ * number of sites. out[i] for query i; on failure none is set, but what was charged stays charged. WHIST_E_ARG for
+ * terms outside their ranges. */
 WHIST_API WHIST_MUST_CHECK whist_status whist_query_run(whist_query_answer *out, whist_query *const *queries, size_t n,
                                                         const whist_schema *schema, const whist_data_source *sources,
                                                         size_t n_sources, const whist_query_terms *terms);

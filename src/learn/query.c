@@ -4,9 +4,10 @@
  *   sum         of values clamped and rounded to a public grid; a row moves it by at most the larger bound
  *   mean        noisy sum of x - (low + high)/2 over noisy count, epsilon / 2 each
  *   variance    noisy sums of steps and of their squares, noisy count, epsilon / 3 each: squares of whole steps, so
- * that no rounded mean enters a sensitivity quantile    exponential mechanism over evenly spaced public candidates; the
- * score of c is
- *               -|(1 - q) (rows below c) - q (the other rows)|, in whole numbers
+ *               that no rounded mean enters a sensitivity
+ *   quantile    exponential mechanism over evenly spaced public candidates, each value at the next of them (Smith
+ *               2011, section 4: utility is distance in rank); the score of c is minus the distance of the rank q n to
+ *               [rows below c, rows up to c], in whole numbers: rows that are equal fill one candidate's interval
  *
  * Ranges, sensitivities and grids follow from the question alone. Everything after the noise is post-processing. */
 #include "learn/query.h"
@@ -234,8 +235,7 @@ static whist_status answer_variance(whist_query_answer *out, const whist_query *
 
 typedef struct ranks {
     const whist_query *query;
-    int64_t *below; /* (points + 1): rows whose first larger candidate is i; then sums */
-    int64_t n;
+    int64_t *score; /* (points): rows at each candidate, then the score */
 } ranks;
 
 static double candidate(const whist_query *q, size_t i)
@@ -243,39 +243,40 @@ static double candidate(const whist_query *q, size_t i)
     return q->low + (q->high - q->low) * ((double)i / (double)(q->points - 1));
 }
 
+/* Each value stands at the candidate next to it, so that rows of one value are at one candidate, wherever it lies. */
 static void rank_row(void *user, const double value[2])
 {
     ranks *r = user;
+    const whist_query *q = r->query;
     if (isnan(value[0])) return;
-    size_t low = 0, high = r->query->points;
-    while (low < high) { /* the first candidate above the value */
-        size_t mid = low + (high - low) / 2;
-        if (candidate(r->query, mid) > value[0])
-            high = mid;
-        else
-            low = mid + 1;
+    const double last = (double)(q->points - 1), at = rint((value[0] - q->low) / (q->high - q->low) * last);
+    r->score[(size_t)fmin(fmax(at, 0), last)]++;
+}
+
+int64_t wh_query_score_ranks(int64_t *score, size_t points, int64_t num, whist_dp_relation relation)
+{
+    const int64_t whole = WH_QUERY_RANK;
+    int64_t n = 0, below = 0;
+    for (size_t i = 0; i < points; i++) n += score[i];
+    for (size_t i = 0; i < points; i++) {
+        const int64_t up_to = below + score[i], above = whole * below - num * n, short_of = num * n - whole * up_to;
+        score[i] = above > 0 ? -above : short_of > 0 ? -short_of : 0;
+        below = up_to;
     }
-    r->below[low]++;
-    r->n++;
+    return relation == WHIST_DP_REPLACE ? whole : num > whole - num ? num : whole - num;
 }
 
 static whist_status answer_quantile(whist_query_answer *out, const whist_query *q, const wh_query_rows *rows,
                                     const share *s)
 {
-    const int64_t whole = 1000000, num = (int64_t)rint(q->q * 1e6); /* q to six places */
+    const int64_t num = (int64_t)rint(q->q * WH_QUERY_RANK); /* q to six places */
     WH_AUTO(wh_owned) memory = NULL;
-    WH_TRY(wh_alloc(&memory, q->points + 1, sizeof(int64_t)));
-    ranks r = {.query = q, .below = memory};
+    WH_TRY(wh_alloc(&memory, q->points, sizeof(int64_t)));
+    ranks r = {.query = q, .score = memory};
     WH_TRY(wh_query_each(rows, q, rank_row, &r));
-    for (size_t i = 1; i < q->points; i++) r.below[i] += r.below[i - 1];
-    for (size_t i = 0; i < q->points; i++) {
-        int64_t off = (whole - num) * r.below[i] - num * (r.n - r.below[i]);
-        r.below[i] = off < 0 ? off : -off;
-    }
-    /* One row more adds (1 - q) or q; one row in place of another can do both. */
-    const int64_t moves = s->payer->relation == WHIST_DP_REPLACE ? whole : num > whole - num ? num : whole - num;
+    const int64_t moves = wh_query_score_ranks(r.score, q->points, num, s->payer->relation);
     size_t chosen;
-    WH_TRY(whist_dp_exponential(&chosen, r.below, q->points, (uint64_t)moves, s->epsilon, s->payer));
+    WH_TRY(whist_dp_exponential(&chosen, r.score, q->points, (uint64_t)moves, s->epsilon, s->payer));
     WH_TRY(new_answer(out, 1, "exponential mechanism"));
     set(out, "quantile", candidate(q, chosen), 0);
     (void)snprintf(out->values[0].label, sizeof out->values[0].label, "quantile %g", q->q);

@@ -33,6 +33,13 @@ WH_MUST_CHECK whist_status wh_query_levels(size_t *out, const whist_schema *sche
 /* The name of level l: "2", "yes". buffer is used where the schema has no text for it. */
 const char *wh_query_level_name(char buffer[24], const whist_schema *schema, const char *column, size_t l);
 
+enum { WH_QUERY_RANK = 1000000 }; /* a rank of 1 */
+/* score (points): the rows at each candidate, in order, become minus the distance of the rank q n to [rows below it,
+ * rows up to it]; num: q times WH_QUERY_RANK. Returns the sensitivity. One row more moves q n by q and each end of the
+ * interval by 0 or 1, so rank and end come apart by at most the larger of q and 1 - q, and the distance by no more than
+ * the ends; one row in place of another leaves n and moves each end by at most 1. */
+int64_t wh_query_score_ranks(int64_t *score, size_t points, int64_t num, whist_dp_relation relation);
+
 /* The rows of some sources: only the columns that queries name. */
 typedef struct wh_query_rows {
     whist_dataset **part; /* n_parts; owned */
