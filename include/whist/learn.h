@@ -151,6 +151,11 @@ WHIST_API WHIST_MUST_CHECK whist_status whist_learn_evaluate(whist_metric_value 
  *   quantile(COLUMN, Q, LOW, HIGH[, POINTS])   the best of POINTS (1000) evenly spaced candidates
  *   histogram(CATEGORY)                   histogram(COLUMN, LOW, HIGH, BINS)
  *   contingency(CATEGORY, CATEGORY)
+ *   mode(CATEGORY[, permute_and_flip|noisy_max|exponential])   the level that most rows have, as one choice
+ *   above(CATEGORY, THRESHOLD[, TIMES])   level by level, 1 where it has THRESHOLD rows and 0 where not, until it has
+ *                                         said 1 TIMES times (1): sparse vector
+ *   response(CATEGORY), unary(CATEGORY)   counts from answers that each row gives for itself, by randomised response or
+ *                                         unary encoding; relation REPLACE
  *
  * COLUMN is a real column or the target of a regression, CATEGORY a category or the target of classes. */
 typedef struct whist_query whist_query;

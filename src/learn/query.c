@@ -16,12 +16,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* What one answer may spend, and who pays. */
-typedef struct share {
-    double epsilon, delta;
-    const whist_dp_payer *payer;
-    bool steady;
-} share;
+typedef wh_query_share share;
 
 /* Replacing a row is removing one and adding one. */
 static double reach_of(const share *s)
@@ -35,6 +30,17 @@ static share part_of(const share *s, double parts)
     return (share){s->epsilon * down, s->delta * down, s->payer, s->steady};
 }
 
+/* Noise is drawn up to 2^40 steps; the step is as coarse as it may be for a good epsilon. */
+static whist_status check_noise(double sd, const share *s)
+{
+    const double most = 0x1p39;
+    if (sd <= most) return WHIST_OK;
+    WH_FAIL(WHIST_E_RANGE,
+            "this noise is paid with an epsilon of %.3g, and the answer would be noise alone: its share has to be %.2g "
+            "at least (the questions of a run share epsilon, a mean cuts its part in two, a variance in three)",
+            s->epsilon, s->epsilon * (sd / most));
+}
+
 /* out <- in + noise for a sensitivity (L1 = L2: a row moves one entry) in steps. *sd: the noise's standard deviation.
  */
 static whist_status add_noise(int64_t *out, double *sd, size_t n, double sensitivity, const share *s)
@@ -44,14 +50,16 @@ static whist_status add_noise(int64_t *out, double *sd, size_t n, double sensiti
         double sigma;
         WH_TRY(whist_dp_gaussian_sigma(&sigma, s->epsilon, s->delta));
         *sd = sigma * reach * sensitivity;
+        WH_TRY(check_noise(*sd, s));
         return whist_dp_gaussian(out, out, n, sigma * reach * up, sensitivity, s->payer);
     }
     *sd = M_SQRT2 * reach * sensitivity / s->epsilon;
+    WH_TRY(check_noise(*sd, s));
     if (sensitivity == 1) return whist_dp_discrete_laplace(out, out, n, s->epsilon / reach, 1, s->payer);
     return whist_dp_laplace(out, out, n, reach / s->epsilon * up, sensitivity, s->payer);
 }
 
-static whist_status new_answer(whist_query_answer *out, size_t n, const char *mechanism)
+whist_status wh_query_new_answer(whist_query_answer *out, size_t n, const char *mechanism)
 {
     *out = (whist_query_answer){.n = n, .mechanism = mechanism};
     return WH_NEW(&out->values, n);
@@ -139,7 +147,7 @@ static whist_status answer_cells(whist_query_answer *out, const whist_query *q, 
     WH_TRY(wh_query_each(rows, q, count_row, &c));
     double delta = 0;
     WH_TRY(s->steady ? add_steady(c.count, &sd, &delta, n, s) : add_noise(c.count, &sd, n, 1, s));
-    WH_TRY(new_answer(out, n, s->steady ? "discrete Laplace in steady time" : noise_name(s, true)));
+    WH_TRY(wh_query_new_answer(out, n, s->steady ? "discrete Laplace in steady time" : noise_name(s, true)));
     out->steady_delta = delta;
     for (size_t i = 0; i < n; i++) {
         whist_query_value *v = &out->values[i];
@@ -184,7 +192,7 @@ static whist_status answer_sum(whist_query_answer *out, const whist_query *q, co
     double sd;
     WH_TRY(collect(&t, q, rows, false, 20));
     WH_TRY(add_noise(&t.sum.total, &sd, 1, (double)whist_dp_sum_reach(&t.sum), s));
-    WH_TRY(new_answer(out, 1, noise_name(s, false)));
+    WH_TRY(wh_query_new_answer(out, 1, noise_name(s, false)));
     set(out, "sum", whist_dp_from_grid(t.sum.total, t.sum.grid), ldexp(sd, t.sum.grid));
     return WHIST_OK;
 }
@@ -205,7 +213,7 @@ static whist_status answer_mean(whist_query_answer *out, const whist_query *q, c
     WH_TRY(add_noise(&t.sum.total, &sd, 1, (double)whist_dp_sum_reach(&t.sum), &half));
     WH_TRY(add_noise(&n, &unused, 1, 1, &half));
     const double count = fmax((double)n, 1);
-    WH_TRY(new_answer(out, 1, noise_name(s, false)));
+    WH_TRY(wh_query_new_answer(out, 1, noise_name(s, false)));
     set(out, "mean", clamp(t.centre + whist_dp_from_grid(t.sum.total, t.sum.grid) / count, q->low, q->high),
         ldexp(sd, t.sum.grid) / count);
     return WHIST_OK;
@@ -225,7 +233,7 @@ static whist_status answer_variance(whist_query_answer *out, const whist_query *
     WH_TRY(add_noise(&n, &unused, 1, 1, &third));
     const double count = fmax((double)n, 1), mean = (double)t.sum.total / count;
     const double steps = (double)t.squares / count - mean * mean, widest = (q->high - q->low) / 2;
-    WH_TRY(new_answer(out, 1, noise_name(s, false)));
+    WH_TRY(wh_query_new_answer(out, 1, noise_name(s, false)));
     set(out, "variance", clamp(ldexp(steps, 2 * t.sum.grid), 0, widest * widest),
         ldexp(square_sd, 2 * t.sum.grid) / count);
     return WHIST_OK;
@@ -277,7 +285,7 @@ static whist_status answer_quantile(whist_query_answer *out, const whist_query *
     const int64_t moves = wh_query_score_ranks(r.score, q->points, num, s->payer->relation);
     size_t chosen;
     WH_TRY(whist_dp_exponential(&chosen, r.score, q->points, (uint64_t)moves, s->epsilon, s->payer));
-    WH_TRY(new_answer(out, 1, "exponential mechanism"));
+    WH_TRY(wh_query_new_answer(out, 1, "exponential mechanism"));
     set(out, "quantile", candidate(q, chosen), 0);
     (void)snprintf(out->values[0].label, sizeof out->values[0].label, "quantile %g", q->q);
     return WHIST_OK;
@@ -292,6 +300,10 @@ static whist_status answer(whist_query_answer *out, const whist_query *q, const 
     case WH_QUERY_MEAN: return answer_mean(out, q, rows, s);
     case WH_QUERY_VARIANCE: return answer_variance(out, q, rows, s);
     case WH_QUERY_QUANTILE: return answer_quantile(out, q, rows, s);
+    case WH_QUERY_MODE:
+    case WH_QUERY_ABOVE: return wh_query_answer_choice(out, q, rows, s);
+    case WH_QUERY_RESPONSE:
+    case WH_QUERY_UNARY: return wh_query_answer_local(out, q, rows, s);
     default: return answer_cells(out, q, rows, s);
     }
 }
@@ -318,7 +330,8 @@ static whist_status check_steady(const whist_query_terms *t, whist_query *const 
     if (!t->steady) return WHIST_OK;
     if (t->delta == 0) WH_FAIL(WHIST_E_ARG, "steady noise is off its law by a little: it needs a delta above 0");
     for (size_t i = 0; i < n; i++)
-        if (queries[i]->kind >= WH_QUERY_SUM && queries[i]->kind <= WH_QUERY_QUANTILE)
+        if ((queries[i]->kind >= WH_QUERY_SUM && queries[i]->kind <= WH_QUERY_QUANTILE) ||
+            queries[i]->kind >= WH_QUERY_MODE)
             WH_FAIL(WHIST_E_UNSUPPORTED, "only counts, histograms and contingency tables have steady noise");
     return WHIST_OK;
 }

@@ -45,7 +45,10 @@ static whist_status charge(void *user, const whist_dp_event *e)
     p->n++;
     if (e->mechanism == WHIST_DP_LAPLACE) p->epsilon += reach / e->noise;
     if (e->mechanism == WHIST_DP_DISCRETE_LAPLACE) p->epsilon += reach * e->noise;
-    if (e->mechanism == WHIST_DP_EXPONENTIAL) p->epsilon += e->epsilon;
+    if (e->mechanism == WHIST_DP_EXPONENTIAL || e->mechanism == WHIST_DP_PERMUTE_AND_FLIP ||
+        e->mechanism == WHIST_DP_NOISY_MAX || e->mechanism == WHIST_DP_PURE)
+        p->epsilon += e->epsilon;
+    if (e->mechanism == WHIST_DP_RANDOMISED_RESPONSE) p->epsilon += log1p(e->k * (1 - e->p) / e->p);
     if (e->mechanism == WHIST_DP_GAUSSIAN) {
         double epsilon;
         assert_ok(whist_dp_gaussian_epsilon(&epsilon, e->noise / reach, p->delta));
@@ -376,6 +379,132 @@ static void test_no_rows(void **state)
     }
 }
 
+/* kind a, b, c: 67, 67, 66 rows; sick 1 in a quarter of them. */
+static void test_choices(void **state)
+{
+    (void)state;
+    static const char *const text[] = {"mode(sick)",       "mode(sick, noisy_max)", "mode(sick, exponential)",
+                                       "above(sick, 100)", "above(sick, 30, 2)",    "above(kind, 150, 3)"};
+    char *folder = write_table("query", false);
+    for (int relation = 0; relation < 2; relation++) {
+        purse p = {.n = 0};
+        whist_query_terms terms = terms_of(&p, 36);
+        terms.payer.relation = relation ? WHIST_DP_REPLACE : WHIST_DP_ADD_REMOVE;
+        whist_query_answer a[6];
+        wh_dp_replay(21);
+        assert_ok(ask(a, text, 6, folder, &terms));
+        wh_dp_replay(0);
+        for (int i = 0; i < 3; i++) {
+            assert_int_equal(a[i].n, 1);
+            assert_string_equal(a[i].values[0].label, "sick=0");
+            assert_true(a[i].values[0].noise == 0);
+        }
+        assert_true(a[3].n == 1 && a[3].values[0].value == 1); /* said once: the rest is not asked */
+        assert_true(a[4].n == 2 && a[4].values[0].value == 1 && a[4].values[1].value == 1);
+        assert_true(a[5].n == 3 && a[5].values[0].value + a[5].values[1].value + a[5].values[2].value == 0);
+        assert_true(p.n == 6 && p.epsilon <= 36 && p.epsilon > 35.99);
+        for (size_t i = 0; i < 6; i++) whist_query_answer_clear(&a[i]);
+    }
+    end_table(folder);
+}
+
+/* Of the level that is told most often among equals the lowest is none: every level comes up (chance to fail 1e-9). */
+static void test_choices_are_drawn(void **state)
+{
+    (void)state;
+    static const char *const text[] = {"mode(kind)", "mode(kind, noisy_max)"};
+    char *folder = write_table("query", false);
+    int seen[3] = {0};
+    wh_dp_replay(22);
+    for (int run = 0; run < 60; run++) {
+        purse p = {.n = 0};
+        const whist_query_terms terms = terms_of(&p, 0.1);
+        whist_query_answer a[2];
+        assert_ok(ask(a, text, 2, folder, &terms));
+        for (int i = 0; i < 2; i++) {
+            seen[(int)a[i].values[0].value]++;
+            whist_query_answer_clear(&a[i]);
+        }
+    }
+    wh_dp_replay(0);
+    assert_true(seen[0] > 10 && seen[1] > 10 && seen[2] > 10);
+    end_table(folder);
+}
+
+/* Local answers: unbiased to five of the deviations that they state; a row without a value is a level of its own; the
+ * sum of what is told says how many rows there are, so added rows are refused. */
+static void test_local(void **state)
+{
+    (void)state;
+    static const char *const text[] = {"response(kind)", "unary(kind)", "response(sick)"};
+    static const double expected[] = {67, 67, 66, 0};
+    char *folder = write_table("query", false);
+    purse p = {.n = 0};
+    whist_query_terms terms = terms_of(&p, 9);
+    whist_query_answer a[3];
+    assert_int_equal(ask(a, text, 1, folder, &terms), WHIST_E_ARG);
+    terms.payer.relation = WHIST_DP_REPLACE;
+    wh_dp_replay(23);
+    assert_ok(ask(a, text, 3, folder, &terms));
+    wh_dp_replay(0);
+    for (int i = 0; i < 2; i++) {
+        double sum = 0;
+        assert_int_equal(a[i].n, 4);
+        assert_string_equal(a[i].values[3].label, "kind without a value");
+        for (int l = 0; l < 4; l++) {
+            /* what a level has that is chosen varies more than what nobody chose */
+            near(a[i].values[l].value, expected[l], 5 * a[i].values[l].noise + 5 * sqrt(expected[l]));
+            sum += a[i].values[l].value;
+        }
+        assert_true(a[i].values[0].noise > 1 && a[i].values[0].noise < 12);
+        if (i == 0) near(sum, ROWS, 1e-6);
+    }
+    near(a[2].values[1].value, 50, 40);
+    assert_true(p.n == 3 && p.epsilon <= 9 * (1 + 1e-9) && p.epsilon > 8.99);
+    for (size_t i = 0; i < 3; i++) whist_query_answer_clear(&a[i]);
+    end_table(folder);
+}
+
+/* What cannot be drawn is refused in words that name what to change. */
+static void test_extremes(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        double epsilon;
+        const char *says;
+    } wrong[] = {
+        {"mean(age, 0, 1e-308)", 1, "at least 1e-100 apart"},
+        {"sum(age, 0, 1e308)", 1, "from -1e+100 to 1e+100"},
+        {"sum(age, 1, 0)", 1, "the lower one comes first"},
+        {"variance(age, 0, 100)", 1e-7, "its share has to be"},
+        {"sum(age, 0, 100)", 1e-9, "its share has to be"},
+        {"mode(kind, best)", 1, "permute_and_flip, noisy_max"},
+        {"above(kind)", 1, "THRESHOLD"},
+        {"above(kind, -1)", 1, "whole numbers"},
+        {"mode(age)", 1, "no list of levels"},
+        {"response(age)", 1, "no list of levels"},
+    };
+    char *folder = write_table("query", false);
+    for (size_t i = 0; i < WH_COUNT(wrong); i++) {
+        purse p = {.n = 0};
+        const whist_query_terms terms = terms_of(&p, wrong[i].epsilon);
+        whist_query_answer a;
+        assert_int_not_equal(ask(&a, &wrong[i].text, 1, folder, &terms), WHIST_OK);
+        if (!strstr(whist_detail_get()->text, wrong[i].says))
+            fail_msg("'%s' does not say '%s'", whist_detail_get()->text, wrong[i].says);
+    }
+    static const char *const small[] = {"sum(age, 0, 1e-99)"}, *const large[] = {"mean(age, -1e100, 1e100)"};
+    purse p = {.n = 0};
+    const whist_query_terms terms = terms_of(&p, 1);
+    whist_query_answer a;
+    assert_ok(ask(&a, small, 1, folder, &terms));
+    whist_query_answer_clear(&a);
+    assert_ok(ask(&a, large, 1, folder, &terms));
+    whist_query_answer_clear(&a);
+    end_table(folder);
+}
+
 /* Rows that a draw over all of them deals out are one table: a part of them is refused. */
 static void test_dealt(void **state)
 {
@@ -452,11 +581,20 @@ static void test_audit(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_answers),   cmocka_unit_test(test_gaussian),
-        cmocka_unit_test(test_refusals),  cmocka_unit_test(test_missing),
-        cmocka_unit_test(test_audit),     cmocka_unit_test(test_alone),
-        cmocka_unit_test(test_quantiles), cmocka_unit_test(test_rank_sensitivity),
-        cmocka_unit_test(test_no_rows),   cmocka_unit_test(test_dealt),
+        cmocka_unit_test(test_answers),
+        cmocka_unit_test(test_gaussian),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_missing),
+        cmocka_unit_test(test_audit),
+        cmocka_unit_test(test_alone),
+        cmocka_unit_test(test_quantiles),
+        cmocka_unit_test(test_rank_sensitivity),
+        cmocka_unit_test(test_no_rows),
+        cmocka_unit_test(test_choices),
+        cmocka_unit_test(test_choices_are_drawn),
+        cmocka_unit_test(test_local),
+        cmocka_unit_test(test_extremes),
+        cmocka_unit_test(test_dealt),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
