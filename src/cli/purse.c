@@ -2,8 +2,24 @@
 #include "cli/purse.h"
 
 #include <stdio.h>
+#include <string.h>
 
-int cli_purse_open(whist_purse **out, whist_ledger_config *config, const cli_args *args, bool made_up)
+/* Charged to another data set's ledger, what is released of these rows would be missing in their own. */
+static int check_dataset(const whist_ledger_config *config, const cli_args *args, const char *set)
+{
+    const char *named = cli_text(args, "dataset");
+    if (named && strcmp(named, config->dataset) != 0)
+        return cli_fail_text(CLI_USAGE, "usage", "--dataset names '%s', and the ledger is that of '%s'", named,
+                             config->dataset);
+    const bool unnamed = !set[0] || (!config->head[0] && strcmp(config->dataset, "data") == 0); /* a site's, as it is */
+    if (named || unnamed || strcmp(set, config->dataset) == 0) return CLI_OK;
+    return cli_fail_text(CLI_USAGE, "usage",
+                         "the study's data are '%s', and the ledger is that of '%s': name the right ledger, or say by "
+                         "--dataset %s that they are the same data",
+                         set, config->dataset, config->dataset);
+}
+
+int cli_purse_open(whist_purse **out, whist_ledger_config *config, const cli_args *args, bool made_up, const char *set)
 {
     const char *path = cli_text(args, "ledger");
     *out = NULL;
@@ -13,6 +29,7 @@ int cli_purse_open(whist_purse **out, whist_ledger_config *config, const cli_arg
                              "--ledger is missing: what is released of these rows must be paid for. `whist ledger new` "
                              "begins a ledger; a site names its configuration");
     CLI_LIB(whist_ledger_config_load(config, path));
+    CLI_TRY(check_dataset(config, args, set));
     const whist_purse_place place = {
         .state = config->state,
         .dataset = config->dataset,
@@ -21,6 +38,7 @@ int cli_purse_open(whist_purse **out, whist_ledger_config *config, const cli_arg
         .passphrase_file = config->passphrase_file,
         .epsilon = config->epsilon,
         .delta = config->delta,
+        .head = config->head,
     };
     CLI_LIB(whist_purse_open(out, &place));
     return CLI_OK;
