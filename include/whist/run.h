@@ -160,9 +160,11 @@ WHIST_API WHIST_MUST_CHECK whist_status whist_purse_begin(const whist_purse_plac
  * another owner or data set. Several may have one open: charges wait for each other, by turns. */
 WHIST_API WHIST_MUST_CHECK whist_status whist_purse_open(whist_purse **out, const whist_purse_place *place);
 WHIST_API void whist_purse_free(whist_purse *purse);
-/* What everything charged for one record so far comes to, whatever made people ask: where delta is the owner's, the
- * number that is held against the owner's epsilon; else (and without one) epsilon at delta, valid at any time. */
-WHIST_API WHIST_MUST_CHECK whist_status whist_purse_spent(whist_purse *purse, double delta, double *epsilon);
+/* What everything charged for one record so far comes to. held: the number that is compared with the owner's epsilon,
+ * by one order that the budget fixed (with an owner's budget at this delta; else as any_time). any_time: epsilon at
+ * delta for whoever stops to look, whatever made people ask what they asked. All of it pure: both are the sum. */
+WHIST_API WHIST_MUST_CHECK whist_status whist_purse_spent(whist_purse *purse, double delta, double *held,
+                                                          double *any_time);
 
 /* One release: what it is, what it costs, and the bytes themselves. */
 typedef struct whist_purse_bill {

@@ -75,24 +75,27 @@ static double delta_of(const whist_ledger_config *config)
 
 int cli_purse_print(whist_purse *purse, const whist_ledger_config *config)
 {
-    double spent;
-    CLI_LIB(whist_purse_spent(purse, delta_of(config), &spent));
-    printf("ledger of '%s' (%s): epsilon %.4g", config->dataset, config->owner, spent);
+    double held, any_time;
+    CLI_LIB(whist_purse_spent(purse, delta_of(config), &held, &any_time));
+    printf("ledger of '%s' (%s): epsilon %.4g", config->dataset, config->owner, held);
     if (config->epsilon > 0) printf(" of %g", config->epsilon);
-    printf(" at delta %g spent, for one record\n", delta_of(config));
+    printf(" at delta %g spent, for one record", delta_of(config));
+    if (any_time < held) printf("; what is out so far is within %.4g", any_time);
+    printf("\n");
     return CLI_OK;
 }
 
 int cli_purse_json(whist_json *json, whist_purse *purse, const whist_ledger_config *config, bool paid)
 {
-    double spent;
-    CLI_LIB(whist_purse_spent(purse, delta_of(config), &spent));
+    double held, any_time;
+    CLI_LIB(whist_purse_spent(purse, delta_of(config), &held, &any_time));
     whist_json_key(json, "ledger");
     whist_json_begin_object(json);
     whist_json_key(json, "dataset"), whist_json_text(json, config->dataset);
     whist_json_key(json, "owner"), whist_json_text(json, config->owner);
     whist_json_key(json, "paid"), whist_json_bool(json, paid);
-    whist_json_key(json, "spent"), whist_json_real(json, spent);
+    whist_json_key(json, "spent"), whist_json_real(json, held);
+    whist_json_key(json, "any_time"), whist_json_real(json, any_time);
     whist_json_key(json, "budget"), whist_json_real(json, config->epsilon);
     whist_json_key(json, "delta"), whist_json_real(json, delta_of(config));
     whist_json_end_object(json);

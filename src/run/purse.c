@@ -95,11 +95,12 @@ void whist_purse_free(whist_purse *purse)
     wh_free(purse);
 }
 
-whist_status whist_purse_spent(whist_purse *purse, double delta, double *epsilon)
+whist_status whist_purse_spent(whist_purse *purse, double delta, double *held, double *any_time)
 {
-    WH_ENSURE(purse && epsilon && delta > 0 && delta < 1, WHIST_E_ARG);
+    WH_ENSURE(purse && held && any_time && delta > 0 && delta < 1, WHIST_E_ARG);
     const double budget = purse->epsilon > 0 && purse->delta == delta ? purse->epsilon : 0;
-    return wh_ledger_held(purse->ledger, WHIST_DP_RECORD, budget, delta, epsilon);
+    WH_TRY(wh_ledger_held(purse->ledger, WHIST_DP_RECORD, budget, delta, held));
+    return wh_ledger_held(purse->ledger, WHIST_DP_RECORD, 0, delta, any_time);
 }
 
 /* ---- Bills ---- */
