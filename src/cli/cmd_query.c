@@ -536,11 +536,11 @@ static const cli_option options[] = {
 const cli_command cli_query_commands[] = {
     {"dp query", "STUDY|TABLE.csv", "Ask for private statistics of a table",
      "Queries: count, count(COLUMN=LEVEL), sum(COLUMN, LOW, HIGH), mean(…), variance(…), quantile(COLUMN, Q, LOW, "
-     "HIGH), histogram(CATEGORY), histogram(COLUMN, LOW, HIGH, BINS), contingency(CATEGORY, CATEGORY). LOW and HIGH "
+     "HIGH), histogram(CATEGORY), histogram(COLUMN, LOW, HIGH, BINS), contingency(CATEGORY, CATEGORY), mode(CATEGORY), "
+     "above(CATEGORY, THRESHOLD, TIMES), and with --relation replace response(CATEGORY), unary(CATEGORY). LOW and HIGH "
      "are bounds that are known without the data; they may be left out where the column itself has them.\n\n"
      "A row is the unit of privacy. Answers are charged to the ledger before they are printed, and kept there: the "
-     "same "
-     "question again gets the same answer and costs nothing.",
+     "same question about the same rows gets the same answer again and costs nothing.",
      options, 1, 1, query},
     {0},
 };
