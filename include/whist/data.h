@@ -141,7 +141,9 @@ typedef struct whist_schema {
     size_t n_class_weights;
     bool class_weights_balanced; /* n / (classes * count), from the site's own training rows */
 
-    bool asked_only; /* rows are asked (learn.h) and nothing is learned from them: no column need be a target */
+    /* Rows are asked (learn.h) and nothing is learned from them: no column need be a target or a feature, no row is
+     * dropped (what it lacks is NaN, whatever rows_with_missing says), and there may be no rows at all. */
+    bool asked_only;
 
     uint64_t synthetic_rows; /* rows a site, SYNTHETIC; 0 means 200 */
 } whist_schema;

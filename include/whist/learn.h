@@ -155,6 +155,11 @@ WHIST_API WHIST_MUST_CHECK whist_status whist_learn_evaluate(whist_metric_value 
  *   quantile(COLUMN, Q, LOW, HIGH[, POINTS])   the best of POINTS (1000) evenly spaced candidates
  *   histogram(CATEGORY)                   histogram(COLUMN, LOW, HIGH, BINS)
  *   contingency(CATEGORY, CATEGORY)
+ *   mode(CATEGORY[, permute_and_flip|noisy_max|exponential])   the level that most rows have, as one choice
+ *   above(CATEGORY, THRESHOLD[, TIMES])   level by level, 1 where it has THRESHOLD rows and 0 where not, until it has
+ *                                         said 1 TIMES times (1): sparse vector
+ *   response(CATEGORY), unary(CATEGORY)   counts from answers that each row gives for itself, by randomised response or
+ *                                         unary encoding; relation REPLACE
  *
  * COLUMN is a real column or the target of a regression, CATEGORY a category or the target of classes. */
 typedef struct whist_query whist_query;
@@ -185,9 +190,11 @@ typedef struct whist_query_answer {
     double steady_delta;   /* steady: what the law being off costs, a part of delta; else 0 */
 } whist_query_answer;
 
-/* Answers n queries over the rows of n_sources sources (all folds). Columns that no query names are not read; a row
- * that lacks a value of one that is named is left out, fills of the schema apart. out[i] for query i; on failure none
- * is set, but what was charged stays charged. WHIST_E_ARG for terms outside their ranges. */
+/* Answers n queries over the rows of n_sources sources (all folds). Columns that no query names are not read; each
+ * query leaves out the rows that lack a value which it asks itself, fills of the schema apart, and a table without rows
+ * is answered like others. Rows that a partition deals out (IID, SHARDS) are asked about together: n_sources is the
+ * number of sites. out[i] for query i; on failure none is set, but what was charged stays charged. WHIST_E_ARG for
+ * terms outside their ranges. */
 WHIST_API WHIST_MUST_CHECK whist_status whist_query_run(whist_query_answer *out, whist_query *const *queries, size_t n,
                                                         const whist_schema *schema, const whist_data_source *sources,
                                                         size_t n_sources, const whist_query_terms *terms);

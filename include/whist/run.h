@@ -119,6 +119,10 @@ WHIST_API WHIST_MUST_CHECK whist_status whist_ledger_prove_entry(char **out, con
 WHIST_API WHIST_MUST_CHECK whist_status whist_ledger_prove_since(char **out, const char *path, whist_bytes certificate,
                                                                  uint64_t old_n, const whist_crypt_key *signer);
 WHIST_API void whist_ledger_text_free(char *text);
+/* The head that a ledger of one's own keeps in a file beside itself: entries, and root in hex. WHIST_E_AUTH where it is
+ * missing or not of this ledger. */
+WHIST_API WHIST_MUST_CHECK whist_status whist_ledger_kept_head(uint64_t *n, char root[65], const char *path,
+                                                               const whist_ledger_info *info, whist_bytes certificate);
 
 typedef struct whist_ledger_proof {
     whist_ledger_info info; /* of the whole ledger, as the head says */
@@ -142,15 +146,25 @@ typedef struct whist_purse_place {
     const char *key;             /* PEM of the owner's private key, which signs */
     const char *passphrase_file; /* NULL or "": the key is not encrypted */
     double epsilon, delta;       /* what the owner allows in all; epsilon 0: no limit of its own */
+    /* File that keeps the newest head of a ledger that whist_purse_begin began; NULL or "" for a site's, whose peers
+     * keep it. */
+    const char *head;
 } whist_purse_place;
 
 typedef struct whist_purse whist_purse;
-/* Opens the ledger, begins one where there is none, and verifies all of it. WHIST_E_AUTH for one that does not hold, or
- * of another owner or data set. Several may have one open: charges wait for each other. */
+/* Begins a ledger of one's own: its database with a signed beginning, then place->head. WHIST_E_STATE where there is
+ * one. */
+WHIST_API WHIST_MUST_CHECK whist_status whist_purse_begin(const whist_purse_place *place);
+/* Opens the ledger and verifies all of it. Without place->head it is begun where there is none; with it WHIST_E_AUTH
+ * for one that is gone, empty or behind its head, and what to do. WHIST_E_AUTH for one that does not hold, or of
+ * another owner or data set. Several may have one open: charges wait for each other, by turns. */
 WHIST_API WHIST_MUST_CHECK whist_status whist_purse_open(whist_purse **out, const whist_purse_place *place);
 WHIST_API void whist_purse_free(whist_purse *purse);
-/* Epsilon of everything charged for one record so far, at delta. */
-WHIST_API WHIST_MUST_CHECK whist_status whist_purse_spent(whist_purse *purse, double delta, double *epsilon);
+/* What everything charged for one record so far comes to. held: the number that is compared with the owner's epsilon,
+ * by one order that the budget fixed (with an owner's budget at this delta; else as any_time). any_time: epsilon at
+ * delta for whoever stops to look, whatever made people ask what they asked. All of it pure: both are the sum. */
+WHIST_API WHIST_MUST_CHECK whist_status whist_purse_spent(whist_purse *purse, double delta, double *held,
+                                                          double *any_time);
 
 /* One release: what it is, what it costs, and the bytes themselves. */
 typedef struct whist_purse_bill {
@@ -161,10 +175,19 @@ typedef struct whist_purse_bill {
     size_t n_events;
     double epsilon, delta; /* a budget beside the owner's; epsilon 0: none, and the owner must have one */
     whist_bytes release;   /* kept with the charge, in place of what this id kept before; data NULL for a mere look */
+    /* NULL, or: set where this release was paid for since it was looked for (two asked the same at once). Nothing is
+     * charged then, and what is kept is the answer. */
+    bool *taken;
 } whist_purse_bill;
 
 /* The id of what `text` describes: equal for equal texts and runs. */
 WHIST_API void whist_purse_id(uint8_t id[32], const char *kind, whist_bytes text, uint64_t run);
+/* Names rows for such a text and tells nothing of them to those who read the ledger: a MAC over the bytes of the files
+ * (and of the split file, where it says whose rows they are), by a key that follows from the ledger's own. Made-up rows
+ * have no files. */
+WHIST_API WHIST_MUST_CHECK whist_status whist_purse_rows(uint8_t out[32], const whist_purse *purse,
+                                                         const whist_schema *schema, const whist_data_source *sources,
+                                                         size_t n_sources);
 /* Whether the bill could be paid now. Errors as of pay. */
 WHIST_API WHIST_MUST_CHECK whist_status whist_purse_check(whist_purse *purse, const whist_purse_bill *bill);
 /* Charges and keeps, durable when it returns; *after (may be NULL): epsilon of everything, then. WHIST_E_BUDGET with

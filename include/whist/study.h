@@ -138,6 +138,7 @@ typedef struct whist_ledger_config {
     char state[512];       /* folder: the ledger is STATE/ledger/DATASET */
     double epsilon, delta; /* what all releases together may spend; epsilon 0: nobody has said */
     uint64_t units;        /* a public bound on the number of records; 0: none is stated */
+    char head[512];        /* file of its newest head; "" for a site's, whose peers keep it */
 } whist_ledger_config;
 WHIST_API WHIST_MUST_CHECK whist_status whist_ledger_config_load(whist_ledger_config *out, const char *path);
 

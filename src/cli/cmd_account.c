@@ -6,6 +6,7 @@
 
 #include <whist/dp.h>
 
+#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,10 +39,13 @@ static int put_field(whist_json *json, const cli_args *args, const char *name)
     if (!text) return CLI_OK;
     CLI_TRY(real_option(&value, args, name, 0));
     whist_json_key(json, name);
+    errno = 0;
+    const unsigned long long n = strtoull(text, NULL, 10);
+    const bool whole = *text && strspn(text, "0123456789") == strlen(text) && errno == 0 && n <= INT64_MAX;
     if (isinf(value))
         whist_json_text(json, "inf");
-    else if (value >= 0 && value < 0x1p53 && value == floor(value) && strspn(text, "0123456789") == strlen(text))
-        whist_json_uint(json, (uint64_t)value);
+    else if (whole)
+        whist_json_uint(json, n); /* as it stands: a double would round it */
     else
         whist_json_real(json, value);
     return CLI_OK;
@@ -116,6 +120,7 @@ static int events_of(whist_dp_events *out, cli_design *design, const cli_args *a
 typedef struct question {
     bool want_delta;
     double given;
+    double budget; /* adaptive: a filter's; 0: none */
 } question;
 
 static int question_of(question *out, const cli_args *args)
@@ -124,6 +129,13 @@ static int question_of(question *out, const cli_args *args)
     if (!delta == !epsilon)
         return cli_fail_text(CLI_USAGE, "usage", "ask for one: --delta D gives epsilon, --epsilon E gives delta");
     out->want_delta = epsilon != NULL;
+    if (cli_flag(args, "adaptive") && epsilon)
+        return cli_fail_text(CLI_USAGE, "usage",
+                             "what an adaptive run has spent is told at a --delta fixed beforehand");
+    if (cli_text(args, "budget") && !cli_flag(args, "adaptive"))
+        return cli_fail_text(CLI_USAGE, "usage",
+                             "--budget is for --adaptive runs; dp calibrate asks what a plan may spend");
+    CLI_TRY(real_option(&out->budget, args, "budget", 0));
     return real_option(&out->given, args, epsilon ? "epsilon" : "delta", 0);
 }
 
@@ -147,10 +159,25 @@ static whist_dp_options options_of(const cli_args *args, const whist_dp_events *
                               .public_n = cli_count(args, "public-n", 0)};
 }
 
+/* Events that were chosen by what came out before: whoever stops when he likes picks no order afterwards. */
+static whist_status ask_odometer(whist_dp_answer *out, const whist_dp_options *options, const whist_dp_events *events,
+                                 question q)
+{
+    whist_dp_odometer *odometer = NULL;
+    whist_status status = whist_dp_odometer_new(&odometer, options, q.given, q.budget);
+    for (size_t i = 0; status == WHIST_OK && i < events->n; i++)
+        status = whist_dp_odometer_charge(odometer, &events->event[i]);
+    if (status == WHIST_OK) *out = whist_dp_odometer_spent(odometer);
+    whist_dp_odometer_free(odometer);
+    return status;
+}
+
 static whist_status ask(whist_dp_answer *out, const whist_dp_options *options, const whist_dp_events *events,
                         question q)
 {
     whist_dp_accountant *a = NULL;
+    if (options->adaptive && (options->method == WHIST_DP_RDP || options->method == WHIST_DP_ZCDP))
+        return ask_odometer(out, options, events, q);
     whist_status status = whist_dp_accountant_new(&a, options);
     for (size_t i = 0; status == WHIST_OK && i < events->n; i++) status = whist_dp_compose(a, &events->event[i]);
     if (status == WHIST_OK) status = q.want_delta ? whist_dp_delta(out, a, q.given) : whist_dp_epsilon(out, a, q.given);
@@ -219,7 +246,7 @@ static void fill_curve(curve *c, const whist_dp_options *options, const whist_dp
     for (int i = 0; i < POINTS; i++) {
         whist_dp_answer a;
         c->x[i] = pow(10, -1 - 12.0 * i / (POINTS - 1));
-        c->y[i] = ask(&a, options, events, (question){false, c->x[i]}) == WHIST_OK ? a.upper : NAN;
+        c->y[i] = ask(&a, options, events, (question){.given = c->x[i]}) == WHIST_OK ? a.upper : NAN;
     }
 }
 
@@ -262,7 +289,8 @@ static int report_method(report *r, const cli_args *args, const whist_dp_events 
     whist_dp_answer answer;
     whist_dp_options options = options_of(args, events, m);
     whist_status status = ask(&answer, &options, events, q);
-    bool refused = status == WHIST_E_UNSUPPORTED || status == WHIST_E_RANGE;
+    bool refused = status == WHIST_E_UNSUPPORTED || status == WHIST_E_RANGE || status == WHIST_E_BUDGET;
+    if (status == WHIST_E_BUDGET && !r->all) return cli_fail(status);
     if (status != WHIST_OK && !(r->all && refused)) return cli_fail_word(status);
     if (status == WHIST_OK) {
         if (r->as_json)
@@ -414,7 +442,8 @@ static int calibrate(const cli_args *args)
         {"public-n",          0, CLI_COUNT, "N", "A public bound on the units: delta must be below 1/N.", .min = 1,    \
          .max = 1000000000000},                                                                                        \
     {                                                                                                                  \
-        "adaptive", 0, CLI_FLAG, NULL, "Events may depend on what was released: pld is refused."                       \
+        "adaptive", 0, CLI_FLAG, NULL,                                                                                 \
+            "Events may depend on what was released: an odometer by rdp or zcdp; pld is refused."                      \
     }
 
 static const cli_option account_options[] = {
@@ -422,6 +451,7 @@ static const cli_option account_options[] = {
     {"delta", 'd', CLI_TEXT, "X", "Ask for epsilon at this delta."},
     {"epsilon", 'e', CLI_TEXT, "X", "Ask for delta at this epsilon."},
     {"method", 0, CLI_TEXT, "NAME", "pld, rdp, zcdp, gdp (an approximation) or all (pld)."},
+    {"budget", 0, CLI_TEXT, "E", "With --adaptive: refuse the first event that would take epsilon past E (a filter)."},
     {"plot", 0, CLI_TEXT, "FILE.svg", "Also draw epsilon over delta."},
     {0},
 };

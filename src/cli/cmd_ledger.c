@@ -74,16 +74,12 @@ static void put_info(whist_json *json, const whist_ledger_info *info)
 
 /* ---- new ---- */
 
-/* The reader of such files judges it, before anything else is written. */
-static int write_config(const cli_args *args, const char *folder)
+static int config_text(char **text, size_t *len, const cli_args *args)
 {
-    char path[CLI_PATH], *text = NULL;
     const char *passphrase = cli_text(args, "passphrase-file");
     char full[CLI_PATH] = "";
-    size_t len = 0;
-    whist_ledger_config config;
     if (passphrase) CLI_TRY(cli_absolute(full, passphrase));
-    FILE *out = open_memstream(&text, &len);
+    FILE *out = open_memstream(text, len);
     if (!out) return cli_no_memory();
     fprintf(out,
             "# What may be spent of the privacy of these data, by whatever is asked of them or trained on them.\n"
@@ -92,14 +88,19 @@ static int write_config(const cli_args *args, const char *folder)
             cli_text(args, "owner"), cli_text(args, "dataset"), cli_text(args, "epsilon"), cli_text(args, "delta"),
             cli_text(args, "units"));
     if (full[0]) fprintf(out, "passphrase_file: %s\n", full);
-    int code = fclose(out) == 0 ? cli_path(path, "%s/ledger.yaml", folder) : cli_no_memory();
-    if (code == CLI_OK) code = cli_write(path, text, len, 0644, CLI_WRITE_NEW);
-    free(text);
-    CLI_TRY(code);
-    whist_status status = whist_ledger_config_load(&config, path);
-    if (status == WHIST_OK) return CLI_OK;
+    return fclose(out) == 0 ? CLI_OK : cli_no_memory();
+}
+
+/* The reader of such files judges it, before anything else is written; under its own name it is the last thing that is
+ * written: a folder is a ledger once all of it is there. */
+static int judge_config(whist_ledger_config *config, const char *folder, const char *text, size_t len)
+{
+    char path[CLI_PATH];
+    CLI_TRY(cli_path(path, "%s/ledger.yaml.new", folder));
+    CLI_TRY(cli_write(path, text, len, 0644, CLI_WRITE_REPLACE));
+    whist_status status = whist_ledger_config_load(config, path);
     (void)remove(path);
-    return cli_fail_word(status);
+    return status == WHIST_OK ? CLI_OK : cli_fail_word(status);
 }
 
 static int write_key(const cli_args *args, const char *folder)
@@ -117,17 +118,60 @@ static int write_key(const cli_args *args, const char *folder)
     return cli_write(path, certificate, strlen(certificate), 0644, CLI_WRITE_NEW);
 }
 
+static int begin_ledger(const whist_ledger_config *config)
+{
+    const whist_purse_place place = {
+        .state = config->state,
+        .dataset = config->dataset,
+        .owner = config->owner,
+        .key = config->key,
+        .passphrase_file = config->passphrase_file,
+        .epsilon = config->epsilon,
+        .delta = config->delta,
+        .head = config->head,
+    };
+    CLI_LIB(whist_purse_begin(&place));
+    return CLI_OK;
+}
+
+static int check_free(const char *folder)
+{
+    char path[CLI_PATH];
+    CLI_TRY(cli_path(path, "%s/ledger.yaml", folder));
+    if (cli_exists(path)) return cli_fail_text(CLI_FAILED, "state", "%s holds a ledger already: it stays", folder);
+    CLI_TRY(cli_path(path, "%s/key.pem", folder));
+    if (!cli_exists(path)) return CLI_OK;
+    return cli_fail_text(CLI_FAILED, "state",
+                         "%s holds a key and no ledger.yaml: a ledger was begun there and not finished, or its "
+                         "ledger.yaml is gone and has to come back. Nothing was charged to one that was never "
+                         "finished: remove the folder, or choose another one",
+                         folder);
+}
+
+static int make_ledger(const cli_args *args, const char *folder, const char *text, size_t len)
+{
+    const bool there = cli_exists(folder);
+    whist_ledger_config config;
+    char path[CLI_PATH];
+    CLI_TRY(cli_make_dirs(folder, 0700));
+    int code = judge_config(&config, folder, text, len);
+    if (code != CLI_OK && !there) (void)rmdir(folder); /* refused: as it was before */
+    CLI_TRY(code);
+    CLI_TRY(write_key(args, folder));
+    CLI_TRY(begin_ledger(&config));
+    CLI_TRY(cli_path(path, "%s/ledger.yaml", folder));
+    return cli_write(path, text, len, 0644, CLI_WRITE_NEW);
+}
+
 static int new_ledger(const cli_args *args)
 {
     const char *folder = args->words[0];
-    char path[CLI_PATH];
-    CLI_TRY(cli_path(path, "%s/key.pem", folder));
-    if (cli_exists(path)) return cli_fail_text(CLI_FAILED, "state", "%s holds a ledger already: it stays", folder);
-    const bool there = cli_exists(folder);
-    CLI_TRY(cli_make_dirs(folder, 0700));
-    int code = write_config(args, folder);
-    if (code == CLI_OK) code = write_key(args, folder);
-    if (code != CLI_OK && !there) (void)rmdir(folder); /* refused: as it was before */
+    char path[CLI_PATH], *text = NULL;
+    size_t len = 0;
+    CLI_TRY(check_free(folder));
+    int code = config_text(&text, &len, args);
+    if (code == CLI_OK) code = make_ledger(args, folder, text, len);
+    free(text);
     CLI_TRY(code);
     if (!cli_flag(args, "json")) {
         printf("%s/ledger.yaml: epsilon %s at delta %s for each record of '%s'\n", folder, cli_text(args, "epsilon"),
@@ -162,13 +206,31 @@ static int show_json(const cli_blob *certificate, const char *path)
     return whole ? cli_flush() : cli_no_memory();
 }
 
+/* Reads all of it, and holds it against the head that a ledger of one's own keeps beside itself. Entries that came
+ * since the head was written are no fault. */
+static int read_whole(whist_ledger_info *info, const cli_ledger_place *place)
+{
+    heads h = {.wanted = 0};
+    char root[65];
+    CLI_LIB(whist_ledger_read(info, place->path, cli_view(&place->certificate), NULL, NULL));
+    if (!place->head[0]) return CLI_OK;
+    CLI_LIB(whist_ledger_kept_head(&h.wanted, root, place->head, info, cli_view(&place->certificate)));
+    if (h.wanted == 0) return CLI_OK;
+    CLI_LIB(whist_ledger_read(info, place->path, cli_view(&place->certificate), note_head, &h));
+    if (strcmp(root, h.earlier) == 0) return CLI_OK;
+    return cli_fail_text(CLI_REFUSED, "auth",
+                         "the ledger has %llu entries and is not the one that %s has kept the head of (%llu entries): "
+                         "an older or another copy was put in its place. Bring back the newest one",
+                         (unsigned long long)info->n, place->head, (unsigned long long)h.wanted);
+}
+
 /* Two walks: nothing is shown before every entry held. */
 static int show(const cli_args *args)
 {
     CLI_AUTO(cli_ledger_place_clear) cli_ledger_place place = {0};
     whist_ledger_info info;
     CLI_TRY(cli_ledger_find(&place, args));
-    CLI_LIB(whist_ledger_read(&info, place.path, cli_view(&place.certificate), NULL, NULL));
+    CLI_TRY(read_whole(&info, &place));
     if (cli_flag(args, "json")) return show_json(&place.certificate, place.path);
     CLI_LIB(whist_ledger_read(&info, place.path, cli_view(&place.certificate), print_line, stdout));
     return cli_flush();
@@ -184,7 +246,8 @@ static int verify_ledger(const cli_args *args)
     whist_ledger_info info;
     CLI_AUTO(cli_json_end) whist_json *json = NULL;
     CLI_TRY(cli_ledger_find(&place, args));
-    CLI_LIB(whist_ledger_read(&info, place.path, cli_view(&place.certificate), note_head, &h));
+    CLI_TRY(read_whole(&info, &place));
+    if (kept) CLI_LIB(whist_ledger_read(&info, place.path, cli_view(&place.certificate), note_head, &h));
     if (kept && (!hex || strcmp(hex + 1, h.earlier) != 0))
         return cli_fail_text(CLI_REFUSED, "auth",
                              "the ledger does not begin as the head that was kept says: %s is not %llu:%s", kept,
@@ -329,8 +392,10 @@ static const cli_option new_options[] = {
 
 const cli_command cli_ledger_commands[] = {
     {"ledger new", "DIR", "Begin a privacy ledger for data of one's own, outside of a federation",
-     "Writes DIR/ledger.yaml, which `whist dp query` and `whist train` take as --ledger, and the key that signs. The "
-     "budget is the owner's: it stands in the file, and no question can raise it.",
+     "Writes DIR/ledger.yaml, which `whist dp query` and `whist train` take as --ledger, the key that signs, and the "
+     "ledger's head, which tells how far it has come: a ledger that is gone, emptied or older than its head is "
+     "refused. "
+     "The budget is the owner's: it stands in the file, and no question can raise it.",
      new_options, 1, 1, new_ledger},
     {"ledger show", "LEDGER", "Show what was spent of a data set's privacy, once it is verified",
      "LEDGER is a ledger's YAML file (`whist ledger new`), the configuration or the state folder of a site or "

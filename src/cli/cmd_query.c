@@ -4,6 +4,7 @@
  * asked again is answered from the ledger: the same noised numbers tell nothing more and cost nothing more. */
 #include "cli/commands.h"
 #include "cli/data.h"
+#include "cli/hex.h"
 #include "cli/purse.h"
 #include "cli/runs.h"
 #include "cli/term.h"
@@ -32,6 +33,7 @@ typedef struct job {
     char folder[CLI_PATH];
     whist_ledger_config config;
     whist_purse *purse; /* NULL: rows that are made up */
+    uint8_t rows[32];   /* their name in the ledger */
     whist_purse_bill bill;
     bool again; /* the ledger had the answers, … */
     char *kept; /* … as text, which they point into */
@@ -98,7 +100,8 @@ static int read_terms(job *j)
     CLI_TRY(read_number(&t->epsilon, j->args, "epsilon", NAN));
     CLI_TRY(read_number(&t->delta, j->args, "delta", 0));
     CLI_TRY(read_relation(&t->payer.relation, j->args));
-    t->public_n = cli_count(j->args, "public-n", j->config.units);
+    t->public_n = cli_count(j->args, "public-n", 0);
+    if (t->public_n < j->config.units) t->public_n = j->config.units; /* both hold: delta is below either's inverse */
     t->steady = cli_flag(j->args, "steady");
     t->payer.unit = WHIST_DP_RECORD;
     t->payer.charge = remember;
@@ -229,27 +232,33 @@ static int read_sources(job *j)
 
 /* ---- Paying ---- */
 
-/* What makes a question the same one: rows, schema, terms, queries. */
+static int name_rows(uint8_t out[32], const job *j)
+{
+    CLI_LIB(whist_purse_rows(out, j->purse, schema_of(j), j->sources, j->n_sources));
+    return CLI_OK;
+}
+
+/* What makes a question the same one: what stands in the files, study or columns, terms, queries. */
 static int describe(char **out, size_t *len, const job *j)
 {
     FILE *text = open_memstream(out, len);
     if (!text) return cli_no_memory();
     const whist_query_terms *t = &j->terms;
     const whist_schema *schema = schema_of(j);
-    char folder[CLI_PATH] = "";
-    (void)cli_absolute(folder, j->folder);
-    fprintf(text, "folder %s\n", folder);
+    char hex[65];
+    cli_hex(hex, j->rows);
+    fprintf(text, "rows %s\n", hex);
     fprintf(text, "%a %a %d %d\n", t->epsilon, t->delta, (int)t->payer.relation, t->steady);
     for (size_t i = 0; i < j->n; i++) fprintf(text, "query %s\n", cli_list(j->args, "query", i));
-    for (size_t i = 0; i < j->n_sources; i++)
-        fprintf(text, "rows %s %s\n", j->sources[i].site, j->sources[i].file ? j->sources[i].file : "");
+    for (size_t i = 0; i < j->n_sources; i++) fprintf(text, "site %s\n", j->sources[i].site);
     for (size_t c = 0; c < schema->n_columns; c++) {
         const whist_column *column = &schema->columns[c];
         fprintf(text, "column %s %d %a %a", column->name, (int)column->type, column->low, column->high);
         for (size_t l = 0; l < column->n_levels; l++) fprintf(text, " %s", column->levels[l]);
         fputc('\n', text);
     }
-    if (j->study) fprintf(text, "study %s\n", whist_study_name(j->study));
+    if (j->study) cli_hex(hex, whist_study_digest(j->study));
+    if (j->study) fprintf(text, "study %s\n", hex);
     return fclose(text) == 0 ? CLI_OK : cli_no_memory();
 }
 
@@ -299,6 +308,7 @@ static bool read_answers(job *j, char *at)
     return *at == 0;
 }
 
+/* Of --anew the first run that nothing is kept of, else the newest that something is. */
 static int find_run(job *j)
 {
     char *text = NULL;
@@ -316,19 +326,20 @@ static int take_kept(job *j)
 {
     uint64_t round;
     size_t len;
-    if (!j->purse) return CLI_OK;
     CLI_LIB(whist_purse_kept(j->purse, j->bill.id, &round, &j->kept, &len, &j->again));
     if (!j->again || read_answers(j, j->kept)) return CLI_OK;
     return cli_fail_text(CLI_FAILED, "format",
                          "what the ledger kept of this question is not readable: ask with --anew");
 }
 
-static int pay(job *j)
+/* *taken: somebody else has paid for this very question meanwhile. */
+static int pay(job *j, bool *taken)
 {
     char *text = NULL;
     size_t len = 0;
     int code = write_answers(&text, &len, j);
     j->bill.release = (whist_bytes){(const uint8_t *)text, len};
+    j->bill.taken = taken;
     if (code == CLI_OK) {
         whist_status status = whist_purse_pay(j->purse, &j->bill, NULL);
         if (status != WHIST_OK) code = cli_fail(status);
@@ -338,19 +349,56 @@ static int pay(job *j)
     return code;
 }
 
+static int draw_answers(job *j)
+{
+    whist_status status =
+        whist_query_run(j->answers, j->queries, j->n, schema_of(j), j->sources, j->n_sources, &j->terms);
+    if (status == WHIST_E_ARG || status == WHIST_E_RANGE) return cli_fail_word(status);
+    CLI_LIB(status);
+    if (!j->purse) return CLI_OK;
+    uint8_t now[32];
+    CLI_TRY(name_rows(now, j));
+    if (memcmp(now, j->rows, sizeof now) == 0) return CLI_OK;
+    return cli_fail_text(CLI_FAILED, "state",
+                         "the files changed while they were asked: nothing was charged; ask again");
+}
+
+static void forget_answers(job *j)
+{
+    for (size_t i = 0; i < j->n; i++) whist_query_answer_clear(&j->answers[i]);
+    j->n_charges = 0;
+}
+
+/* Of several who ask the same at once one pays, and the others take what it kept: what they drew was seen by nobody. */
+static int pay_once(job *j)
+{
+    for (bool taken = true;;) {
+        CLI_TRY(pay(j, &taken));
+        if (!taken) return CLI_OK;
+        if (cli_flag(j->args, "anew")) {
+            CLI_TRY(find_run(j)); /* the next free one */
+            continue;
+        }
+        forget_answers(j);
+        CLI_TRY(take_kept(j));
+        if (j->again) return CLI_OK;
+        return cli_fail_text(CLI_FAILED, "state",
+                             "the ledger has charged this question and lost what it kept of it: ask with --anew");
+    }
+}
+
 static int get_answers(job *j)
 {
     char name[64] = "query";
     if (j->study) snprintf(name, sizeof name, "query of %.40s", whist_study_name(j->study));
     j->bill = (whist_purse_bill){.name = name, .events = j->charges};
+    if (!j->purse) return draw_answers(j);
+    CLI_TRY(name_rows(j->rows, j));
     CLI_TRY(find_run(j));
     CLI_TRY(take_kept(j));
     if (j->again) return CLI_OK;
-    whist_status status =
-        whist_query_run(j->answers, j->queries, j->n, schema_of(j), j->sources, j->n_sources, &j->terms);
-    if (status == WHIST_E_ARG || status == WHIST_E_RANGE) return cli_fail_word(status);
-    CLI_LIB(status);
-    return j->purse ? pay(j) : CLI_OK;
+    CLI_TRY(draw_answers(j));
+    return pay_once(j);
 }
 
 /* ---- The answers ---- */
@@ -444,7 +492,7 @@ static int query_with(job *j)
 {
     CLI_TRY(open_rows(j));
     bool made_up = j->study && whist_study_schema(j->study)->format == WHIST_DATA_SYNTHETIC;
-    CLI_TRY(cli_purse_open(&j->purse, &j->config, j->args, made_up));
+    CLI_TRY(cli_purse_open(&j->purse, &j->config, j->args, made_up, schema_of(j)->set));
     CLI_TRY(read_terms(j));
     CLI_TRY(read_queries(j));
     CLI_TRY(read_sources(j));
@@ -475,6 +523,7 @@ static const cli_option options[] = {
      "Counts only: noise whose time does not depend on it, at the cost of a part of --delta."},
     {"relation", 0, CLI_TEXT, "R", "Neighbouring tables: add_remove (the default) or replace one row."},
     CLI_LEDGER_OPTION,
+    CLI_DATASET_OPTION,
     CLI_ANEW_OPTION,
     {"column", 0, CLI_LIST, "SPEC",
      "Of a CSV file: NAME:real:LOW:HIGH or NAME:category:LEVEL,LEVEL,…; once for each column that is asked."},
@@ -487,11 +536,11 @@ static const cli_option options[] = {
 const cli_command cli_query_commands[] = {
     {"dp query", "STUDY|TABLE.csv", "Ask for private statistics of a table",
      "Queries: count, count(COLUMN=LEVEL), sum(COLUMN, LOW, HIGH), mean(…), variance(…), quantile(COLUMN, Q, LOW, "
-     "HIGH), histogram(CATEGORY), histogram(COLUMN, LOW, HIGH, BINS), contingency(CATEGORY, CATEGORY). LOW and HIGH "
+     "HIGH), histogram(CATEGORY), histogram(COLUMN, LOW, HIGH, BINS), contingency(CATEGORY, CATEGORY), mode(CATEGORY), "
+     "above(CATEGORY, THRESHOLD, TIMES), and with --relation replace response(CATEGORY), unary(CATEGORY). LOW and HIGH "
      "are bounds that are known without the data; they may be left out where the column itself has them.\n\n"
      "A row is the unit of privacy. Answers are charged to the ledger before they are printed, and kept there: the "
-     "same "
-     "question again gets the same answer and costs nothing.",
+     "same question about the same rows gets the same answer again and costs nothing.",
      options, 1, 1, query},
     {0},
 };

@@ -125,6 +125,7 @@ static const cli_option options[] = {
     {"resume", 0, CLI_FLAG, NULL,
      "Go on from the checkpoint, if it is there. The result is that of a run without a break."},
     CLI_LEDGER_OPTION,
+    CLI_DATASET_OPTION,
     CLI_ANEW_OPTION,
     {"try", 0, CLI_LIST, "NAME=V,V,…",
      "Private trainings: search over these values of a setting of the learner, inside epsilon; several make a grid."},

@@ -21,6 +21,15 @@ static bool holds_ledger(const char *folder)
     return snprintf(path, sizeof path, "%s/whist.db", folder) < (int)sizeof path && cli_exists(path);
 }
 
+/* Something stands in it. */
+static bool is_full(const char *folder)
+{
+    struct stat info;
+    char path[CLI_PATH];
+    return snprintf(path, sizeof path, "%s/whist.db", folder) < (int)sizeof path && stat(path, &info) == 0 &&
+           info.st_size > 0;
+}
+
 /* Names of the ledgers below a folder: how many, the first one, and all of them for people. */
 typedef struct found {
     size_t n;
@@ -100,6 +109,13 @@ static int find_by_config(cli_ledger_place *out, const cli_args *args, const cha
         return find_by_coordinator(out, args, &coordinator);
     CLI_LIB(whist_ledger_config_load(&config, path));
     CLI_TRY(cli_path(out->path, "%s/ledger/%s", config.state, config.dataset));
+    snprintf(out->head, sizeof out->head, "%s", config.head);
+    if (!is_full(out->path) && config.head[0])
+        return cli_fail_text(
+            CLI_REFUSED, "auth",
+            "%s/whist.db is gone or empty, and with it what was spent of these data: bring back the folder from "
+            "a backup made after the last answer",
+            out->path);
     if (!holds_ledger(out->path))
         return cli_fail_text(CLI_FAILED, "state", "%s holds no privacy ledger: nothing was ever charged there",
                              out->path);

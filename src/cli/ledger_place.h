@@ -7,6 +7,7 @@
 
 typedef struct cli_ledger_place {
     char path[CLI_PATH]; /* STATE/ledger/DATASET, or an exported file */
+    char head[512];      /* file of the head that it keeps beside itself; "" where it keeps none */
     cli_blob certificate;
 } cli_ledger_place;
 

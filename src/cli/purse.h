@@ -22,8 +22,15 @@ CLI_ENDER(cli_purse_end, whist_purse, whist_purse_free)
             "Draw new noise and pay again, though the ledger still has what was released before."                      \
     }
 
-/* Opens what --ledger names. *out stays NULL without it, which is refused (CLI_USAGE) unless `made_up`. */
-int cli_purse_open(whist_purse **out, whist_ledger_config *config, const cli_args *args, bool made_up);
+#define CLI_DATASET_OPTION                                                                                             \
+    {                                                                                                                  \
+        "dataset", 0, CLI_TEXT, "NAME",                                                                                \
+            "The ledger's data set, where the study calls its own otherwise: they are the same data."                  \
+    }
+
+/* Opens what --ledger names. *out stays NULL without it, which is refused (CLI_USAGE) unless `made_up`. set: what the
+ * study calls its data ("" where it calls them nothing), which is the ledger's name unless --dataset says so. */
+int cli_purse_open(whist_purse **out, whist_ledger_config *config, const cli_args *args, bool made_up, const char *set);
 
 /* The id of the run that is meant among those of one text, and its number: the newest that was paid for, or with
  * --anew the one behind it. */

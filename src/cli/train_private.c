@@ -55,7 +55,7 @@ static int open_all(private_job *j, const char *folder)
 {
     CLI_AUTO(moments_end) float *moments = NULL;
     bool made_up = whist_study_schema(j->study)->format == WHIST_DATA_SYNTHETIC;
-    CLI_TRY(cli_purse_open(&j->purse, &j->config, j->args, made_up));
+    CLI_TRY(cli_purse_open(&j->purse, &j->config, j->args, made_up, whist_study_schema(j->study)->set));
     CLI_LIB(whist_study_open_joined(j->study, folder, &j->data, &moments));
     return CLI_OK;
 }

@@ -232,7 +232,7 @@ static whist_status meet_missing(csv_reader *reader, csv_row *row, size_t c, boo
 {
     const whist_schema *schema = reader->schema;
     reader->table->missing[c]++;
-    if (schema->columns[c].has_fill || (reader->to_predict && needed)) return WHIST_OK;
+    if (schema->columns[c].has_fill || schema->asked_only || (reader->to_predict && needed)) return WHIST_OK;
     if (reader->to_predict && schema->rows_with_missing != WHIST_MISSING_MEAN)
         FAIL_CELL(reader, c,
                   "a value is missing, and the study names none to take instead: complete the cell, or leave "
@@ -308,7 +308,7 @@ static whist_status read_row(csv_reader *reader)
     wh_table *table = reader->table;
     if (table->n >= UINT32_MAX - 1) WH_FAIL(WHIST_E_RANGE, "more than 2^32 - 2 rows");
     csv_row row = {.owner = WH_NOBODY};
-    if (reader->to_predict) row.y = row.event = NAN;
+    if (reader->to_predict || schema->asked_only) row.y = row.event = NAN;
     size_t at = 0;
     for (size_t c = 0; c < schema->n_columns; c++) WH_TRY(read_cell(reader, &row, c, &at));
     const uint8_t dropped = row.dropped;
@@ -353,7 +353,7 @@ whist_status wh_table_parse_csv(wh_table *out, const whist_schema *schema, whist
         if (csv.n_rows == 1) WH_TRY(check_width(&reader, file));
         WH_TRY(read_row(&reader));
     }
-    if (!out->n) WH_FAIL(WHIST_E_FORMAT, "%s holds no rows", file);
+    if (!out->n && !schema->asked_only) WH_FAIL(WHIST_E_FORMAT, "%s holds no rows", file);
     return WHIST_OK;
 }
 

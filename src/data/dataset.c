@@ -33,6 +33,7 @@ static whist_status make_block(wh_block **out, const wh_table *table, const wh_p
 static void count_classes(whist_dataset *dataset, const whist_schema *schema)
 {
     const wh_block *block = dataset->block;
+    if (schema->asked_only) return; /* what a row lacks is of no class */
     for (int fold = 0; fold < 3; fold++)
         for (size_t i = dataset->begin[fold]; dataset->n_classes && i < dataset->begin[fold] + dataset->n[fold]; i++) {
             size_t k = wh_row_class(schema, block->y[i], block->event ? block->event[i] : 0);
@@ -58,7 +59,7 @@ static void set_weights(whist_dataset *dataset, const whist_schema *schema)
 
 static whist_status prepare(whist_dataset *dataset, const whist_schema *schema, const char *site)
 {
-    if (!dataset->n[WHIST_FOLD_TRAIN])
+    if (!dataset->n[WHIST_FOLD_TRAIN] && !schema->asked_only)
         WH_FAIL(WHIST_E_FORMAT,
                 "site '%s' has no training rows (%llu read, %llu dropped for missing values, %llu not "
                 "this site's or in no fold): check the file, the split and the site's name",

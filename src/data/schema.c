@@ -203,7 +203,7 @@ whist_status wh_schema_check(const whist_schema *schema)
             WH_FAIL(WHIST_E_ARG, "class weights must be finite and not negative");
     size_t d = 0;
     WH_TRY(wh_schema_each(schema, count_one, &d));
-    if (!d) WH_FAIL(WHIST_E_ARG, "the schema leaves no feature to learn from");
+    if (!d && !schema->asked_only) WH_FAIL(WHIST_E_ARG, "the schema leaves no feature to learn from");
     return WHIST_OK;
 }
 

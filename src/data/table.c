@@ -22,7 +22,7 @@ void wh_table_row(float *out, const wh_table *table, size_t row)
 {
     size_t d = table->d, n_own_train = table->n - table->n_own_test;
     if (!table->images.values) {
-        memcpy(out, table->x.data + row * d * sizeof *out, d * sizeof *out);
+        if (d) memcpy(out, table->x.data + row * d * sizeof *out, d * sizeof *out);
         return;
     }
     const uint8_t *pixels = row < n_own_train ? (const uint8_t *)table->images.values + row * d

@@ -35,7 +35,9 @@ static const struct wh_noise_kernels *kernels(void)
 static whist_status check_parameter(const char *what, double x)
 {
     if (x >= WH_SAMPLE_LEAST && x <= WH_SAMPLE_MOST) return WHIST_OK;
-    WH_FAIL(WHIST_E_RANGE, "%s of %g grid steps: allowed are 2^-20 to 2^40; choose a grid that fits", what, x);
+    WH_FAIL(WHIST_E_RANGE,
+            "%s of %g grid steps: allowed are 2^-20 to 2^40 (another grid, or another epsilon, brings it there)", what,
+            x);
 }
 
 /* Lanes for `want` more draws: a multiple of 8, at most BLOCK. */

@@ -5,9 +5,10 @@
  *   ledger_state              where the log stands; of the same transaction as the last record
  *   ledger_dataset, _owner    names, for those who verify
  *   paid STUDY STEP PHASE     digest of what was paid for: a charge is made once
- *   kept STUDY                step (u64), then what was kept with its charge
- *   peer PIN                  head that a peer showed last (ledger_peers.c)
- *   refuted                   our own head that is not of this copy, as a peer showed it */
+ *   ledger_genesis            the signed head of the empty log, where it keeps its head in a file (ledger_head.c)
+ *   kept STUDY                (a machine of step 0, since it may be long) step (u64), then what was kept with its
+ * charge peer PIN                  head that a peer showed last (ledger_peers.c) refuted                   our own head
+ * that is not of this copy, as a peer showed it */
 #include "fed/ledger_state.h"
 
 #include "base/clock.h"
@@ -221,13 +222,16 @@ static whist_status read_all(wh_ledger *ledger, const wh_ledger_env *env)
 {
     WH_TRY(same_name(ledger, KEY_DATASET, env->dataset, "data set"));
     WH_TRY(same_name(ledger, KEY_OWNER, env->owner, "owner"));
-    return wh_ledger_catch_up(ledger);
+    WH_TRY(wh_ledger_catch_up(ledger));
+    return ledger->head ? wh_ledger_check_head(ledger) : WHIST_OK;
 }
 
 static whist_status open_ledger(wh_ledger *ledger, const wh_ledger_env *env)
 {
     WH_TRY(wh_ledger_begin_log(&ledger->state, env->dataset, env->owner, env->key->public_key));
     WH_TRY(wh_sign_key_from_seed(&ledger->key, env->key->secret.data));
+    if (env->head) WH_TRY(wh_strdup(&ledger->head, env->head));
+    if (env->head) WH_TRY(wh_ledger_check_there(env));
     WH_TRY(wh_store_open_shared(&ledger->store, env->dir));
     WH_TRY(wh_store_begin(ledger->store));
     whist_status status = read_all(ledger, env);
@@ -261,6 +265,7 @@ void wh_ledger_close(wh_ledger *ledger)
     if (!ledger) return;
     wh_store_close(ledger->store);
     whist_crypt_key_free(ledger->key);
+    wh_free(ledger->head);
     wh_free(ledger->studies);
     pthread_mutex_destroy(&ledger->lock);
     wh_free(ledger);
@@ -282,6 +287,8 @@ static whist_status was_paid(wh_ledger *ledger, const wh_charge *charge, bool *p
     paid_key(key, charge);
     WH_TRY(wh_store_get(ledger->store, key, &value, paid));
     if (!*paid) return WHIST_OK;
+    if (charge->taken) *charge->taken = true;
+    if (charge->taken) return WHIST_OK;
     if (value.len == sizeof charge->bytes.bytes && memcmp(value.data, charge->bytes.bytes, value.len) == 0)
         return WHIST_OK;
     WH_FAIL(WHIST_E_AUTH,
@@ -294,7 +301,7 @@ static whist_status was_paid(wh_ledger *ledger, const wh_charge *charge, bool *p
 static void say_left(char out[160], const wh_spend *before, double epsilon, double delta)
 {
     double left = wh_spend_left(before, epsilon, delta);
-    int at = snprintf(out, 160, "%.4g of %g is spent", wh_spend_epsilon(before, delta), epsilon);
+    int at = snprintf(out, 160, "%.4g of %g is spent", wh_spend_filter(before, epsilon, delta), epsilon);
     if (left > 0)
         snprintf(out + at, 160 - (size_t)at, ", and one pure release of epsilon %.4g would still fit", left);
     else
@@ -313,7 +320,8 @@ static whist_status check_budget(const wh_ledger *ledger, const wh_charge *charg
             "the budget of this data set is spent: with this round epsilon would be %.4g for one %s at delta %g, over "
             "all studies, and %s allows %g (%s). Nothing more is released; a new budget needs a new study and the "
             "partners' consent",
-            wh_spend_epsilon(total, charge->delta), unit, charge->delta, charge->study_name, charge->epsilon, left);
+            wh_spend_filter(total, charge->epsilon, charge->delta), unit, charge->delta, charge->study_name,
+            charge->epsilon, left);
     }
     if (ledger->max_epsilon > 0 && !wh_spend_fits(total, ledger->max_epsilon, ledger->max_delta)) {
         say_left(left, before, ledger->max_epsilon, ledger->max_delta);
@@ -321,7 +329,8 @@ static whist_status check_budget(const wh_ledger *ledger, const wh_charge *charg
             WHIST_E_BUDGET,
             "the owner's own limit is met: with this release epsilon would be %.4g for one %s at delta %g, over all "
             "studies, and max_epsilon allows %g (%s)",
-            wh_spend_epsilon(total, ledger->max_delta), unit, ledger->max_delta, ledger->max_epsilon, left);
+            wh_spend_filter(total, ledger->max_epsilon, ledger->max_delta), unit, ledger->max_delta,
+            ledger->max_epsilon, left);
     }
     return WHIST_OK;
 }
@@ -349,7 +358,7 @@ static whist_status keep(wh_ledger *ledger, const wh_charge *charge)
     kept_key(key, charge->study);
     WH_TRY(wh_buf_u64(&value, charge->step));
     WH_TRY(wh_buf_add(&value, charge->keep.data, charge->keep.len));
-    return wh_store_set(ledger->store, key, wh_buf_view(&value));
+    return wh_store_machine_put(ledger->store, 0, key, wh_buf_view(&value));
 }
 
 static whist_status append(wh_ledger *ledger, const wh_charge *charge, const wh_ledger_sums *next, wh_log_state *state)
@@ -359,8 +368,8 @@ static whist_status append(wh_ledger *ledger, const wh_charge *charge, const wh_
     WH_AUTO(wh_buf) encoded = WH_BUF_EMPTY;
     char key[128];
     int64_t now = wh_clock_unix_ms();
-    double before = wh_spend_epsilon(&ledger->sums.spend[charge->unit], charge->delta);
-    double after = wh_spend_epsilon(&next->spend[charge->unit], charge->delta);
+    double before = wh_ledger_told(&ledger->sums.spend[charge->unit], charge->budget, charge->delta);
+    double after = wh_ledger_told(&next->spend[charge->unit], charge->budget, charge->delta);
     WH_TRY(wh_ledger_entry_encode(&body, charge, before, after));
     if (now < state->last_ms) now = state->last_ms; /* the clock was set back */
     WH_TRY(wh_log_append(state, &record, ledger->key, now, "charge", wh_buf_view(&body)));
@@ -389,6 +398,7 @@ static whist_status charge_locked(wh_ledger *ledger, const wh_charge *charge)
     wh_ledger_sums next;
     wh_log_state state;
     bool paid = false;
+    if (charge->taken) *charge->taken = false;
     WH_TRY(wh_store_begin(ledger->store));
     whist_status status = charge_in(ledger, charge, &next, &state, &paid);
     if (status == WHIST_OK && !paid) status = wh_store_commit(ledger->store);
@@ -398,14 +408,16 @@ static whist_status charge_locked(wh_ledger *ledger, const wh_charge *charge)
     }
     ledger->sums = next;
     ledger->state = state;
-    return note_study(ledger, charge->study, &charge->spend);
+    WH_TRY(note_study(ledger, charge->study, &charge->spend));
+    return wh_ledger_keep_head(ledger);
 }
 
 whist_status wh_ledger_charge(wh_ledger *ledger, const wh_charge *charge, double *after)
 {
     pthread_mutex_lock(&ledger->lock);
     whist_status status = charge_locked(ledger, charge);
-    if (status == WHIST_OK && after) *after = wh_spend_epsilon(&ledger->sums.spend[charge->unit], charge->delta);
+    if (status == WHIST_OK && after)
+        *after = wh_ledger_told(&ledger->sums.spend[charge->unit], charge->budget, charge->delta);
     pthread_mutex_unlock(&ledger->lock);
     return status;
 }
@@ -413,7 +425,8 @@ whist_status wh_ledger_charge(wh_ledger *ledger, const wh_charge *charge, double
 static whist_status kept_in(wh_ledger *ledger, const char *key, uint64_t *step, wh_buf *out, bool *found)
 {
     WH_AUTO(wh_buf) value = WH_BUF_EMPTY;
-    WH_TRY(wh_store_get(ledger->store, key, &value, found));
+    WH_TRY(wh_store_machine_get(ledger->store, 0, key, &value, found));
+    if (!*found) WH_TRY(wh_store_get(ledger->store, key, &value, found)); /* where it was kept once */
     if (!*found) return WHIST_OK;
     wh_cursor cursor = wh_cursor_over(wh_buf_view(&value));
     WH_TRY(wh_take_u64(&cursor, step));
@@ -458,6 +471,15 @@ whist_status wh_ledger_spent(wh_ledger *ledger, whist_dp_unit unit, double delta
 {
     pthread_mutex_lock(&ledger->lock);
     *epsilon = wh_spend_epsilon(&ledger->sums.spend[unit], delta);
+    pthread_mutex_unlock(&ledger->lock);
+    return WHIST_OK;
+}
+
+whist_status wh_ledger_held(wh_ledger *ledger, whist_dp_unit unit, double budget, double delta, double *epsilon)
+{
+    pthread_mutex_lock(&ledger->lock);
+    const wh_spend *spend = &ledger->sums.spend[unit];
+    *epsilon = budget > 0 ? wh_spend_filter(spend, budget, delta) : wh_spend_any_time(spend, delta);
     pthread_mutex_unlock(&ledger->lock);
     return WHIST_OK;
 }

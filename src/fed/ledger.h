@@ -46,10 +46,16 @@ typedef struct wh_charge {
     wh_spend spend;
     wh_digest bytes;       /* of what is released; zeros where it is not yet known (a sum) */
     double epsilon, delta; /* the budget of the data set that must hold afterwards; epsilon 0: the owner's alone */
-    const char *trust;     /* who is trusted with what, in words; NULL: as the place of the noise says */
+    /* > 0: nobody planned what comes, so the entry tells what the filter of (budget, delta) has let through. 0: epsilon
+     * of the best order, for schedules that were fixed before they began. */
+    double budget;
+    const char *trust; /* who is trusted with what, in words; NULL: as the place of the noise says */
     /* Kept with the charge, in its transaction, in place of what this study kept before: what is released may then be
      * lost, and is given out again without a price. data NULL: nothing is kept. */
     whist_bytes keep;
+    /* NULL, or: that this step was paid for meanwhile is no failure, whatever the bytes. Then *taken is set, nothing is
+     * charged, and what was kept is to be given out instead of what was drawn. */
+    bool *taken;
 } wh_charge;
 
 typedef struct wh_ledger_env {
@@ -58,7 +64,14 @@ typedef struct wh_ledger_env {
     const char *owner;   /* name of the site; "coordinator" */
     const whist_crypt_key *key;
     double max_epsilon, max_delta; /* what the owner allows in all, whatever studies say; 0: no limit of its own */
+    /* File beside the ledger that keeps its newest head, for one that wh_ledger_begin began: then it is refused where
+     * it is missing, or shorter than that (WHIST_E_AUTH). NULL: begun where there is none, and peers keep its head. */
+    const char *head;
 } wh_ledger_env;
+
+/* Begins a ledger that keeps its head in env->head: durable, with a signed beginning. WHIST_E_STATE where there is one.
+ */
+WH_MUST_CHECK whist_status wh_ledger_begin(const wh_ledger_env *env);
 
 /* Opens or begins a ledger and verifies all of it. WHIST_E_AUTH, with its own text each, for a broken chain, entries
  * that are missing, another key, another data set; WHIST_E_UNSUPPORTED for entries of a newer version. */
@@ -81,6 +94,10 @@ WH_MUST_CHECK whist_status wh_ledger_check(wh_ledger *ledger, const wh_charge *c
 
 /* Epsilon of everything charged for the unit, at delta: an upper bound where all that ran had been planned before. */
 WH_MUST_CHECK whist_status wh_ledger_spent(wh_ledger *ledger, whist_dp_unit unit, double delta, double *epsilon);
+/* The same where nothing was planned: the number that the filter of (budget, delta) compares with its
+ * budget; budget 0: epsilon at delta, at any time (spend.h). */
+WH_MUST_CHECK whist_status wh_ledger_held(wh_ledger *ledger, whist_dp_unit unit, double budget, double delta,
+                                          double *epsilon);
 /* Epsilon of what one study was charged, through this object. */
 double wh_ledger_spent_by(wh_ledger *ledger, const uint8_t study[32], double delta);
 
@@ -133,6 +150,10 @@ WH_MUST_CHECK whist_status wh_ledger_reader_push(wh_ledger_reader *reader, whist
 const wh_log_state *wh_ledger_reader_state(const wh_ledger_reader *reader);
 void wh_ledger_reader_free(wh_ledger_reader *reader);
 WH_AUTO_FREE(wh_ledger_reader, wh_ledger_reader_free)
+/* What the file of a head says of the log with this id and key. WHIST_E_AUTH, with what to do, where it is missing or
+ * not signed. */
+WH_MUST_CHECK whist_status wh_ledger_head_read(uint64_t *n, wh_digest *root, const char *path, const uint8_t id[32],
+                                               const uint8_t key[WH_SIGN_PUBLIC]);
 /* The log of a data set's owner, before its first entry: its id and key. */
 WH_MUST_CHECK whist_status wh_ledger_begin_log(wh_log_state *out, const char *dataset, const char *owner,
                                                const uint8_t key[WH_SIGN_PUBLIC]);

@@ -1,7 +1,8 @@
 /* fed/ledger_entry.c: bodies of entries.
  *
  *   {"study": hex, "name", "step", "round", "phase", "unit", "relation", "noise", "trust", "mechanism", "sampler",
- *    "sigma", "sensitivity", "closeness", "wrap", "slack", "pure", "delta", "epsilon_before", "epsilon_after",
+ *    "sigma", "sensitivity", "closeness", "wrap", "slack", "pure", "delta", "budget" (where nothing was planned: what
+ *    the epsilons are the filter's numbers for), "epsilon_before", "epsilon_after",
  *    "bytes": hex or null, "orders": "whist-32", "rdp": [32 numbers]}
  *
  * The curve is part of the entry: what was charged stays what it was, whatever a later version would have said about
@@ -96,6 +97,7 @@ static void put_price(whist_json *json, const wh_charge *charge, double before, 
     put_real(json, "slack", charge->spend.slack);
     put_real(json, "pure", charge->spend.pure);
     put_real(json, "delta", charge->delta);
+    if (charge->budget > 0) put_real(json, "budget", charge->budget);
     put_real(json, "epsilon_before", before);
     put_real(json, "epsilon_after", after);
     put_text(json, "orders", orders_name);
@@ -195,6 +197,8 @@ static whist_status get_rest(wh_ledger_entry *out, const wh_json *root)
 {
     WH_TRY(get_curve(&out->spend, root));
     WH_TRY(wh_json_get_real(&out->delta, root, "delta", "ledger"));
+    if (json_object_get(root, "budget")) WH_TRY(wh_json_get_real(&out->budget, root, "budget", "ledger"));
+    if (!(out->budget >= 0 && isfinite(out->budget))) WH_FAIL(WHIST_E_FORMAT, "ledger: a budget that cannot be");
     WH_TRY(wh_json_get_real(&out->before, root, "epsilon_before", "ledger"));
     WH_TRY(wh_json_get_real(&out->after, root, "epsilon_after", "ledger"));
     const wh_json *bytes = json_object_get(root, "bytes");
@@ -219,12 +223,17 @@ static bool same(double a, double b)
     return fabs(a - b) <= 1e-9 * (1 + fabs(b));
 }
 
+double wh_ledger_told(const wh_spend *sum, double budget, double delta)
+{
+    return budget > 0 ? wh_spend_filter(sum, budget, delta) : wh_spend_epsilon(sum, delta);
+}
+
 whist_status wh_ledger_entry_follow(wh_ledger_sums *sums, const wh_ledger_entry *entry)
 {
-    double before = wh_spend_epsilon(&sums->spend[entry->unit], entry->delta);
+    double before = wh_ledger_told(&sums->spend[entry->unit], entry->budget, entry->delta);
     if (wh_ledger_sums_add(sums, entry->unit, entry->relation, &entry->spend) != WHIST_OK)
         return wh_fail_context(WHIST_E_AUTH, "the entry should never have been charged: ");
-    double after = wh_spend_epsilon(&sums->spend[entry->unit], entry->delta);
+    double after = wh_ledger_told(&sums->spend[entry->unit], entry->budget, entry->delta);
     if (!same(entry->before, before) || !same(entry->after, after))
         WH_FAIL(WHIST_E_AUTH,
                 "the entry says epsilon went from %.6g to %.6g, but the entries up to it add up from %.6g to %.6g",

@@ -20,7 +20,7 @@ typedef struct wh_ledger_entry {
     whist_dp_unit unit;
     whist_dp_relation relation;
     wh_spend spend;
-    double delta, before, after;
+    double budget, delta, before, after; /* budget 0: before and after are epsilons of a plan */
     wh_digest bytes;
 } wh_ledger_entry;
 
@@ -31,6 +31,8 @@ WH_MUST_CHECK whist_status wh_ledger_sums_add(wh_ledger_sums *sums, whist_dp_uni
 WH_MUST_CHECK whist_status wh_ledger_entry_encode(wh_buf *out, const wh_charge *charge, double before, double after);
 /* WHIST_E_FORMAT; WHIST_E_UNSUPPORTED for curves over other orders than ours. */
 WH_MUST_CHECK whist_status wh_ledger_entry_decode(wh_ledger_entry *out, whist_bytes body);
+/* What an entry tells of a sum (wh_charge.budget). */
+double wh_ledger_told(const wh_spend *sum, double budget, double delta);
 /* Takes the next entry into the sums. WHIST_E_AUTH where its epsilons are not what the sums say. */
 WH_MUST_CHECK whist_status wh_ledger_entry_follow(wh_ledger_sums *sums, const wh_ledger_entry *entry);
 

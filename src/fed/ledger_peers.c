@@ -150,30 +150,12 @@ static whist_status check_theirs(wh_ledger *ledger, const wh_ledger_note *note, 
     return WHIST_OK;
 }
 
-typedef struct prefix {
-    wh_merkle tree;
-    uint64_t n;
-} prefix;
-
-static whist_status add_leaf(void *user, uint64_t seq, whist_bytes record)
-{
-    prefix *p = user;
-    wh_cursor cursor = wh_cursor_over(record);
-    uint32_t size;
-    whist_bytes entry;
-    wh_digest leaf;
-    if (seq >= p->n) return WHIST_OK;
-    WH_TRY(wh_take_u32(&cursor, &size));
-    WH_TRY(wh_take_bytes(&cursor, &entry, size));
-    wh_merkle_leaf(&leaf, entry);
-    return wh_merkle_add(&p->tree, &leaf);
-}
-
 /* Our own head, as the peer has kept it. */
 static whist_status check_ours(wh_ledger *ledger, const wh_ledger_note *note, const char *peer)
 {
     uint64_t n;
-    wh_digest root, ours;
+    wh_digest root;
+    bool same;
     whist_status status = wh_log_head_verify(&n, &root, (whist_bytes){note->kept, sizeof note->kept}, ledger->state.id,
                                              ledger->state.key);
     /* Not our signature, or about another of our ledgers: it proves nothing here. */
@@ -185,10 +167,8 @@ static whist_status check_ours(wh_ledger *ledger, const wh_ledger_note *note, co
             "the privacy ledger here has %llu entries, but %s holds our own signature under %llu: an older copy was "
             "put in its place. Bring back the newest one; nothing is released before",
             (unsigned long long)ledger->state.tree.n, peer, (unsigned long long)n);
-    prefix p = {.n = n};
-    if (n < ledger->state.tree.n) WH_TRY(wh_store_log_each(ledger->store, 0, add_leaf, &p));
-    wh_merkle_root(&ours, n < ledger->state.tree.n ? &p.tree : &ledger->state.tree);
-    if (!wh_digest_equal(&ours, &root))
+    WH_TRY(wh_ledger_begins_with(&same, ledger, n, &root));
+    if (!same)
         WH_FAIL(WHIST_E_AUTH,
                 "the privacy ledger here does not begin with the %llu entries that %s holds our own signature under: "
                 "another one was put in its place. Bring back the right one; nothing is released before",

@@ -1,12 +1,16 @@
 /* fed/ledger_test.c: a ledger refuses what is over budget, whoever asks, and whatever is done to its file. */
 #include "test.h"
 
+#include "base/file.h"
 #include "fed/ledger_state.h"
 
 #include <math.h>
+#include <signal.h>
 #include <sqlite3.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 static const uint8_t study_a[32] = {1}, study_b[32] = {2};
@@ -133,6 +137,184 @@ static void test_what_is_kept_comes_back(void **state)
         wh_ledger_close(ledger);
     }
     whist_crypt_key_free(key);
+    assert_ok(wh_tree_remove(dir));
+    test_dir_free(dir);
+}
+
+/* The number that is shown is the one that is compared, for what is pure and for what is not; and the one that holds
+ * at any time is dearer than the best order afterwards. */
+static void test_the_filter_shows_what_it_compares(void **state)
+{
+    (void)state;
+    const wh_spend one = wh_spend_gaussian(4), half = pure(0.5);
+    wh_spend sum = {.slack = 0};
+    for (int i = 0; i < 40; i++) {
+        wh_spend_add(&sum, i % 8 ? &one : &half);
+        for (double budget = 0.25; budget < 20; budget *= 1.5) {
+            const double shown = wh_spend_filter(&sum, budget, 1e-6);
+            assert_true(wh_spend_fits(&sum, budget, 1e-6) == (shown <= budget));
+            assert_true(shown >= wh_spend_epsilon(&sum, 1e-6));
+        }
+        assert_true(wh_spend_any_time(&sum, 1e-6) >= wh_spend_epsilon(&sum, 1e-6));
+        assert_true(wh_spend_any_time(&sum, 1e-6) < 1.5 * wh_spend_epsilon(&sum, 1e-6) + 1);
+    }
+    sum = (wh_spend){.slack = 0};
+    assert_true(wh_spend_filter(&sum, 1, 1e-6) == 0 && wh_spend_any_time(&sum, 1e-6) == 0);
+    wh_spend_add(&sum, &half), wh_spend_add(&sum, &half);
+    assert_true(wh_spend_filter(&sum, 1, 1e-6) == 1 && wh_spend_any_time(&sum, 1e-6) == 1);
+}
+
+/* What was refused says the same numbers that were compared: "would be X … allows Y" with X > Y. */
+static void test_refusals_show_the_filter(void **state)
+{
+    (void)state;
+    whist_crypt_key *key = new_key();
+    wh_ledger *ledger = open_at(NULL, key);
+    whist_status status = WHIST_OK;
+    for (uint64_t step = 0; status == WHIST_OK; step++) {
+        wh_charge charge = charge_of(study_a, step, 9);
+        charge.budget = charge.epsilon;
+        status = wh_ledger_charge(ledger, &charge, NULL);
+    }
+    assert_int_equal(status, WHIST_E_BUDGET);
+    const char *would = strstr(whist_detail_get()->text, "would be ");
+    assert_non_null(would);
+    assert_true(strtod(would + 9, NULL) >= 3);
+    wh_ledger_close(ledger);
+    whist_crypt_key_free(key);
+}
+
+static wh_ledger_env headed(const char *dir, const char *head, const whist_crypt_key *key)
+{
+    return (wh_ledger_env){.dir = dir, .dataset = "heart", .owner = "va", .key = key, .head = head};
+}
+
+static void refuse_headed(const wh_ledger_env *env, const char *text)
+{
+    wh_ledger *ledger = NULL;
+    assert_refused(wh_ledger_open(&ledger, env), WHIST_E_AUTH, text);
+    assert_null(ledger);
+}
+
+static wh_buf read_file(const char *path)
+{
+    wh_buf out = WH_BUF_EMPTY;
+    assert_ok(wh_file_read(&out, path, 1 << 24));
+    return out;
+}
+
+/* A ledger that keeps its own head: gone, emptied, put back as it was, or with another's head, it is refused; a head
+ * behind the ledger (a crash between the two) is brought up. */
+static void test_a_lost_ledger_is_refused(void **state)
+{
+    (void)state;
+    char *dir = test_dir("head"), head[512], database[512];
+    snprintf(head, sizeof head, "%s/head", dir);
+    char *store = test_dir("head_store");
+    snprintf(database, sizeof database, "%s/whist.db", store);
+    whist_crypt_key *key = new_key(), *other = new_key();
+    const wh_ledger_env env = headed(store, head, key);
+    wh_ledger *ledger;
+    refuse_headed(&env, "is gone");
+    assert_ok(wh_ledger_begin(&env));
+    WH_AUTO(wh_buf) first_head = read_file(head);
+    WH_AUTO(wh_buf) first = WH_BUF_EMPTY;
+    for (uint64_t step = 0; step < 3; step++) {
+        wh_charge charge = charge_of(study_a, step, 9);
+        assert_ok(wh_ledger_open(&ledger, &env));
+        assert_ok(wh_ledger_charge(ledger, &charge, NULL));
+        wh_ledger_close(ledger);
+        if (step == 1) first = read_file(database);
+    }
+    assert_refused(wh_ledger_begin(&env), WHIST_E_STATE, "holds a ledger already");
+    WH_AUTO(wh_buf) last = read_file(database);
+    WH_AUTO(wh_buf) last_head = read_file(head);
+    assert_true(strncmp(wh_buf_str(&last_head), "3:", 2) == 0);
+    assert_ok(wh_file_write(database, wh_buf_view(&first), 0600));
+    refuse_headed(&env, "has 2 entries");
+    assert_ok(wh_file_write(database, (whist_bytes){(const uint8_t *)"", 0}, 0600));
+    refuse_headed(&env, "is empty");
+    assert_ok(wh_file_remove(database));
+    refuse_headed(&env, "is gone");
+    assert_ok(wh_file_write(database, wh_buf_view(&last), 0600));
+    assert_ok(wh_file_remove(head));
+    refuse_headed(&env, "is missing");
+    last_head.data[last_head.len - 2] ^= 1;
+    assert_ok(wh_file_write(head, wh_buf_view(&last_head), 0600));
+    refuse_headed(&env, "no head of this ledger");
+    assert_ok(wh_file_write(head, wh_buf_view(&first_head), 0600));
+    assert_ok(wh_ledger_open(&ledger, &env));
+    wh_ledger_close(ledger);
+    WH_AUTO(wh_buf) up = read_file(head);
+    assert_true(strncmp(wh_buf_str(&up), "3:", 2) == 0);
+    /* One that was begun otherwise has no signed beginning. */
+    char *plain = test_dir("head_plain");
+    wh_ledger_close(open_at(plain, key));
+    const wh_ledger_env put = headed(plain, head, key);
+    refuse_headed(&put, "does not begin as");
+    whist_crypt_key_free(other);
+    whist_crypt_key_free(key);
+    assert_ok(wh_tree_remove(dir));
+    assert_ok(wh_tree_remove(store));
+    assert_ok(wh_tree_remove(plain));
+    test_dir_free(dir), test_dir_free(store), test_dir_free(plain);
+}
+
+/* Two who ask the same at once: the second is told, and pays nothing; without asking so it is an old state. */
+static void test_the_same_at_once(void **state)
+{
+    (void)state;
+    whist_crypt_key *key = new_key();
+    wh_ledger *ledger = open_at(NULL, key);
+    bool taken = true;
+    wh_charge charge = charge_of(study_a, 0, 9);
+    charge.taken = &taken;
+    assert_ok(wh_ledger_charge(ledger, &charge, NULL));
+    assert_false(taken);
+    charge.bytes.bytes[0]++;
+    assert_ok(wh_ledger_charge(ledger, &charge, NULL));
+    assert_true(taken);
+    assert_int_equal(ledger->state.tree.n, 1);
+    charge.taken = NULL;
+    assert_refused(wh_ledger_charge(ledger, &charge, NULL), WHIST_E_AUTH, "paid for with other bytes");
+    wh_ledger_close(ledger);
+    whist_crypt_key_free(key);
+}
+
+/* One who has the store again and again, a while each time and without a pause between: who waits by naps never meets
+ * the pause, and gives up. By turns the other one comes next. */
+static void test_turns_are_fair(void **state)
+{
+    (void)state;
+    enum { TURNS = 400, HELD_MS = 20 };
+    char *dir = test_dir("turns");
+    wh_store *store;
+    assert_ok(wh_store_open_shared(&store, dir));
+    wh_store_close(store);
+    pid_t greedy = fork();
+    assert_true(greedy >= 0);
+    if (greedy == 0) {
+        if (wh_store_open_shared(&store, dir) != WHIST_OK) _exit(1);
+        for (int i = 0; i < TURNS; i++) {
+            if (wh_store_begin(store) != WHIST_OK) _exit(1);
+            nanosleep(&(struct timespec){.tv_nsec = HELD_MS * 1000000L}, NULL);
+            wh_store_rollback(store);
+        }
+        _exit(0);
+    }
+    assert_ok(wh_store_open_shared(&store, dir));
+    for (int i = 0; i < 5; i++) {
+        nanosleep(&(struct timespec){.tv_nsec = HELD_MS * 1000000L}, NULL);
+        assert_ok(wh_store_begin(store));
+        wh_store_rollback(store);
+    }
+    int how;
+    assert_int_equal(kill(greedy, SIGKILL), 0); /* in the middle of a turn, most likely: which goes with it */
+    assert_int_equal(waitpid(greedy, &how, 0), greedy);
+    if (!WIFSIGNALED(how)) fail_msg("the other one came to its end first");
+    assert_ok(wh_store_begin(store));
+    wh_store_rollback(store);
+    wh_store_close(store);
     assert_ok(wh_tree_remove(dir));
     test_dir_free(dir);
 }
@@ -533,6 +715,11 @@ int main(void)
         cmocka_unit_test(test_gaussian_is_bounded),
         cmocka_unit_test(test_adding_is_looping),
         cmocka_unit_test(test_pure_releases_add_up),
+        cmocka_unit_test(test_the_filter_shows_what_it_compares),
+        cmocka_unit_test(test_refusals_show_the_filter),
+        cmocka_unit_test(test_a_lost_ledger_is_refused),
+        cmocka_unit_test(test_the_same_at_once),
+        cmocka_unit_test(test_turns_are_fair),
         cmocka_unit_test(test_what_is_kept_comes_back),
         cmocka_unit_test(test_nothing_costs_nothing),
         cmocka_unit_test(test_calibration_meets_the_budget),

@@ -90,12 +90,28 @@ static size_t order_of(double epsilon, double delta)
     return best;
 }
 
-bool wh_spend_fits(const wh_spend *spend, double epsilon, double delta)
+double wh_spend_filter(const wh_spend *spend, double epsilon, double delta)
 {
     double left = delta - spend->slack;
-    if (!(left > 0)) return false;
-    if (is_nothing(spend) || (spend->pure > 0 && spend->pure <= epsilon)) return true;
-    return at_order(spend, order_of(epsilon, delta), left) <= epsilon;
+    if (!(left > 0)) return INFINITY;
+    if (is_nothing(spend)) return 0;
+    const double curve = at_order(spend, order_of(epsilon, delta), left);
+    return spend->pure > 0 ? fmin(curve, spend->pure) : curve;
+}
+
+bool wh_spend_fits(const wh_spend *spend, double epsilon, double delta)
+{
+    return wh_spend_filter(spend, epsilon, delta) <= epsilon;
+}
+
+double wh_spend_any_time(const wh_spend *spend, double delta)
+{
+    double left = delta - spend->slack, best = INFINITY;
+    if (!(left > 0)) return INFINITY;
+    if (is_nothing(spend)) return 0;
+    for (size_t i = 0; i < WH_SPEND_ORDERS; i++)
+        best = fmin(best, up(spend->rdp[i] + log(WH_SPEND_ORDERS / left) / (wh_spend_orders[i] - 1)));
+    return spend->pure > 0 ? fmin(best, spend->pure) : best;
 }
 
 double wh_spend_left(const wh_spend *spend, double epsilon, double delta)
@@ -160,6 +176,8 @@ static double pure_of(const whist_dp_event *e)
     switch (e->mechanism) {
     case WHIST_DP_LAPLACE: return up(shift / e->noise);
     case WHIST_DP_DISCRETE_LAPLACE: return times_up(shift * (e->sensitivity ? e->sensitivity : 1), e->noise);
+    case WHIST_DP_RANDOMISED_RESPONSE: /* of a value; nothing is said here of one that comes or goes */
+        return e->relation == WHIST_DP_REPLACE ? times_up(group, up(log1p(e->k * ((1 - e->p) / e->p)))) : 0;
     case WHIST_DP_EXPONENTIAL:
     case WHIST_DP_PERMUTE_AND_FLIP:
     case WHIST_DP_NOISY_MAX:

@@ -7,6 +7,8 @@
  * that was fixed in advance, so they are no part of a ledger.
  *
  *   epsilon     what the sum means at a delta: the best order of the row. For a schedule that was fixed beforehand.
+ *   any time    the same for a schedule that went by what came out, at all moments at once: each order has its share
+ *               of delta (Ville's inequality, as in dp/account/odometer.c). Dearer.
  *   filter      whether the sum still fits a budget (epsilon, delta): at the one order that the budget names
  *               and nothing that happened does, or because all of it is pure and adds up to no more. Holds for any
  *               schedule: runs that end by the second rule never lose more than epsilon, and over those that end by
@@ -39,6 +41,9 @@ bool wh_spend_is_good(const wh_spend *spend);
 /* The smallest epsilon at this delta; infinity where slack has eaten it. */
 double wh_spend_epsilon(const wh_spend *spend, double delta);
 bool wh_spend_fits(const wh_spend *spend, double epsilon, double delta);
+/* The number that the filter of this budget compares with epsilon: at its order, or the sum of what is pure. */
+double wh_spend_filter(const wh_spend *spend, double epsilon, double delta);
+double wh_spend_any_time(const wh_spend *spend, double delta);
 /* The largest epsilon of one more pure release that would still fit, from below; 0: none. */
 double wh_spend_left(const wh_spend *spend, double epsilon, double delta);
 

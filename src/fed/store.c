@@ -13,7 +13,7 @@ static whist_status new_store(wh_store **out, const char *dir)
 {
     wh_store *store;
     WH_TRY(WH_NEW(&store, 1));
-    store->lock_fd = -1;
+    store->lock_fd = store->turn_fd = -1;
     pthread_mutexattr_t attr;
     pthread_mutexattr_init(&attr);
     pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_RECURSIVE);
@@ -36,6 +36,7 @@ void wh_store_close(wh_store *store)
     for (size_t i = 0; i < WH_SQL_COUNT; i++) sqlite3_finalize(store->cached[i]);
     sqlite3_close(store->db);
     wh_vecfiles_clear(store);
+    wh_fd_close(&store->turn_fd);
     wh_fd_close(&store->lock_fd); /* after the database: the next owner finds it closed */
     pthread_mutex_destroy(&store->lock);
     pthread_mutex_destroy(&store->files_lock);
@@ -83,7 +84,8 @@ static whist_status make_folder(const char *dir)
 static whist_status open_folder(wh_store *store)
 {
     WH_TRY(wh_make_dirs(store->dir));
-    if (!store->shared) WH_TRY(wh_store_lock(&store->lock_fd, store->dir));
+    WH_TRY(store->shared ? wh_store_turn_open(&store->turn_fd, store->dir)
+                         : wh_store_lock(&store->lock_fd, store->dir));
     WH_AUTO(wh_store_path) part = NULL;
     WH_AUTO(wh_store_path) path = NULL;
     WH_TRY(wh_path(&part, store->dir, "whist.db.part"));
@@ -96,17 +98,26 @@ static whist_status open_folder(wh_store *store)
     return store->shared ? WHIST_OK : wh_spool_count(store);
 }
 
-/* A damaged page is better found at the start than in the middle of a round. */
-static whist_status check_database(wh_store *store)
+static whist_status check_with(wh_store *store, const char *pragma)
 {
     sqlite3_stmt *stmt = NULL;
-    int code = sqlite3_prepare_v2(store->db, "PRAGMA quick_check(1)", -1, &stmt, NULL);
+    int code = sqlite3_prepare_v2(store->db, pragma, -1, &stmt, NULL);
     if (code == SQLITE_OK) code = sqlite3_step(stmt);
     const char *text = code == SQLITE_ROW ? (const char *)sqlite3_column_text(stmt, 0) : NULL;
     bool sound = text && strcmp(text, "ok") == 0;
     sqlite3_finalize(stmt);
     if (sound) return WHIST_OK;
     return wh_store_fail(store, code == SQLITE_ROW || code == SQLITE_DONE ? SQLITE_CORRUPT : code, "check whist.db");
+}
+
+/* A damaged page is better found at the start than in the middle of a round. What a shared store keeps for machines
+ * (answers of millions of cells) is looked at when it is asked for: whoever opens it for a small thing would read all
+ * of it. */
+static whist_status check_database(wh_store *store)
+{
+    if (!store->shared) return check_with(store, "PRAGMA quick_check(1)");
+    WH_TRY(check_with(store, "PRAGMA quick_check(meta)"));
+    return check_with(store, "PRAGMA quick_check(log)");
 }
 
 static whist_status bind_study(wh_store *store, const uint8_t study[32])
@@ -205,6 +216,8 @@ static whist_status open_to_read(wh_store *store)
     }
     WH_TRY(status);
     if (schema == WH_STORE_SCHEMA) return WHIST_OK;
+    if (schema == 0)
+        WH_FAIL(WHIST_E_STATE, "nothing was ever stored in %s: its whist.db was begun and not finished", store->dir);
     WH_FAIL(WHIST_E_UNSUPPORTED, "%s has schema %u, this version of whist reads %d: %s", store->dir, schema,
             WH_STORE_SCHEMA,
             schema > WH_STORE_SCHEMA ? "use the newer version" : "start it once with this version to bring it up");
@@ -241,8 +254,10 @@ whist_status wh_store_begin(wh_store *store)
         pthread_mutex_unlock(&store->lock);
         WH_FAIL(WHIST_E_STATE, "this thread has a transaction open already");
     }
-    whist_status status = run(store, store->readonly ? WH_SQL_BEGIN_READ : WH_SQL_BEGIN_WRITE);
+    whist_status status = wh_store_turn_take(store);
+    if (status == WHIST_OK) status = run(store, store->readonly ? WH_SQL_BEGIN_READ : WH_SQL_BEGIN_WRITE);
     if (status != WHIST_OK) {
+        wh_store_turn_give(store);
         pthread_mutex_unlock(&store->lock);
         return status;
     }
@@ -258,6 +273,7 @@ static void end(wh_store *store)
     if (!sqlite3_get_autocommit(store->db)) (void)sqlite3_exec(store->db, "ROLLBACK", NULL, NULL, NULL);
     store->in_transaction = false;
     store->broken = false;
+    wh_store_turn_give(store);
     pthread_mutex_unlock(&store->lock);
 }
 

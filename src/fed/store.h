@@ -7,6 +7,7 @@
  * (step, phase, actor) changes nothing.
  *
  *   DIR/lock                whoever owns the folder, by pid
+ *   DIR/turn                of a shared store: whose turn it is (locks on two of its bytes)
  *   DIR/whist.db            meta steps arrivals messages machines metrics answers log
  *   DIR/model/STEP.bin      the model and broadcast vectors that step STEP starts from
  *   DIR/state/STEP.bin      further strategy states (coordinator) or learner states (site)
@@ -44,9 +45,10 @@ WH_MUST_CHECK whist_status wh_store_open(wh_store **out, const char *dir, const 
 /* Read-only look at a folder that may be in use by a running process: takes no lock, writes nothing.
  * Here begin … commit make several reads one consistent look. WHIST_E_STATE where there is no store. */
 WH_MUST_CHECK whist_status wh_store_open_readonly(wh_store **out, const char *dir);
-/* A store of small values and a log that several processes write to: no folder lock, no vector files. Each transaction
- * has the database to itself, from begin on; who has to wait for it longer than some seconds gets WHIST_E_TIMEOUT. dir
- * NULL: in memory. */
+/* A store of small values, machines and a log that several processes write to: no folder lock, no vector files. Each
+ * transaction has the database to itself, from begin on, and those who wait come by turns (DIR/turn): whoever has just
+ * had it lets the others go first, however short its pauses. WHIST_E_TIMEOUT after five minutes of waiting. dir NULL:
+ * in memory. */
 WH_MUST_CHECK whist_status wh_store_open_shared(wh_store **out, const char *dir);
 /* Rolls back what is open. Vector files must be closed before. */
 void wh_store_close(wh_store *store);

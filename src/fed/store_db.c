@@ -90,10 +90,12 @@ static const char *fix_of(int code, int system_error)
     case SQLITE_NOTADB: return "whist.db is damaged: restore the folder from a backup";
     case SQLITE_BUSY:
     case SQLITE_LOCKED: return "another program holds whist.db open: close it (fuser names it) and try again";
+    case SQLITE_PROTOCOL: /* its companions beside it cannot be made or locked */
     case SQLITE_READONLY:
     case SQLITE_PERM:
     case SQLITE_AUTH:
-    case SQLITE_CANTOPEN: return "check that the folder exists, is not on a read-only disk, and belongs to this user";
+    case SQLITE_CANTOPEN:
+        return "check that the folder exists, is not on a read-only disk, and that this user may write to it";
     case SQLITE_IOERR:
         if (system_error == EFBIG) return "the file-size limit is too small: raise it (ulimit -f)";
         if (system_error == ENOSPC || system_error == EDQUOT) return "the disk is full: free some space there";

@@ -50,6 +50,7 @@ struct wh_store {
     bool readonly;
     bool shared;   /* several processes write; the folder has no owner */
     wh_fd lock_fd; /* DIR/lock, -1 where none is held */
+    wh_fd turn_fd; /* shared: DIR/turn, -1 in memory */
 
     pthread_mutex_t lock; /* recursive; guards the next five */
     sqlite3 *db;
@@ -129,6 +130,10 @@ const char *wh_column_text(const wh_stmt *stmt, int at); /* never NULL */
 /* ---- store_lock.c ---- */
 /* Takes DIR/lock for this process. WHIST_E_STATE naming the process that has it. */
 WH_MUST_CHECK whist_status wh_store_lock(wh_fd *out, const char *dir);
+/* Of a shared store: DIR/turn, to wait in. Nothing happens to stores without one. */
+WH_MUST_CHECK whist_status wh_store_turn_open(wh_fd *out, const char *dir);
+WH_MUST_CHECK whist_status wh_store_turn_take(wh_store *store);
+void wh_store_turn_give(wh_store *store);
 
 /* ---- vecfile.c ---- */
 void wh_vecfiles_clear(wh_store *store); /* memory files, at the end of the store */

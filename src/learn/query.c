@@ -4,9 +4,10 @@
  *   sum         of values clamped and rounded to a public grid; a row moves it by at most the larger bound
  *   mean        noisy sum of x - (low + high)/2 over noisy count, epsilon / 2 each
  *   variance    noisy sums of steps and of their squares, noisy count, epsilon / 3 each: squares of whole steps, so
- * that no rounded mean enters a sensitivity quantile    exponential mechanism over evenly spaced public candidates; the
- * score of c is
- *               -|(1 - q) (rows below c) - q (the other rows)|, in whole numbers
+ *               that no rounded mean enters a sensitivity
+ *   quantile    exponential mechanism over evenly spaced public candidates, each value at the next of them (Smith
+ *               2011, section 4: utility is distance in rank); the score of c is minus the distance of the rank q n to
+ *               [rows below c, rows up to c], in whole numbers: rows that are equal fill one candidate's interval
  *
  * Ranges, sensitivities and grids follow from the question alone. Everything after the noise is post-processing. */
 #include "learn/query.h"
@@ -15,12 +16,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* What one answer may spend, and who pays. */
-typedef struct share {
-    double epsilon, delta;
-    const whist_dp_payer *payer;
-    bool steady;
-} share;
+typedef wh_query_share share;
 
 /* Replacing a row is removing one and adding one. */
 static double reach_of(const share *s)
@@ -34,6 +30,17 @@ static share part_of(const share *s, double parts)
     return (share){s->epsilon * down, s->delta * down, s->payer, s->steady};
 }
 
+/* Noise is drawn up to 2^40 steps; the step is as coarse as it may be for a good epsilon. */
+static whist_status check_noise(double sd, const share *s)
+{
+    const double most = 0x1p39;
+    if (sd <= most) return WHIST_OK;
+    WH_FAIL(WHIST_E_RANGE,
+            "this noise is paid with an epsilon of %.3g, and the answer would be noise alone: its share has to be %.2g "
+            "at least (the questions of a run share epsilon, a mean cuts its part in two, a variance in three)",
+            s->epsilon, s->epsilon * (sd / most));
+}
+
 /* out <- in + noise for a sensitivity (L1 = L2: a row moves one entry) in steps. *sd: the noise's standard deviation.
  */
 static whist_status add_noise(int64_t *out, double *sd, size_t n, double sensitivity, const share *s)
@@ -43,14 +50,16 @@ static whist_status add_noise(int64_t *out, double *sd, size_t n, double sensiti
         double sigma;
         WH_TRY(whist_dp_gaussian_sigma(&sigma, s->epsilon, s->delta));
         *sd = sigma * reach * sensitivity;
+        WH_TRY(check_noise(*sd, s));
         return whist_dp_gaussian(out, out, n, sigma * reach * up, sensitivity, s->payer);
     }
     *sd = M_SQRT2 * reach * sensitivity / s->epsilon;
+    WH_TRY(check_noise(*sd, s));
     if (sensitivity == 1) return whist_dp_discrete_laplace(out, out, n, s->epsilon / reach, 1, s->payer);
     return whist_dp_laplace(out, out, n, reach / s->epsilon * up, sensitivity, s->payer);
 }
 
-static whist_status new_answer(whist_query_answer *out, size_t n, const char *mechanism)
+whist_status wh_query_new_answer(whist_query_answer *out, size_t n, const char *mechanism)
 {
     *out = (whist_query_answer){.n = n, .mechanism = mechanism};
     return WH_NEW(&out->values, n);
@@ -138,7 +147,7 @@ static whist_status answer_cells(whist_query_answer *out, const whist_query *q, 
     WH_TRY(wh_query_each(rows, q, count_row, &c));
     double delta = 0;
     WH_TRY(s->steady ? add_steady(c.count, &sd, &delta, n, s) : add_noise(c.count, &sd, n, 1, s));
-    WH_TRY(new_answer(out, n, s->steady ? "discrete Laplace in steady time" : noise_name(s, true)));
+    WH_TRY(wh_query_new_answer(out, n, s->steady ? "discrete Laplace in steady time" : noise_name(s, true)));
     out->steady_delta = delta;
     for (size_t i = 0; i < n; i++) {
         whist_query_value *v = &out->values[i];
@@ -183,7 +192,7 @@ static whist_status answer_sum(whist_query_answer *out, const whist_query *q, co
     double sd;
     WH_TRY(collect(&t, q, rows, false, 20));
     WH_TRY(add_noise(&t.sum.total, &sd, 1, (double)whist_dp_sum_reach(&t.sum), s));
-    WH_TRY(new_answer(out, 1, noise_name(s, false)));
+    WH_TRY(wh_query_new_answer(out, 1, noise_name(s, false)));
     set(out, "sum", whist_dp_from_grid(t.sum.total, t.sum.grid), ldexp(sd, t.sum.grid));
     return WHIST_OK;
 }
@@ -204,7 +213,7 @@ static whist_status answer_mean(whist_query_answer *out, const whist_query *q, c
     WH_TRY(add_noise(&t.sum.total, &sd, 1, (double)whist_dp_sum_reach(&t.sum), &half));
     WH_TRY(add_noise(&n, &unused, 1, 1, &half));
     const double count = fmax((double)n, 1);
-    WH_TRY(new_answer(out, 1, noise_name(s, false)));
+    WH_TRY(wh_query_new_answer(out, 1, noise_name(s, false)));
     set(out, "mean", clamp(t.centre + whist_dp_from_grid(t.sum.total, t.sum.grid) / count, q->low, q->high),
         ldexp(sd, t.sum.grid) / count);
     return WHIST_OK;
@@ -224,7 +233,7 @@ static whist_status answer_variance(whist_query_answer *out, const whist_query *
     WH_TRY(add_noise(&n, &unused, 1, 1, &third));
     const double count = fmax((double)n, 1), mean = (double)t.sum.total / count;
     const double steps = (double)t.squares / count - mean * mean, widest = (q->high - q->low) / 2;
-    WH_TRY(new_answer(out, 1, noise_name(s, false)));
+    WH_TRY(wh_query_new_answer(out, 1, noise_name(s, false)));
     set(out, "variance", clamp(ldexp(steps, 2 * t.sum.grid), 0, widest * widest),
         ldexp(square_sd, 2 * t.sum.grid) / count);
     return WHIST_OK;
@@ -234,8 +243,7 @@ static whist_status answer_variance(whist_query_answer *out, const whist_query *
 
 typedef struct ranks {
     const whist_query *query;
-    int64_t *below; /* (points + 1): rows whose first larger candidate is i; then sums */
-    int64_t n;
+    int64_t *score; /* (points): rows at each candidate, then the score */
 } ranks;
 
 static double candidate(const whist_query *q, size_t i)
@@ -243,40 +251,41 @@ static double candidate(const whist_query *q, size_t i)
     return q->low + (q->high - q->low) * ((double)i / (double)(q->points - 1));
 }
 
+/* Each value stands at the candidate next to it, so that rows of one value are at one candidate, wherever it lies. */
 static void rank_row(void *user, const double value[2])
 {
     ranks *r = user;
+    const whist_query *q = r->query;
     if (isnan(value[0])) return;
-    size_t low = 0, high = r->query->points;
-    while (low < high) { /* the first candidate above the value */
-        size_t mid = low + (high - low) / 2;
-        if (candidate(r->query, mid) > value[0])
-            high = mid;
-        else
-            low = mid + 1;
+    const double last = (double)(q->points - 1), at = rint((value[0] - q->low) / (q->high - q->low) * last);
+    r->score[(size_t)fmin(fmax(at, 0), last)]++;
+}
+
+int64_t wh_query_score_ranks(int64_t *score, size_t points, int64_t num, whist_dp_relation relation)
+{
+    const int64_t whole = WH_QUERY_RANK;
+    int64_t n = 0, below = 0;
+    for (size_t i = 0; i < points; i++) n += score[i];
+    for (size_t i = 0; i < points; i++) {
+        const int64_t up_to = below + score[i], above = whole * below - num * n, short_of = num * n - whole * up_to;
+        score[i] = above > 0 ? -above : short_of > 0 ? -short_of : 0;
+        below = up_to;
     }
-    r->below[low]++;
-    r->n++;
+    return relation == WHIST_DP_REPLACE ? whole : num > whole - num ? num : whole - num;
 }
 
 static whist_status answer_quantile(whist_query_answer *out, const whist_query *q, const wh_query_rows *rows,
                                     const share *s)
 {
-    const int64_t whole = 1000000, num = (int64_t)rint(q->q * 1e6); /* q to six places */
+    const int64_t num = (int64_t)rint(q->q * WH_QUERY_RANK); /* q to six places */
     WH_AUTO(wh_owned) memory = NULL;
-    WH_TRY(wh_alloc(&memory, q->points + 1, sizeof(int64_t)));
-    ranks r = {.query = q, .below = memory};
+    WH_TRY(wh_alloc(&memory, q->points, sizeof(int64_t)));
+    ranks r = {.query = q, .score = memory};
     WH_TRY(wh_query_each(rows, q, rank_row, &r));
-    for (size_t i = 1; i < q->points; i++) r.below[i] += r.below[i - 1];
-    for (size_t i = 0; i < q->points; i++) {
-        int64_t off = (whole - num) * r.below[i] - num * (r.n - r.below[i]);
-        r.below[i] = off < 0 ? off : -off;
-    }
-    /* One row more adds (1 - q) or q; one row in place of another can do both. */
-    const int64_t moves = s->payer->relation == WHIST_DP_REPLACE ? whole : num > whole - num ? num : whole - num;
+    const int64_t moves = wh_query_score_ranks(r.score, q->points, num, s->payer->relation);
     size_t chosen;
-    WH_TRY(whist_dp_exponential(&chosen, r.below, q->points, (uint64_t)moves, s->epsilon, s->payer));
-    WH_TRY(new_answer(out, 1, "exponential mechanism"));
+    WH_TRY(whist_dp_exponential(&chosen, r.score, q->points, (uint64_t)moves, s->epsilon, s->payer));
+    WH_TRY(wh_query_new_answer(out, 1, "exponential mechanism"));
     set(out, "quantile", candidate(q, chosen), 0);
     (void)snprintf(out->values[0].label, sizeof out->values[0].label, "quantile %g", q->q);
     return WHIST_OK;
@@ -291,6 +300,10 @@ static whist_status answer(whist_query_answer *out, const whist_query *q, const 
     case WH_QUERY_MEAN: return answer_mean(out, q, rows, s);
     case WH_QUERY_VARIANCE: return answer_variance(out, q, rows, s);
     case WH_QUERY_QUANTILE: return answer_quantile(out, q, rows, s);
+    case WH_QUERY_MODE:
+    case WH_QUERY_ABOVE: return wh_query_answer_choice(out, q, rows, s);
+    case WH_QUERY_RESPONSE:
+    case WH_QUERY_UNARY: return wh_query_answer_local(out, q, rows, s);
     default: return answer_cells(out, q, rows, s);
     }
 }
@@ -317,7 +330,8 @@ static whist_status check_steady(const whist_query_terms *t, whist_query *const 
     if (!t->steady) return WHIST_OK;
     if (t->delta == 0) WH_FAIL(WHIST_E_ARG, "steady noise is off its law by a little: it needs a delta above 0");
     for (size_t i = 0; i < n; i++)
-        if (queries[i]->kind >= WH_QUERY_SUM && queries[i]->kind <= WH_QUERY_QUANTILE)
+        if ((queries[i]->kind >= WH_QUERY_SUM && queries[i]->kind <= WH_QUERY_QUANTILE) ||
+            queries[i]->kind >= WH_QUERY_MODE)
             WH_FAIL(WHIST_E_UNSUPPORTED, "only counts, histograms and contingency tables have steady noise");
     return WHIST_OK;
 }

@@ -9,6 +9,8 @@
 
 enum { MAX_WORDS = 6, WORD = WHIST_NAME_SIZE * 2 };
 
+#define MOST 1e100 /* bounds stay where sums of squares of their steps are finite */
+
 typedef struct words {
     char word[MAX_WORDS][WORD]; /* the name, then what stands in the brackets */
     size_t n;
@@ -122,8 +124,10 @@ static whist_status take_bounds(whist_query *q, const words *w, size_t at, size_
     if (w->n > at + 2 + more) WH_FAIL(WHIST_E_ARG, "%s has too many words", w->word[0]);
     WH_TRY(number(&q->low, w->word[at], "LOW"));
     WH_TRY(number(&q->high, w->word[at + 1], "HIGH"));
-    if (!(q->low < q->high) || !isfinite(q->high - q->low) || q->high - q->low < 0x1p-900)
-        WH_FAIL(WHIST_E_ARG, "bounds %g and %g: the lower one comes first", q->low, q->high);
+    if (!(q->low < q->high)) WH_FAIL(WHIST_E_ARG, "bounds %g and %g: the lower one comes first", q->low, q->high);
+    if (fmax(fabs(q->low), fabs(q->high)) > MOST || q->high - q->low < 1 / MOST)
+        WH_FAIL(WHIST_E_ARG, "bounds %g and %g: allowed are numbers from -%g to %g, at least %g apart", q->low, q->high,
+                MOST, MOST, 1 / MOST);
     return WHIST_OK;
 }
 
@@ -192,6 +196,38 @@ static whist_status parse_contingency(whist_query *q, const words *w, const whis
     return WHIST_OK;
 }
 
+static whist_status parse_mode(whist_query *q, const words *w, const whist_schema *schema)
+{
+    static const char *const how[] = {"permute_and_flip", "noisy_max", "exponential"};
+    q->kind = WH_QUERY_MODE;
+    if (w->n > 3) WH_FAIL(WHIST_E_ARG, "mode takes a category and a mechanism");
+    WH_TRY(take_column(q, 0, w, 1, schema, true));
+    if (w->n < 3) return WHIST_OK;
+    for (q->level = 0; q->level < WH_COUNT(how); q->level++)
+        if (strcmp(w->word[2], how[q->level]) == 0) return WHIST_OK;
+    WH_FAIL(WHIST_E_ARG, "mode(%s, …) goes by permute_and_flip, noisy_max or exponential, not by '%s'", w->word[1],
+            w->word[2]);
+}
+
+static whist_status parse_above(whist_query *q, const words *w, const whist_schema *schema)
+{
+    size_t threshold;
+    q->kind = WH_QUERY_ABOVE;
+    q->points = 1;
+    if (w->n < 3 || w->n > 4) WH_FAIL(WHIST_E_ARG, "above takes CATEGORY, THRESHOLD and how often it may say yes");
+    WH_TRY(take_column(q, 0, w, 1, schema, true));
+    WH_TRY(whole(&threshold, w->word[2], "THRESHOLD", 0, 0x1p40));
+    q->low = (double)threshold;
+    return w->n == 4 ? whole(&q->points, w->word[3], "TIMES", 1, WH_QUERY_CELLS) : WHIST_OK;
+}
+
+static whist_status parse_local(whist_query *q, const words *w, const whist_schema *schema)
+{
+    q->kind = strcmp(w->word[0], "unary") == 0 ? WH_QUERY_UNARY : WH_QUERY_RESPONSE;
+    if (w->n != 2) WH_FAIL(WHIST_E_ARG, "%s takes one category", w->word[0]);
+    return take_column(q, 0, w, 1, schema, true);
+}
+
 static whist_status parse(whist_query *q, words *w, const whist_schema *schema)
 {
     static const struct {
@@ -211,8 +247,12 @@ static whist_status parse(whist_query *q, words *w, const whist_schema *schema)
     if (strcmp(name, "histogram") == 0) return parse_histogram(q, w, schema);
     if (strcmp(name, "quantile") == 0) return parse_quantile(q, w, schema);
     if (strcmp(name, "contingency") == 0) return parse_contingency(q, w, schema);
+    if (strcmp(name, "mode") == 0) return parse_mode(q, w, schema);
+    if (strcmp(name, "above") == 0) return parse_above(q, w, schema);
+    if (strcmp(name, "response") == 0 || strcmp(name, "unary") == 0) return parse_local(q, w, schema);
     WH_FAIL(WHIST_E_ARG,
-            "no query is called '%.40s': there are count, sum, mean, variance, quantile, histogram and contingency",
+            "no query is called '%.40s': there are count, sum, mean, variance, quantile, histogram, contingency, mode, "
+            "above, response and unary",
             name);
 }
 

@@ -1,7 +1,9 @@
 /* learn/query_rows.c: the rows that questions read.
  *
- * The study's schema is cut down to the columns that some question names: a row is left out only for what it lacks
- * itself, never for what other rows hold, nothing is standardised, and no other column is looked at. */
+ * The study's schema is cut down to the columns that some question names, and no row is dropped: what a row lacks is
+ * NaN, and each question leaves it out for what it asks itself. So an answer is a sum over rows, each of which counts
+ * by what it holds and never by what others hold: nothing is standardised, filled from other rows or dealt out by a
+ * draw over all of them, and a table without rows is one like any other. */
 #include <math.h>
 #include <string.h>
 
@@ -14,36 +16,55 @@ static bool is_named(whist_query *const *queries, size_t n, const char *column)
     return false;
 }
 
-/* Fills by mean would mix rows: such rows are left out instead. */
+/* What is not asked is not read. Bounds, fills and thresholds belong to the type that goes. */
+static void cut_column(whist_column *column, bool named)
+{
+    column->drop_first = false;
+    column->center = column->scale = 0; /* answers are told in the file's own units */
+    const bool asked = column->type == WHIST_COLUMN_REAL || column->type == WHIST_COLUMN_CATEGORY ||
+                       column->type == WHIST_COLUMN_TARGET;
+    if (named || (!asked && column->type != WHIST_COLUMN_PERSON)) return;
+    column->type = WHIST_COLUMN_IGNORE;
+    column->has_bounds = column->has_fill = column->has_threshold = false;
+}
+
 static whist_status cut_schema(whist_schema *out, whist_query *const *queries, size_t n, const whist_schema *schema)
 {
     whist_column *columns;
-    bool feature = false;
     WH_TRY(WH_NEW(&columns, schema->n_columns));
     memcpy(columns, schema->columns, schema->n_columns * sizeof *columns);
-    for (size_t c = 0; c < schema->n_columns; c++) {
-        whist_column *column = &columns[c];
-        column->drop_first = false;
-        column->center = column->scale = 0; /* answers are told in the file's own units */
-        if (column->type != WHIST_COLUMN_REAL && column->type != WHIST_COLUMN_CATEGORY) continue;
-        if (!is_named(queries, n, column->name)) column->type = WHIST_COLUMN_IGNORE;
-        feature |= column->type != WHIST_COLUMN_IGNORE;
-    }
-    for (size_t c = 0; c < schema->n_columns && !feature; c++) { /* a table has at least one */
-        columns[c].type = schema->columns[c].type;
-        feature = columns[c].type == WHIST_COLUMN_REAL || columns[c].type == WHIST_COLUMN_CATEGORY;
-    }
+    for (size_t c = 0; c < schema->n_columns; c++) cut_column(&columns[c], is_named(queries, n, columns[c].name));
     *out = *schema;
     out->columns = columns;
+    out->asked_only = true;
     out->standardize = WHIST_STANDARDIZE_NONE;
     out->image_features = WHIST_FEATURES_PIXELS; /* no question is about them */
     out->feature_groups = 0;
-    if (out->rows_with_missing == WHIST_MISSING_MEAN) out->rows_with_missing = WHIST_MISSING_DROP;
-    if (schema->partition != WHIST_PARTITION_SPLIT) out->split_file[0] = 0; /* all rows, whatever their fold */
+    out->rows_with_missing = WHIST_MISSING_DROP; /* a refusal or a mean would tell of other rows */
+    if (schema->partition != WHIST_PARTITION_SPLIT) {
+        out->split_file[0] = 0; /* all rows, whatever their fold */
+        out->split_classes = false;
+    }
     out->test_fraction = out->validation_fraction = 0;
     out->class_weights = NULL;
     out->n_class_weights = 0;
     out->class_weights_balanced = false;
+    return WHIST_OK;
+}
+
+/* Rows that a simulation deals out are one table: one row less would move others from one site to the next. */
+static whist_status join_dealt(whist_schema *schema, size_t *n_sources, const whist_data_source *sources)
+{
+    if (schema->format != WHIST_DATA_CSV ||
+        (schema->partition != WHIST_PARTITION_IID && schema->partition != WHIST_PARTITION_SHARDS))
+        return WHIST_OK;
+    const size_t sites = sources[0].n_sites ? sources[0].n_sites : 1;
+    if (*n_sources != sites)
+        WH_FAIL(WHIST_E_ARG,
+                "the study deals its rows out to sites by a draw over all of them, so one row more moves others: ask "
+                "about the rows of all sites");
+    schema->partition = WHIST_PARTITION_FILE;
+    *n_sources = 1;
     return WHIST_OK;
 }
 
@@ -52,6 +73,7 @@ whist_status wh_query_rows_open(wh_query_rows *out, whist_query *const *queries,
 {
     WH_AUTO(wh_query_rows) rows = {.part = NULL};
     WH_TRY(cut_schema(&rows.schema, queries, n, schema));
+    WH_TRY(join_dealt(&rows.schema, &n_sources, sources));
     WH_TRY(WH_NEW(&rows.part, n_sources));
     for (size_t i = 0; i < n_sources; i++) {
         WH_TRY(whist_dataset_open(&rows.part[i], &rows.schema, &sources[i]));

@@ -234,7 +234,7 @@ whist_status whist_ledger_sentence(char out[640], const char *body)
 {
     WH_ENSURE(out && body, WHIST_E_ARG);
     WH_AUTO(wh_json_ptr) root = NULL;
-    char more[96] = "", size[48] = "";
+    char more[96] = "", size[48] = "", held[48] = "";
     WH_TRY(wh_json_read(&root, (whist_bytes){(const uint8_t *)body, strlen(body)}, WH_LOG_BODY_MAX, 4, "ledger"));
     if (real_of(root, "closeness") > 0)
         snprintf(more, sizeof more, ", closeness %.3g, wrap %.3g", real_of(root, "closeness"), real_of(root, "wrap"));
@@ -242,10 +242,11 @@ whist_status whist_ledger_sentence(char out[640], const char *body)
         snprintf(size, sizeof size, ", sigma %.4g of %.4g", real_of(root, "sigma"), real_of(root, "sensitivity"));
     else if (real_of(root, "sigma") > 0) /* of a learner, which knows its sensitivity itself */
         snprintf(size, sizeof size, ", sigma %.4g times the sensitivity", real_of(root, "sigma"));
-    snprintf(out, 640, "%s, round %lld: epsilon %.4g to %.4g at delta %g for one %s (%s); %s%s%s; sampling %s; %s",
+    if (real_of(root, "budget") > 0) snprintf(held, sizeof held, ", held against %g", real_of(root, "budget"));
+    snprintf(out, 640, "%s, round %lld: epsilon %.4g to %.4g at delta %g for one %s (%s)%s; %s%s%s; sampling %s; %s",
              text_of(root, "name"), (long long)json_integer_value(json_object_get(root, "round")),
              real_of(root, "epsilon_before"), real_of(root, "epsilon_after"), real_of(root, "delta"),
-             text_of(root, "unit"), text_of(root, "relation"), text_of(root, "mechanism"), size, more,
+             text_of(root, "unit"), text_of(root, "relation"), held, text_of(root, "mechanism"), size, more,
              text_of(root, "sampler"), text_of(root, "trust"));
     return WHIST_OK;
 }
@@ -366,6 +367,20 @@ whist_status whist_ledger_prove_since(char **out, const char *path, whist_bytes 
     WH_TRY(put_hex(&json, "old_head", (whist_bytes){root.bytes, sizeof root.bytes}));
     WH_TRY(put_path(&json, &proof));
     return finish(out, &json);
+}
+
+whist_status whist_ledger_kept_head(uint64_t *n, char root[65], const char *path, const whist_ledger_info *info,
+                                    whist_bytes certificate)
+{
+    WH_ENSURE(n && root && path && info, WHIST_E_ARG);
+    uint8_t key[WH_SIGN_PUBLIC];
+    wh_log_state log;
+    wh_digest digest;
+    WH_TRY(key_of(key, certificate));
+    WH_TRY(wh_ledger_begin_log(&log, info->dataset, info->owner, key));
+    WH_TRY(wh_ledger_head_read(n, &digest, path, log.id, key));
+    wh_digest_hex(root, &digest);
+    return WHIST_OK;
 }
 
 void whist_ledger_text_free(char *text)

@@ -8,22 +8,34 @@
 #include "crypt/hash.h"
 #include "fed/ledger.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 
 struct whist_purse {
     wh_ledger *ledger;
     double epsilon, delta;
+    whist_secret rows_key; /* 32 bytes: names rows (whist_purse_rows) */
 };
 
 static const char trust[] = "nobody: noise is added where the rows are, and the released bytes alone get out";
 
 /* ---- Life ---- */
 
+static whist_status derive_key(whist_purse *purse, const whist_crypt_key *key)
+{
+    static const char info[] = "whist purse rows v1";
+    WH_TRY(wh_secret_init(&purse->rows_key, 32));
+    return wh_hkdf(purse->rows_key.data, 32, (whist_bytes){key->secret.data, WH_SIGN_SEED}, (whist_bytes){0},
+                   (whist_bytes){(const uint8_t *)info, sizeof info - 1});
+}
+
+/* purse NULL: begins it. */
 static whist_status open_ledger(whist_purse *purse, const whist_purse_place *place)
 {
     WH_AUTO(wh_owned) dir = NULL;
     whist_crypt_key *key;
+    const bool has_head = place->head && place->head[0];
     WH_TRY(wh_path((char **)&dir, place->state, "ledger/%s", place->dataset));
     const whist_identity_files files = {.key = place->key, .passphrase_file = place->passphrase_file};
     WH_TRY(wh_identity_key(&key, &files));
@@ -34,18 +46,34 @@ static whist_status open_ledger(whist_purse *purse, const whist_purse_place *pla
         .key = key,
         .max_epsilon = place->epsilon,
         .max_delta = place->delta,
+        .head = has_head ? place->head : NULL,
     };
-    whist_status status = wh_make_dirs(dir);
-    if (status == WHIST_OK) status = wh_ledger_open(&purse->ledger, &env);
+    whist_status status = purse && has_head ? WHIST_OK : wh_make_dirs(dir);
+    if (status == WHIST_OK && purse) status = derive_key(purse, key);
+    if (status == WHIST_OK) status = purse ? wh_ledger_open(&purse->ledger, &env) : wh_ledger_begin(&env);
     whist_crypt_key_free(key);
     return status;
 }
 
-whist_status whist_purse_open(whist_purse **out, const whist_purse_place *place)
+static whist_status check_place(const whist_purse_place *place)
 {
-    WH_ENSURE(out && place && place->state && place->dataset && place->owner && place->key, WHIST_E_ARG);
+    WH_ENSURE(place && place->state && place->dataset && place->owner && place->key, WHIST_E_ARG);
     if (place->epsilon > 0 && !(place->delta > 0 && place->delta < 1))
         WH_FAIL(WHIST_E_ARG, "delta is %g: a budget's delta lies between 0 and 1", place->delta);
+    return WHIST_OK;
+}
+
+whist_status whist_purse_begin(const whist_purse_place *place)
+{
+    WH_TRY(check_place(place));
+    WH_ENSURE(place->head && place->head[0], WHIST_E_ARG);
+    return open_ledger(NULL, place);
+}
+
+whist_status whist_purse_open(whist_purse **out, const whist_purse_place *place)
+{
+    WH_ENSURE(out, WHIST_E_ARG);
+    WH_TRY(check_place(place));
     whist_purse *purse;
     WH_TRY(WH_NEW(&purse, 1));
     purse->epsilon = place->epsilon;
@@ -63,13 +91,16 @@ void whist_purse_free(whist_purse *purse)
 {
     if (!purse) return;
     wh_ledger_close(purse->ledger);
+    wh_secret_clear(&purse->rows_key);
     wh_free(purse);
 }
 
-whist_status whist_purse_spent(whist_purse *purse, double delta, double *epsilon)
+whist_status whist_purse_spent(whist_purse *purse, double delta, double *held, double *any_time)
 {
-    WH_ENSURE(purse && epsilon && delta > 0 && delta < 1, WHIST_E_ARG);
-    return wh_ledger_spent(purse->ledger, WHIST_DP_RECORD, delta, epsilon);
+    WH_ENSURE(purse && held && any_time && delta > 0 && delta < 1, WHIST_E_ARG);
+    const double budget = purse->epsilon > 0 && purse->delta == delta ? purse->epsilon : 0;
+    WH_TRY(wh_ledger_held(purse->ledger, WHIST_DP_RECORD, budget, delta, held));
+    return wh_ledger_held(purse->ledger, WHIST_DP_RECORD, 0, delta, any_time);
 }
 
 /* ---- Bills ---- */
@@ -86,6 +117,55 @@ void whist_purse_id(uint8_t id[32], const char *kind, whist_bytes text, uint64_t
     wh_sha256_u64(&hash, run);
     wh_sha256_final(&digest, &hash);
     memcpy(id, digest.bytes, sizeof digest.bytes);
+}
+
+static void add_u64(wh_hmac *mac, uint64_t value)
+{
+    uint8_t bytes[8];
+    memcpy(bytes, &value, sizeof bytes);
+    wh_hmac_update(mac, bytes, sizeof bytes);
+}
+
+static whist_status add_file(wh_hmac *mac, const char *folder, const char *name)
+{
+    WH_AUTO(wh_owned) path = NULL;
+    WH_AUTO(wh_owned) memory = NULL;
+    WH_AUTO(wh_fd) fd = -1;
+    uint64_t size, at = 0;
+    enum { PIECE = 1 << 16 };
+    WH_TRY(wh_path((char **)&path, folder, "%s", name));
+    WH_TRY(wh_alloc(&memory, PIECE, 1));
+    WH_TRY(wh_open(&fd, path, O_RDONLY, 0));
+    WH_TRY(wh_file_size(&size, path));
+    add_u64(mac, size);
+    for (size_t piece; at < size; at += piece) {
+        piece = size - at < PIECE ? (size_t)(size - at) : PIECE;
+        WH_TRY(wh_read_at(fd, memory, piece, at));
+        wh_hmac_update(mac, memory, piece);
+    }
+    return WHIST_OK;
+}
+
+whist_status whist_purse_rows(uint8_t out[32], const whist_purse *purse, const whist_schema *schema,
+                              const whist_data_source *sources, size_t n_sources)
+{
+    WH_ENSURE(out && purse && schema && (sources || !n_sources), WHIST_E_ARG);
+    wh_hmac mac;
+    wh_digest digest;
+    whist_status status = WHIST_OK;
+    const bool files = schema->format != WHIST_DATA_SYNTHETIC;
+    wh_hmac_init(&mac, purse->rows_key.data, 32);
+    for (size_t i = 0; i < n_sources && files && status == WHIST_OK; i++) {
+        const whist_data_source *source = &sources[i];
+        add_u64(&mac, strlen(source->site));
+        wh_hmac_update(&mac, source->site, strlen(source->site));
+        status = add_file(&mac, source->folder, source->file ? source->file : schema->file);
+        if (status == WHIST_OK && schema->partition == WHIST_PARTITION_SPLIT)
+            status = add_file(&mac, source->folder, schema->split_file);
+    }
+    wh_hmac_final(&digest, &mac);
+    if (status == WHIST_OK) memcpy(out, digest.bytes, sizeof digest.bytes);
+    return status;
 }
 
 /* Words that stand in the ledger's line; the charge points at them. */
@@ -129,8 +209,10 @@ static whist_status charge_of(wh_charge *out, wording *words, const whist_purse 
         .sampler = words->sampler,
         .epsilon = own ? bill->epsilon : 0,
         .delta = own ? bill->delta : purse->delta,
+        .budget = own ? bill->epsilon : purse->epsilon,
         .trust = trust,
         .keep = bill->release,
+        .taken = bill->taken,
     };
     if (first->mechanism == WHIST_DP_GAUSSIAN) out->sigma = first->noise;
     if (bill->release.data) wh_sha256_of(&out->bytes, bill->release.data, bill->release.len);

@@ -260,7 +260,8 @@ static whist_status take_kept(search *s, bool *found, double *after)
     whist_ledger_text_free(bytes);
     if (!good) WH_FAIL(WHIST_E_FORMAT, "what the ledger kept of this search is no model of study %s", s->plan->name);
     WH_TRY(status);
-    return whist_purse_spent(purse, s->plan->privacy->delta, after);
+    double any_time;
+    return whist_purse_spent(purse, s->plan->privacy->delta, after, &any_time);
 }
 
 static whist_status single_epsilon(double *out, const search *s)

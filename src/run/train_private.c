@@ -83,7 +83,8 @@ static whist_status go_on(work *w, uint64_t *kept)
     if (!good) WH_FAIL(WHIST_E_FORMAT, "what the ledger kept of study %s is no model of it", w->plan->name);
     for (uint64_t r = 0; r <= round; r++) WH_TRY(add_spent(w, r));
     w->run.round = *kept = round + 1;
-    return whist_purse_spent(w->in->purse, w->plan->privacy->delta, &w->after);
+    double any_time;
+    return whist_purse_spent(w->in->purse, w->plan->privacy->delta, &w->after, &any_time);
 }
 
 /* ---- Rounds ---- */

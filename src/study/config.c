@@ -242,6 +242,8 @@ const wh_key wh_ledger_config_table[] = {
     {"key", WH_KEY_PATH, LEDGER(key), NULL, .doc = "PEM file of its private key, readable by its owner only."},
     {"passphrase_file", WH_KEY_PATH, LEDGER(passphrase_file), "", .doc = "File with the passphrase of the key."},
     {"state", WH_KEY_PATH, LEDGER(state), ".", .doc = "Folder that holds `ledger/DATASET`."},
+    {"head", WH_KEY_PATH, LEDGER(head), "head",
+     .doc = "File that keeps the ledger's newest head: a ledger behind it is refused."},
     {0},
 };
 

@@ -18,6 +18,18 @@ account 2 && says err 'ask for one'
 account 2 --delta 1e-5 --epsilon 1 && says err 'ask for one'
 account 2 --delta 1e-3 --public-n 5000 && says err 'not below 1/5000' && silent
 account 2 --delta 1e-5 --method prv && says err "no method 'prv'"
+adaptive='--mechanism gaussian --noise 20 --count 100 --delta 1e-5'
+ends 0 "$whist" dp account $adaptive --method rdp --json
+planned=$(sed 's/.*"upper":\([0-9.]*\).*/\1/' out)
+ends 0 "$whist" dp account $adaptive --method rdp --adaptive --json
+awk -v a="$planned" -v b="$(sed 's/.*"upper":\([0-9.]*\).*/\1/' out)" 'BEGIN { exit !(b > a && b < 2 * a) }' ||
+    { echo 'FAILED: what is chosen on the way costs no more than a plan'; cat out; bad=1; }
+ends 0 "$whist" dp account $adaptive --method zcdp --adaptive --budget 4
+ends 1 "$whist" dp account $adaptive --method rdp --adaptive --budget 2 && says err 'would pass epsilon 2' && silent
+ends 2 "$whist" dp account $adaptive --budget 2 && says err 'is for --adaptive runs' && silent
+ends 2 "$whist" dp account --mechanism gaussian --noise 20 --epsilon 2 --method rdp --adaptive && says err 'told at a --delta' && silent
+ends 2 "$whist" dp account --mechanism gaussian --noise 20 --epsilon 1e9 && says err 'up to 1e6' && silent
+ends 2 "$whist" dp account --mechanism gaussian --noise 20 --delta 1e-5 --count 9223372036854775807 && says err 'at most 2^40' && silent
 ends 1 "$whist" dp account $run --delta 1e-5 --adaptive || true
 says err 'schedules fixed in advance'
 ends 2 "$whist" dp account --mechanism gaussian --delta 1e-5 && says err 'noise is missing'

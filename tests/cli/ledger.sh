@@ -44,6 +44,20 @@ ends 2 "$whist" ledger show a && says err '--certificate is missing' && silent
 ends 1 "$whist" ledger show a --dataset others --certificate a/cert.pem && says err 'there are: people' && silent
 ends 1 "$whist" ledger show . --certificate a/cert.pem && says err 'nothing was ever charged there' && silent
 
+# a long answer is no burden for later ones, and each question stands alone
+for question in count 'count(sex=f)' 'histogram(sex)' 'contingency(sex,sex)' 'mode(sex)' 'above(sex, 10, 2)' 'sum(age)' 'variance(age)' \
+    'histogram(age, 12)' 'quantile(age, 0.5)'; do
+    ends 0 ask b/ledger.yaml --query "$question" --epsilon 0.05
+done
+ends 0 ask b/ledger.yaml --query 'sum(age)' --epsilon 0.01 --anew
+ledger r 5
+for question in 'response(sex)' 'unary(sex)' 'mode(sex, noisy_max)'; do
+    ends 0 ask r/ledger.yaml --query "$question" --epsilon 1 --relation replace
+done
+says out 'sex=' && ends 0 "$whist" ledger show r/ledger.yaml && says out 'epsilon 0 to 1 at' && says out 'randomised_response'
+says out 'epsilon 2 to 3 at' && says out 'held against 5'
+ends 2 ask b/ledger.yaml --query 'response(sex)' --epsilon 0.1 && silent && says err 'by the relation replace'
+
 # ---- who pays, and what is refused
 ends 2 "$whist" dp query people.csv --query count --epsilon 1 && says err 'a table without a study' && silent
 ends 2 "$whist" dp query people.csv --column age:real:0:120 --query count --epsilon 1 && silent
@@ -76,6 +90,69 @@ for i in 1 2 3 4 5 6 7 8; do
 done
 wait
 [ "$(ls got.? | wc -l)" = 3 ] && [ "$(entries c/ledger.yaml)" = 3 ] || { echo 'FAILED: two at once'; ls got.?; bad=1; }
+
+# ---- the same question at once: all get one answer, paid once; --anew at once is paid for each time
+ledger l 10
+for i in 1 2 3 4 5 6 7 8; do
+    ask l/ledger.yaml --query count --epsilon 0.5 --json >same.$i 2>same.err.$i </dev/null || { echo "FAILED: the same at once"; cat same.err.$i; bad=1; } &
+done
+wait
+for i in 1 2 3 4 5 6 7 8; do sed 's/"charges".*//' same.$i; done | sort -u >same
+[ "$(wc -l <same)" = 1 ] && [ "$(entries l/ledger.yaml)" = 1 ] || { echo 'FAILED: the same at once has several answers'; cat same; bad=1; }
+for i in 1 2 3; do ask l/ledger.yaml --query count --epsilon 0.5 --anew >same.$i 2>&1 </dev/null & done
+wait
+[ "$(entries l/ledger.yaml)" = 4 ] || { echo "FAILED: --anew at once: $(entries l/ledger.yaml) entries"; cat same.[123]; bad=1; }
+
+# ---- other rows are another question, and files that only moved are not
+ends 0 ask l/ledger.yaml --query 'histogram(sex)' --epsilon 0.5 && cp people.csv before.csv
+mkdir -p elsewhere && cp people.csv elsewhere/
+ends 0 "$whist" dp query elsewhere/people.csv --column age:real:0:120 --column sex:category:f,m --ledger l/ledger.yaml --query 'histogram(sex)' --epsilon 0.5
+says out 'asked before'
+echo 33,f >>people.csv
+ends 0 ask l/ledger.yaml --query 'histogram(sex)' --epsilon 0.5
+grep -q 'asked before' out && { echo 'FAILED: other rows, the old answer'; bad=1; }
+mv before.csv people.csv
+ends 0 ask l/ledger.yaml --query 'histogram(sex)' --epsilon 0.5 && says out 'asked before'
+# nothing in the ledger tells what the rows are: not their digest
+"$whist" ledger show l/ledger.yaml --json >shown
+grep -q "$(sha256sum people.csv | cut -c1-64)" shown l/ledger/people/whist.db && { echo 'FAILED: the digest of the rows is told'; bad=1; }
+
+# ---- the ledger's bound on the rows holds whatever the question says; another data set is refused
+ends 2 ask l/ledger.yaml --query count --epsilon 0.1 --delta 0.05 --public-n 10 && silent && says err 'there may be 1000 rows'
+synthetic others north | sed 's/format: synthetic/format: synthetic\n  set: others/' >others.yaml
+ends 2 "$whist" dp query others.yaml --ledger l/ledger.yaml --query count --epsilon 0.1 && silent && says err "data are 'others'"
+ends 2 "$whist" dp query others.yaml --ledger l/ledger.yaml --dataset others --query count --epsilon 0.1 && silent
+ends 0 "$whist" dp query others.yaml --ledger l/ledger.yaml --dataset people --query count --epsilon 0.1
+
+# ---- gone, emptied, older, without its head: refused, and nothing is begun anew
+rm -rf m && cp -r l m && rm m/ledger/people/whist.db
+lost() { # TEXT
+    ends 3 ask m/ledger.yaml --query count --epsilon 0.1 && silent && says err "$1" && says err 'backup'
+    ends 3 "$whist" ledger show m/ledger.yaml && silent
+    ends 3 "$whist" ledger verify m/ledger.yaml && silent
+}
+lost gone
+truncate -s 0 m/ledger/people/whist.db && lost empty
+rm -rf m && cp -r l m && ends 0 ask l/ledger.yaml --query count --epsilon 0.1 && cp l/head m/head && lost 'older or another copy'
+rm -rf m && cp -r l m && rm m/head && lost 'is missing'
+head -n 1 l/head >m/head && lost 'no head of this ledger'
+
+# ---- kill -9 at the k-th durable write of a beginning: nothing or all, and words for what lies between
+for k in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30; do
+    rm -rf n
+    WHIST_TEST_CRASH_AT=$k "$whist" ledger new n --owner clinic --dataset people --epsilon 1 --delta 1e-6 --units 1000 >out 2>err </dev/null
+    how=$?
+    [ $how -eq 0 ] || [ $how -eq 137 ] || { echo "FAILED: crash $k of a beginning ended with $how"; cat err; bad=1; }
+    if [ -e n/ledger.yaml ]; then
+        ends 0 ask n/ledger.yaml --query count --epsilon 0.1
+    elif [ -e n/key.pem ]; then
+        ends 1 "$whist" ledger new n --owner clinic --dataset people --epsilon 1 --delta 1e-6 --units 1000 && says err 'not finished'
+    else
+        ledger n 1
+    fi
+    [ $how -eq 0 ] && break
+done
+[ $how -eq 0 ] && [ $k -gt 5 ] || { echo "FAILED: the crashes of a beginning reached no end ($k)"; bad=1; }
 
 # ---- kill -9 at the k-th durable write: what was seen was paid for, and what was paid for is seen
 for k in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16; do
@@ -131,6 +208,13 @@ ends 0 train train.yaml --ledger k/ledger.yaml
 ends 1 train train.yaml --ledger k/ledger.yaml --anew && says err "of 0.8 is spent" && silent
 [ "$(entries k/ledger.yaml)" = 3 ] || { echo "FAILED: a refused training was charged"; bad=1; }
 [ "$(entries e/ledger.yaml)" = 6 ] || { echo 'FAILED: a refused training was charged'; bad=1; }
+# two trainings on one ledger wait for each other
+ledger o 5
+for i in 11 12; do
+    train train.yaml --ledger o/ledger.yaml --seed $i >both.$i 2>&1 </dev/null || { echo "FAILED: two trainings at once"; cat both.$i; bad=1; } &
+done
+wait
+[ "$(entries o/ledger.yaml)" = 6 ] || { echo 'FAILED: two trainings at once'; bad=1; }
 ends 2 train train.yaml --ledger e/ledger.yaml --checkpoint x && says err 'the ledger keeps the state' && silent
 sed 's/metrics: plain/metrics: stay/' train.yaml >stay.yaml
 ledger g 5

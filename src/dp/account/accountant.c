@@ -262,7 +262,8 @@ whist_status whist_dp_delta(whist_dp_answer *out, whist_dp_accountant *a, double
 {
     whist_dp_answer found;
     WH_ENSURE(out && a, WHIST_E_ARG);
-    if (!(epsilon > 0 && epsilon <= 1e6)) WH_FAIL(WHIST_E_ARG, "epsilon is %g: it must be positive", epsilon);
+    if (!(epsilon > 0 && epsilon <= 1e6))
+        WH_FAIL(WHIST_E_ARG, "epsilon is %g: it must lie above 0, up to 1e6", epsilon);
     WH_TRY(answer(&found, a, epsilon, true));
     found.upper = fmin(found.upper, 1);
     *out = found;

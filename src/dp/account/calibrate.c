@@ -158,7 +158,8 @@ whist_status whist_dp_calibrate(double *value, whist_dp_answer *answer, const wh
     double from;
     WH_ENSURE(value && options && event && which < n && (unsigned)knob < WHIST_DP_KNOBS, WHIST_E_ARG);
     WH_ENSURE(n <= 4096, WHIST_E_ARG);
-    if (!(epsilon > 0 && epsilon <= 1e6)) WH_FAIL(WHIST_E_ARG, "epsilon is %g: it must be positive", epsilon);
+    if (!(epsilon > 0 && epsilon <= 1e6))
+        WH_FAIL(WHIST_E_ARG, "epsilon is %g: it must lie above 0, up to 1e6", epsilon);
     if (!(tolerance >= 0 && tolerance < 0.5))
         WH_FAIL(WHIST_E_ARG, "tolerance is %g: it must lie in [0, 0.5)", tolerance);
     WH_TRY(wh_dp_options_check(options));

@@ -90,7 +90,7 @@ static double sigma_gap(double sigma, const double *user)
 static whist_status check_epsilon(double epsilon)
 {
     if (!(epsilon > 0 && epsilon <= 1e6))
-        WH_FAIL(WHIST_E_ARG, "epsilon is %g: it must be positive (and at most 1e6)", epsilon);
+        WH_FAIL(WHIST_E_ARG, "epsilon is %g: it must lie above 0, up to 1e6", epsilon);
     return WHIST_OK;
 }
 

@@ -36,7 +36,7 @@ whist_status whist_dp_odometer_new(whist_dp_odometer **out, const whist_dp_optio
     WH_TRY(wh_dp_options_check(options));
     WH_TRY(wh_dp_delta_check(options, delta));
     if (!(epsilon_limit >= 0 && epsilon_limit <= 1e6))
-        WH_FAIL(WHIST_E_ARG, "the limit is %g: it must be positive, or 0 for none", epsilon_limit);
+        WH_FAIL(WHIST_E_ARG, "the limit is %g: it must lie above 0, up to 1e6, or be 0 for none", epsilon_limit);
     if (options->method == WHIST_DP_ZCDP && epsilon_limit > 0)
         WH_TRY(whist_dp_zcdp_rho(&rho_limit, epsilon_limit, delta));
     WH_TRY(WH_NEW(&o, 1));

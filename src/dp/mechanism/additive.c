@@ -40,7 +40,9 @@ static double product_up(double noise, double sensitivity)
 static whist_status check_scale(double scale)
 {
     if (scale >= WH_SAMPLE_LEAST && scale <= WH_SAMPLE_MOST) return WHIST_OK;
-    WH_FAIL(WHIST_E_RANGE, "noise of %g grid steps: choose a grid on which it is 2^-20 to 2^40", scale);
+    WH_FAIL(WHIST_E_RANGE,
+            "noise of %g grid steps: allowed are 2^-20 to 2^40 (another grid, or another epsilon, brings it there)",
+            scale);
 }
 
 static whist_status rounded(int64_t *out, const int64_t *in, size_t n, double noise_over, double sensitivity,
