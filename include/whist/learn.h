@@ -76,6 +76,18 @@ typedef struct whist_learner_round {
     const float *broadcast[WHIST_MAX_VECTORS];
 } whist_learner_round;
 
+/* One release of a private step: a noised gradient at a model. For those who audit what they have trained themselves.
+ */
+typedef struct whist_release {
+    const float *model, *gradient; /* (n) */
+    size_t n;
+    double clip, divisor; /* bound in force on a record's gradient; what the sum of them was divided by */
+} whist_release;
+typedef struct whist_release_watch {
+    whist_status (*see)(void *user, const whist_release *release); /* after the noise; what fails ends the fit */
+    void *user;
+} whist_release_watch;
+
 typedef struct whist_learner_env {
     const whist_model *model;       /* shape and mathematics, no weights */
     const whist_dataset *data;      /* this site's rows */
@@ -84,7 +96,8 @@ typedef struct whist_learner_env {
     uint64_t seed;              /* the study's: order of rows only, never privacy noise */
     const char *const *metrics; /* names from the study, n_metrics of them */
     size_t n_metrics;
-    const whist_episodes *episodes; /* the tasks of meta-learners; NULL: the study says nothing of them */
+    const whist_episodes *episodes;   /* the tasks of meta-learners; NULL: the study says nothing of them */
+    const whist_release_watch *watch; /* NULL: nobody. Private learners that make steps show each */
 } whist_learner_env;
 
 typedef struct whist_learner_class whist_learner_class;
