@@ -2,6 +2,8 @@
  * is a number. */
 #include "meta/train.h"
 
+#include "meta/attack.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -65,6 +67,7 @@ static whist_status init(whist_meta_train *t)
     const wh_optimizer_class *class_ = wh_optimizer_find(t->training.optimizer);
     const whist_meta_env *env = &t->env;
     WH_ENSURE(class_, WHIST_E_ARG);
+    if (env->backdoor.share > 0) WH_TRY(wh_backdoor_check(env, &env->backdoor));
     if (t->training.steps == 0)
         WH_FAIL(WHIST_E_ARG, "training: steps is missing: how many steps to take over episodes");
     if (wh_scheme_kind_of(env->learner) == WH_SCHEME_NONE)
@@ -152,6 +155,7 @@ static whist_status draw(void *user, size_t i, unsigned w)
     size_t n = both ? t->n_tasks / 2 : t->n_tasks;
     wh_scheme_task *task = &t->tasks[i];
     WH_TRY(wh_source_draw(task, t->seats[w], t->source, t->scheme, "meta-train", t->step * n + i % n));
+    wh_backdoor_poison(task, t->scheme, &t->env, t->step * n + i % n);
     if (on == WHIST_ADVERSARY_QUERY || (both && i < n)) return move_query(t, task, w, unit);
     if (on == WHIST_ADVERSARY_NONE) return WHIST_OK;
     return wh_scheme_attack(task, t->scheme, w, t->params, false, &t->env.episodes.attack, unit);
@@ -199,6 +203,9 @@ static bool tell(const whist_meta_train *t, const whist_meta_go *go)
 whist_status whist_meta_train_run(whist_meta_train *t, const whist_meta_go *go)
 {
     WH_ENSURE(t && go, WHIST_E_ARG);
+    if (go->checkpoint && t->env.backdoor.share > 0)
+        WH_FAIL(WHIST_E_UNSUPPORTED,
+                "a training with poisoned tasks keeps no checkpoints: they would pass for the study's");
     const uint64_t total = t->training.steps, often = go->every ? go->every : 100;
     const uint64_t look = t->training.evaluate_every ? t->training.evaluate_every : total >= 20 ? total / 20 : 1;
     while (t->step < total) {
