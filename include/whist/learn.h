@@ -96,7 +96,8 @@ typedef struct whist_learner_env {
     uint64_t seed;              /* the study's: order of rows only, never privacy noise */
     const char *const *metrics; /* names from the study, n_metrics of them */
     size_t n_metrics;
-    const whist_episodes *episodes;   /* the tasks of meta-learners; NULL: the study says nothing of them */
+    const whist_episodes *episodes; /* the tasks of meta-learners; NULL: the study says nothing of them */
+    unsigned threads; /* that it may use, 0 like 1: the caller's alone; they change the time, not the bits */
     const whist_release_watch *watch; /* NULL: nobody. Private learners that make steps show each */
 } whist_learner_env;
 

@@ -184,6 +184,7 @@ typedef struct whist_private_training {
     const whist_dataset *data;
     whist_purse *purse; /* NULL: nothing is charged, for rows that nobody owns */
     uint64_t run;       /* 0 …: trainings of one study are told apart by it; one that was paid for is not made anew */
+    unsigned threads;   /* 0 like 1; they change the time, not the model */
     whist_progress_fn *progress;
     void *user;
 } whist_private_training;
@@ -233,7 +234,7 @@ WHIST_API WHIST_MUST_CHECK whist_status whist_search_private(whist_private_found
  * Carlini 2021). It needs no data: the worst data set there is, is made up. What is proven is an upper bound, what is
  * attacked a lower one; a lower one above the upper one is a bug. */
 typedef struct whist_audit_in {
-    const whist_fed_plan *plan; /* learner dp-sgd, unit record */
+    const whist_fed_plan *plan; /* learner dp-sgd, dp-ftrl, dp-reptile, dp-fomaml or record-sum; unit record */
     whist_row_shape shape;      /* of its rows: numbers or an image */
     uint64_t trials;            /* in each world, 100 … 10^7; half of them set the attack up */
     double confidence;          /* (0, 1) */
@@ -242,7 +243,8 @@ typedef struct whist_audit_in {
     void *user;
 } whist_audit_in;
 typedef struct whist_audit {
-    double proven;   /* upper end of epsilon for all steps at the plan's delta (privacy-loss distribution) */
+    double proven; /* upper end of epsilon for all steps at the plan's delta (privacy-loss distribution; record-sum: the
+                      ledger's) */
     double attacked; /* lower bound; 0: the attack found nothing */
     double delta, confidence;
     uint64_t steps, trials;

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 const cli_option cli_common_options[] = {
     {"json", 0, CLI_FLAG, NULL, "Print one JSON object instead of text."},
@@ -235,4 +236,10 @@ uint64_t cli_count(const cli_args *args, const char *option, uint64_t fallback)
     const char *text = cli_text(args, option);
     uint64_t value;
     return text && cli_number(&value, text, 0, UINT64_MAX) ? value : fallback;
+}
+
+unsigned cli_threads(const cli_args *args)
+{
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    return (unsigned)cli_count(args, "threads", cores > 0 ? (uint64_t)cores : 1);
 }

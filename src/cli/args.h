@@ -62,6 +62,8 @@ void cli_args_clear(cli_args *args);
 const char *cli_text(const cli_args *args, const char *option);
 bool cli_flag(const cli_args *args, const char *option);
 uint64_t cli_count(const cli_args *args, const char *option, uint64_t fallback);
+/* The option threads; all cores where it was not given. */
+unsigned cli_threads(const cli_args *args);
 /* The k-th value of a LIST; NULL behind the last. */
 const char *cli_list(const cli_args *args, const char *option, size_t k);
 

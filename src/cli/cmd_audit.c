@@ -177,11 +177,12 @@ static const cli_option options[] = {
 
 const cli_command cli_audit_commands[] = {
     {"dp audit", "STUDY", "Attack a study's private step, to see a lower bound of epsilon beside the proven one",
-     "An attacker who knows one planted record and sees every noised gradient says whether it was there. The rows are "
-     "made "
-     "up, the worst there are, so the audit spends nothing and needs no data. Exit code 1 where the attack finds more "
-     "than "
-     "is proven. Studies whose learner is dp-sgd.",
+     "An attacker who knows one planted record and sees every noised gradient or sum says whether it was there. The "
+     "rows "
+     "are made up, the worst there are, so the audit spends nothing and needs no data. Exit code 1 where the attack "
+     "finds "
+     "more than is proven. Studies that promise something about a record by the learners dp-sgd, dp-ftrl, dp-reptile, "
+     "dp-fomaml and record-sum.",
      options, 1, 1, audit},
     {0},
 };

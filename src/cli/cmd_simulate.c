@@ -9,7 +9,6 @@
 #include <whist/run.h>
 
 #include <stdlib.h>
-#include <unistd.h>
 
 static int check_together(const cli_args *args)
 {
@@ -82,7 +81,6 @@ static int simulate(const cli_args *args)
     char folder[CLI_PATH];
     CLI_TRY(cli_data_folder(folder, args, study));
     uint64_t own_seed = cli_flag(args, "seeds") ? 0 : whist_study_plan(study)->seed;
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
     cli_progress progress;
     cli_progress_init(&progress, args, cli_signals_catch());
     const cli_runs_in in = {
@@ -92,7 +90,7 @@ static int simulate(const cli_args *args)
         .opened = cli_data_warn,
         .first_seed = cli_count(args, "seed", own_seed),
         .n_seeds = (size_t)cli_count(args, "seeds", 1),
-        .threads = (unsigned)cli_count(args, "threads", cores > 0 ? (uint64_t)cores : 1),
+        .threads = cli_threads(args),
         .replay = cli_text(args, "replay"),
         .progress = &progress,
     };

@@ -11,7 +11,6 @@
 #include <whist/run.h>
 
 #include <stdio.h>
-#include <unistd.h>
 
 CLI_ENDER(dataset_end, whist_dataset, whist_dataset_free)
 CLI_ENDER(train_end, whist_train, whist_train_free)
@@ -77,8 +76,7 @@ static int train_in_the_open(const cli_args *args, const whist_study *study, con
             "study %s makes no promise, so there is nothing to pay for: leave out --ledger, --anew and --try, or "
             "give it a private learner and a section privacy",
             whist_study_name(study));
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    unsigned threads = (unsigned)cli_count(args, "threads", cores > 0 ? (uint64_t)cores : 1);
+    unsigned threads = cli_threads(args);
     CLI_LIB(whist_study_open_joined(study, folder, &data, &moments));
     CLI_TRY(new_train(&run, args, study, data, threads));
     cli_progress progress;

@@ -6,7 +6,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 void cli_few_clear_one(cli_few *few)
 {
@@ -182,7 +181,6 @@ static int load_moments(cli_few *few, const char *path)
 
 int cli_few_study(cli_few *few, const cli_args *args, const char *study, const char *model)
 {
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
     CLI_LIB(whist_study_load(&few->study, study));
     CLI_TRY(read_design(few, args));
     whist_study_set_seed(few->study, cli_count(args, "seed", whist_study_plan(few->study)->seed));
@@ -192,7 +190,7 @@ int cli_few_study(cli_few *few, const cli_args *args, const char *study, const c
     few->env.settings = plan->learner_settings;
     few->env.seed = plan->seed;
     few->env.study = plan->study;
-    few->env.threads = (unsigned)cli_count(args, "threads", cores > 0 ? (uint64_t)cores : 1);
+    few->env.threads = cli_threads(args);
     if (!model) return CLI_OK;
     CLI_TRY(load_params(few, args, model));
     return load_moments(few, model);

@@ -60,13 +60,22 @@ static int open_all(private_job *j, const char *folder)
     return CLI_OK;
 }
 
+static whist_private_training training_of(const private_job *j, cli_progress *progress)
+{
+    return (whist_private_training){.plan = j->plan,
+                                    .data = j->data,
+                                    .purse = j->purse,
+                                    .threads = cli_threads(j->args),
+                                    .progress = cli_progress_show,
+                                    .user = progress};
+}
+
 static int run(private_job *j)
 {
     uint8_t text[40], id[32];
     cli_progress progress;
     cli_progress_init(&progress, j->args, cli_signals_catch());
-    whist_private_training in = {
-        .plan = j->plan, .data = j->data, .purse = j->purse, .progress = cli_progress_show, .user = &progress};
+    whist_private_training in = training_of(j, &progress);
     CLI_TRY(cli_purse_run(id, &in.run, j->purse, "training", whist_private_training_text(text, j->plan),
                           cli_flag(j->args, "anew")));
     int64_t start = cli_now_ms();
@@ -187,8 +196,7 @@ static int search_grid(private_job *j, const grid *g, char *text, size_t len)
 {
     cli_progress progress;
     cli_progress_init(&progress, j->args, cli_signals_catch());
-    whist_private_training training = {
-        .plan = j->plan, .data = j->data, .purse = j->purse, .progress = cli_progress_show, .user = &progress};
+    whist_private_training training = training_of(j, &progress);
     whist_private_search in = {.training = &training,
                                .candidates = (const whist_settings *const *)g->candidates,
                                .n_candidates = g->n,

@@ -15,14 +15,19 @@ static int ascending(const void *a, const void *b)
 /* The number of failures before the next row that takes part is geometric, so a small rate costs little. */
 static whist_status draw_poisson(const wh_private_draw *draw, size_t *n)
 {
+    enum { GAPS = 64 };
+    int64_t gap[GAPS]; /* drawn together; those behind the last row are not looked at */
     size_t count = 0;
-    for (uint64_t row = 0;; row++) {
-        int64_t gap;
-        WH_TRY(wh_sample_geometric(draw->noise, &gap, draw->design.rate));
-        row += (uint64_t)gap;
+    for (uint64_t row = 0, at = GAPS;; row++, at++) {
+        if (at == GAPS) {
+            WH_TRY(wh_sample_geometric(draw->noise, gap, GAPS, draw->design.rate));
+            at = 0;
+        }
+        row += (uint64_t)gap[at];
         if (row >= draw->design.n) break;
         draw->index[count++] = (uint32_t)row;
     }
+    wh_wipe(gap, sizeof gap);
     *n = count;
     return WHIST_OK;
 }

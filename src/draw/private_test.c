@@ -160,7 +160,7 @@ static void test_geometric(void **state)
     double above = 0;
     for (int i = 0; i < TRIALS; i++) {
         int64_t gap;
-        assert_ok(wh_sample_geometric(noise, &gap, q));
+        assert_ok(wh_sample_geometric(noise, &gap, 1, q));
         above += gap >= 250;
     }
     near(above, pow(1 - q, 250));

@@ -46,7 +46,7 @@ static size_t lanes_for(size_t want)
 
 /* ---- Rounded Gaussian ------------------------------------------------------------------------- */
 
-static whist_status close_normal(block *b, wh_noise *noise, size_t n, double s, size_t n_open)
+static whist_status close_normal(int64_t *value, block *b, wh_noise *noise, size_t n, double s, size_t n_open)
 {
     for (size_t k = 0; k < n_open; k++) {
         size_t i = b->open[k];
@@ -54,8 +54,8 @@ static whist_status close_normal(block *b, wh_noise *noise, size_t n, double s, 
         WH_AUTO(wh_lazy) v = wh_lazy_of(b->random[n + i]);
         int64_t pair[2];
         WH_TRY(wh_exact_normal(pair, noise, &u, &v, s));
-        b->value[i] = pair[0];
-        b->value[n + i] = pair[1];
+        value[i] = pair[0];
+        value[n + i] = pair[1];
         wh_wipe(pair, sizeof pair);
     }
     return WHIST_OK;
@@ -67,9 +67,10 @@ static whist_status normals(block *b, wh_noise *noise, int64_t *out, size_t n, d
     while (n > 0) {
         size_t lanes = lanes_for((n + 1) / 2), count = 2 * lanes < n ? 2 * lanes : n;
         WH_TRY(wh_noise_bytes(noise, b->random, 2 * lanes * sizeof b->random[0]));
-        size_t n_open = kern->normal(b->value, b->random, lanes, s, b->open);
-        WH_TRY(close_normal(b, noise, lanes, s, n_open));
-        memcpy(out, b->value, count * sizeof *out);
+        int64_t *value = count == 2 * lanes ? out : b->value; /* no copy where the block fits */
+        size_t n_open = kern->normal(value, b->random, lanes, s, b->open);
+        WH_TRY(close_normal(value, b, noise, lanes, s, n_open));
+        if (value != out) memcpy(out, value, count * sizeof *out);
         out += count;
         n -= count;
     }
@@ -271,21 +272,36 @@ whist_status wh_sample_exp(wh_noise *noise, bool *out, double x)
     return wh_exact_above(out, noise, &u, &num, &den);
 }
 
-whist_status wh_sample_geometric(wh_noise *noise, int64_t *out, double q)
+/* E / -ln(1 - q) rounded down, by libm where it can tell; rate = -ln(1 - q), about. */
+static whist_status geometric(wh_noise *noise, int64_t *out, uint64_t word, double rate, double q)
 {
-    if (!(q >= 0x1p-40 && q <= 1)) WH_FAIL(WHIST_E_RANGE, "a rate of %g: allowed are 2^-40 to 1", q);
-    if (q == 1) {
-        *out = 0;
-        return WHIST_OK;
-    }
-    WH_AUTO(wh_lazy) u = {.known = 0};
-    u.known = 1;
-    WH_TRY(wh_noise_u64(noise, &u.word[0]));
-    double ratio = -log(ldexp((double)(u.word[0] | 1), -64)) / -log1p(-q), whole = floor(ratio);
+    double ratio = -log(ldexp((double)(word | 1), -64)) / rate, whole = floor(ratio);
     double margin = 0x1p-40 * (1 + ratio) + 0x1p-44 / q;
-    if (u.word[0] >> 48 && ratio < 0x1p40 && ratio - whole > margin && whole + 1 - ratio > margin) {
+    if (word >> 48 && ratio < 0x1p40 && ratio - whole > margin && whole + 1 - ratio > margin) {
         *out = (int64_t)whole;
         return WHIST_OK;
     }
+    WH_AUTO(wh_lazy) u = wh_lazy_of(word);
     return wh_exact_geometric(out, noise, &u, q);
+}
+
+whist_status wh_sample_geometric(wh_noise *noise, int64_t *out, size_t n, double q)
+{
+    enum { WORDS = 64 };
+    if (!(q >= 0x1p-40 && q <= 1)) WH_FAIL(WHIST_E_RANGE, "a rate of %g: allowed are 2^-40 to 1", q);
+    if (q == 1) {
+        memset(out, 0, n * sizeof *out);
+        return WHIST_OK;
+    }
+    const double rate = -log1p(-q);
+    uint64_t word[WORDS];
+    whist_status status = WHIST_OK;
+    for (size_t from = 0; from < n && status == WHIST_OK; from += WORDS) {
+        const size_t some = n - from < WORDS ? n - from : WORDS;
+        status = wh_noise_bytes(noise, word, some * sizeof word[0]);
+        for (size_t i = 0; i < some && status == WHIST_OK; i++)
+            status = geometric(noise, &out[from + i], word[i], rate, q);
+    }
+    wh_wipe(word, sizeof word);
+    return finish(status, out, n);
 }

@@ -33,7 +33,7 @@ WH_MUST_CHECK whist_status wh_sample_ratio(wh_noise *noise, bool *out, uint64_t 
 WH_MUST_CHECK whist_status wh_sample_bernoulli(wh_noise *noise, bool *out, double p);
 /* true with probability exp(-x), x >= 0 a finite double, exactly. */
 WH_MUST_CHECK whist_status wh_sample_exp(wh_noise *noise, bool *out, double x);
-/* Failures before the first success of trials with probability q, 2^-40 <= q <= 1; at most INT64_MAX / 2. */
-WH_MUST_CHECK whist_status wh_sample_geometric(wh_noise *noise, int64_t *out, double q);
+/* n times: failures before the first success of trials with probability q, 2^-40 <= q <= 1; at most INT64_MAX / 2. */
+WH_MUST_CHECK whist_status wh_sample_geometric(wh_noise *noise, int64_t *out, size_t n, double q);
 
 #endif

@@ -504,6 +504,7 @@ static whist_status make_learner(wh_node *node)
         .metrics = plan->metrics,
         .n_metrics = plan->n_metrics,
         .episodes = plan->episodes,
+        .threads = node->env.threads,
     };
     return plan->learner->new_(&node->learner, &node->learner_env);
 }

@@ -23,6 +23,7 @@ typedef struct wh_node_env {
     whist_dataset *data; /* a site's; pooled moments are applied to it once */
     wh_store *store;     /* NULL: answers are not kept */
     wh_link *link;
+    unsigned threads;          /* of the learner; 0 like 1 */
     uint64_t max_state_bytes;  /* ceiling on uploads and learner states in the store; 0: none */
     uint32_t min_metric_count; /* the site's own minimum; the larger one of it and the plan's counts */
     wh_ledger *ledger;         /* of the site's data, where the plan makes a promise; NULL: nobody pays (simulation) */

@@ -3,6 +3,7 @@
 #include "draw/sample.h"
 #include "fed/layout.h"
 #include "fed/private.h"
+#include "learn/dp_planted.h"
 
 #include <math.h>
 #include <string.h>
@@ -106,8 +107,8 @@ static whist_status draw(int64_t *out, const whist_fed_plan *plan, const wh_priv
                          const wh_skellam *skellam, wh_noise *noise)
 {
     switch (plan->privacy->mechanism) {
-    case WHIST_MECHANISM_GAUSSIAN: return wh_sample_normal(noise, out, n, rules->sigma);
-    case WHIST_MECHANISM_DISCRETE_GAUSSIAN: return wh_sample_discrete_gauss(noise, out, n, rules->sigma);
+    case WHIST_MECHANISM_GAUSSIAN: return wh_sample_normal(noise, out, n, planted_noise(rules->sigma));
+    case WHIST_MECHANISM_DISCRETE_GAUSSIAN: return wh_sample_discrete_gauss(noise, out, n, planted_noise(rules->sigma));
     case WHIST_MECHANISM_SKELLAM: return wh_skellam_draw(skellam, noise, out, n);
     }
     return WHIST_E_ARG;

@@ -2,6 +2,7 @@
 #include "draw/sample.h"
 #include "fed/private.h"
 #include "fed/schedule.h"
+#include "learn/dp_planted.h"
 
 #include <math.h>
 
@@ -15,7 +16,7 @@ whist_status wh_private_sum(double *sum, const whist_fed_plan *plan, const wh_pr
         WH_AUTO(wh_owned) memory = NULL;
         WH_TRY(wh_alloc_raw(&memory, n, sizeof *z));
         z = memory;
-        WH_TRY(wh_sample_normal(noise, z, n, rules->sigma));
+        WH_TRY(wh_sample_normal(noise, z, n, planted_noise(rules->sigma)));
         /* Whole numbers are added before anything is rounded; a sum of 64 bits leaves room for the noise. */
         for (size_t i = 0; i < n; i++) sum[i] = (double)(scratch[i] + z[i]);
         wh_wipe(z, n * sizeof *z);

@@ -259,16 +259,6 @@ static void test_noise_is_what_was_charged(void **state)
     }
 }
 
-/* 30 % of ten sites are lost after they have promised to come, 20 % tell the coordinator what they drew: the five that
- * are left hide one another as they were charged for. */
-static whist_status three_leave(world *w, size_t actor)
-{
-    wh_coordinator_counts now;
-    wh_coordinator_count(w->coordinator, &now);
-    w->actors[actor].away = actor < 3 && now.step == 0 && now.phase >= 2;
-    return WHIST_OK;
-}
-
 /* The other noise that comes in shares; its grid is coarser. */
 static void test_skellam(void **state)
 {
@@ -297,6 +287,8 @@ static void plan_of_ten(world_plan *plan)
     plan->plan.min_sites = 7;
 }
 
+/* 30 % of ten sites are lost after they have promised to come, 20 % tell the coordinator what they drew: the five that
+ * are left hide one another as they were charged for. */
 static void test_dropouts_and_colluders(void **state)
 {
     (void)state;
@@ -305,7 +297,7 @@ static void test_dropouts_and_colluders(void **state)
     double epsilon;
     uint64_t entries[10];
     plan_of_ten(&plan);
-    run(&model, &plan, three_leave, &epsilon, entries);
+    run(&model, &plan, world_three_leave, &epsilon, entries);
     /* Seven shares are in the sum, each a fifth of the noise. Less two of them, it is the noise that was charged. */
     double found = noise_of(&plan, model, 7);
     assert_variance(found, 7.0 / 5, 20000);
@@ -353,13 +345,13 @@ static void test_mistakes_show(void **state)
     plan_of_ten(&plan);
     plan_of_ten(&wrong);
     wrong.privacy.sigma = 0.5;
-    run(&model, &wrong, three_leave, NULL, NULL);
+    run(&model, &wrong, world_three_leave, NULL, NULL);
     assert_true(noise_of(&plan, model, 7) * 5 / 7 < 1 - 7 * sqrt(2.0 / 20000)); /* half */
     wh_free(model);
     wrong.privacy.sigma = 1;
     wrong.privacy.honest = 7;
     wrong.privacy.colluders = 0;
-    run(&model, &wrong, three_leave, NULL, NULL);
+    run(&model, &wrong, world_three_leave, NULL, NULL);
     assert_true(noise_of(&plan, model, 7) * 5 / 7 < 1 - 7 * sqrt(2.0 / 20000)); /* no colluders */
     wh_free(model);
     world_plan_clear(&plan);

@@ -186,14 +186,6 @@ static void test_skellam(void **state)
 }
 
 /* Three of ten are lost after they promised to come, two tell what they drew: five hide each record. */
-static whist_status three_leave(world *w, size_t actor)
-{
-    wh_coordinator_counts now;
-    wh_coordinator_count(w->coordinator, &now);
-    w->actors[actor].away = actor < 3 && now.step == 0 && now.phase >= 2;
-    return WHIST_OK;
-}
-
 static void test_dropouts_and_colluders(void **state)
 {
     (void)state;
@@ -203,8 +195,8 @@ static void test_dropouts_and_colluders(void **state)
     plan.privacy.honest = 5;
     plan.privacy.colluders = 2;
     plan.plan.min_sites = 7;
-    run(&a, &plan, three_leave, NULL, NULL);
-    run(&b, &plan, three_leave, NULL, NULL);
+    run(&a, &plan, world_three_leave, NULL, NULL);
+    run(&b, &plan, world_three_leave, NULL, NULL);
     double norm = wh_private_rules(&plan.plan, 1).bound, found = noise_between(&plan, a, b);
     assert_variance(found, norm * norm * 7 / 5);
     wh_free(a);

@@ -45,6 +45,7 @@ static whist_status wake_actor(sim *s, size_t actor)
         .index = party ? actor - s->plan->n_sites : actor,
         .data = party ? NULL : s->in->data[actor],
         .link = &site->link.link,
+        .threads = s->n_actors == 1 ? s->in->threads : 1, /* more of them have one each */
     };
     whist_status status = wh_node_new(&site->node, &env);
     if (status != WHIST_OK) {

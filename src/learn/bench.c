@@ -55,6 +55,7 @@ typedef struct rig {
     whist_model_work *work;
     wh_dp_step *step;
     wh_pool *pool;
+    unsigned threads;
     float *params, *grad, *x, *y;
     uint32_t *index;
     size_t at;
@@ -134,7 +135,7 @@ static whist_status make_private(rig *r)
                                         .rate = (double)BATCH / (double)k->rows,
                                         .rows = k->rows,
                                         .batch = BATCH,
-                                        .pool = r->pool};
+                                        .threads = r->threads};
     return wh_dp_step_new(&r->step, r->model, &rows, &options);
 }
 
@@ -198,7 +199,7 @@ static whist_status measure(const whist_bench_env *env, const kind *k)
 {
     WH_AUTO(wh_pool_ptr) pool = NULL;
     if (env->threads > 1) WH_TRY(wh_pool_new(&pool, env->threads));
-    WH_AUTO(rig) r = {.kind = k, .pool = pool};
+    WH_AUTO(rig) r = {.kind = k, .pool = pool, .threads = env->threads};
     double speed[WH_BENCH_REPS], ratio[WH_BENCH_REPS];
     double plain, private;
     WH_TRY(prepare(&r));

@@ -7,6 +7,7 @@
  * on one that was not charged. */
 #include <string.h>
 
+#include "learn/dp_parts.h"
 #include "learn/ftrl_step.h"
 #include "learn/learners.h"
 #include "learn/local.h"
@@ -70,13 +71,10 @@ static whist_dp_design design_of(const char *word)
     return design;
 }
 
-static void read_options(wh_ftrl_options *out, const whist_settings *s)
+void wh_ftrl_options_read(wh_ftrl_options *out, const whist_settings *s)
 {
-    const char *clipping = whist_settings_text(s, "clipping");
     *out = (wh_ftrl_options){
-        .clipping = strcmp(clipping, "layer") == 0       ? WH_CLIP_LAYER
-                    : strcmp(clipping, "automatic") == 0 ? WH_CLIP_AUTOMATIC
-                                                         : WH_CLIP_FLAT,
+        .clipping = wh_dp_clipping(s),
         .clip = whist_settings_real(s, "clip"),
         .sigma = whist_settings_real(s, "noise"),
         .rows = (uint64_t)whist_settings_int(s, "rows"),
@@ -89,17 +87,13 @@ static void read_options(wh_ftrl_options *out, const whist_settings *s)
     if (out->batch == 0) out->batch = (double)out->rows / (double)out->bins;
 }
 
-static whist_status dp_ftrl_init(dp_ftrl *d, const whist_learner_env *env)
+static whist_status dp_ftrl_init(whist_learner *self, const whist_learner_env *env)
 {
+    dp_ftrl *d = (dp_ftrl *)self;
     wh_local *l = &d->local;
-    read_options(&d->options, env->settings);
-    l->env = env;
-    l->n = whist_model_size(env->model);
-    l->train = whist_dataset_rows(env->data, WHIST_FOLD_TRAIN);
-    l->lr = whist_settings_real(env->settings, "lr");
-    l->steps = (uint64_t)whist_settings_int(env->settings, "updates");
-    WH_TRY(WH_NEW_RAW(&l->params, l->n));
-    WH_TRY(WH_NEW_RAW(&l->delta, l->n));
+    wh_ftrl_options_read(&d->options, env->settings);
+    d->options.threads = env->threads;
+    WH_TRY(wh_local_init_bare(l, env));
     WH_TRY(WH_NEW_RAW(&d->grad, l->n));
     WH_TRY(wh_schedule_read(&d->schedule, env->settings, 0));
     WH_TRY(wh_optimizer_new(&d->optimizer, wh_optimizer_find(whist_settings_text(env->settings, "optimizer")),
@@ -109,25 +103,14 @@ static whist_status dp_ftrl_init(dp_ftrl *d, const whist_learner_env *env)
 
 static whist_status dp_ftrl_new(whist_learner **out, const whist_learner_env *env)
 {
-    dp_ftrl *d;
-    WH_TRY(WH_NEW(&d, 1));
-    d->base.class_ = &wh_learner_dp_ftrl;
-    d->local = (wh_local){.draw = WH_DRAW_EMPTY};
-    whist_status status = dp_ftrl_init(d, env);
-    if (status != WHIST_OK) {
-        dp_ftrl_free(&d->base);
-        return status;
-    }
-    *out = &d->base;
-    return WHIST_OK;
+    return wh_learner_make(out, &wh_learner_dp_ftrl, sizeof(dp_ftrl), dp_ftrl_init, env);
 }
 
 static whist_status dp_ftrl_fit(whist_learner *self, const whist_learner_round *round, whist_update *out)
 {
     dp_ftrl *d = (dp_ftrl *)self;
     wh_local *l = &d->local;
-    if (round->n != l->n) WH_FAIL(WHIST_E_FORMAT, "the model has %zu parameters, this study's has %zu", round->n, l->n);
-    memcpy(l->params, round->model, l->n * sizeof *l->params);
+    WH_TRY(wh_local_load(l, round));
     wh_optimizer_reset(d->optimizer);
     if (wh_ftrl_at(d->ftrl) == 0) WH_TRY(wh_ftrl_begin(d->ftrl));
     for (uint64_t step = 0; step < l->steps; step++) {

@@ -6,6 +6,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "learn/dp_parts.h"
 #include "learn/dp_step.h"
 #include "learn/learners.h"
 #include "learn/local.h"
@@ -64,12 +65,9 @@ static void dp_sgd_free(whist_learner *self)
 
 void wh_dp_step_options_read(wh_dp_step_options *out, const whist_settings *s)
 {
-    const char *clipping = whist_settings_text(s, "clipping");
     *out = (wh_dp_step_options){
-        .clipping = strcmp(clipping, "layer") == 0       ? WH_CLIP_LAYER
-                    : strcmp(clipping, "automatic") == 0 ? WH_CLIP_AUTOMATIC
-                                                         : WH_CLIP_FLAT,
-        .adaptive = strcmp(clipping, "adaptive") == 0,
+        .clipping = wh_dp_clipping(s),
+        .adaptive = strcmp(whist_settings_text(s, "clipping"), "adaptive") == 0,
         .clip = whist_settings_real(s, "clip"),
         .sigma = whist_settings_real(s, "noise"),
         .rate = whist_settings_real(s, "rate"),
@@ -83,21 +81,17 @@ void wh_dp_step_options_read(wh_dp_step_options *out, const whist_settings *s)
     if (out->count_sigma == 0) out->count_sigma = fmax(out->batch / 20, 1);
 }
 
-static whist_status dp_sgd_init(dp_sgd *d, const whist_learner_env *env)
+static whist_status dp_sgd_init(whist_learner *self, const whist_learner_env *env)
 {
+    dp_sgd *d = (dp_sgd *)self;
     wh_local *l = &d->local;
-    l->env = env;
-    l->n = whist_model_size(env->model);
-    l->train = whist_dataset_rows(env->data, WHIST_FOLD_TRAIN);
-    l->lr = whist_settings_real(env->settings, "lr");
-    l->steps = (uint64_t)whist_settings_int(env->settings, "updates");
-    WH_TRY(WH_NEW_RAW(&l->params, l->n));
-    WH_TRY(WH_NEW_RAW(&l->delta, l->n));
+    WH_TRY(wh_local_init_bare(l, env));
     WH_TRY(WH_NEW_RAW(&d->grad, l->n));
     d->average = whist_settings_real(env->settings, "average");
     if (d->average > 0) WH_TRY(WH_NEW_RAW(&d->mean, l->n));
     WH_TRY(wh_schedule_read(&d->schedule, env->settings, 0));
     wh_dp_step_options_read(&d->options, env->settings);
+    d->options.threads = env->threads;
     WH_TRY(wh_optimizer_new(&d->optimizer, wh_optimizer_find(whist_settings_text(env->settings, "optimizer")),
                             env->settings, l->n));
     return wh_dp_step_new(&d->step, env->model, &l->train, &d->options);
@@ -105,17 +99,7 @@ static whist_status dp_sgd_init(dp_sgd *d, const whist_learner_env *env)
 
 static whist_status dp_sgd_new(whist_learner **out, const whist_learner_env *env)
 {
-    dp_sgd *d;
-    WH_TRY(WH_NEW(&d, 1));
-    d->base.class_ = &wh_learner_dp_sgd;
-    d->local = (wh_local){.draw = WH_DRAW_EMPTY};
-    whist_status status = dp_sgd_init(d, env);
-    if (status != WHIST_OK) {
-        dp_sgd_free(&d->base);
-        return status;
-    }
-    *out = &d->base;
-    return WHIST_OK;
+    return wh_learner_make(out, &wh_learner_dp_sgd, sizeof(dp_sgd), dp_sgd_init, env);
 }
 
 /* Every model is noised already, so a mean of them costs nothing. The weight of what was before rises from the first
@@ -132,8 +116,7 @@ static whist_status dp_sgd_fit(whist_learner *self, const whist_learner_round *r
 {
     dp_sgd *d = (dp_sgd *)self;
     wh_local *l = &d->local;
-    if (round->n != l->n) WH_FAIL(WHIST_E_FORMAT, "the model has %zu parameters, this study's has %zu", round->n, l->n);
-    memcpy(l->params, round->model, l->n * sizeof *l->params);
+    WH_TRY(wh_local_load(l, round));
     wh_optimizer_reset(d->optimizer);
     for (uint64_t step = 0; step < l->steps; step++) {
         const double clip = wh_dp_step_clip(d->step);

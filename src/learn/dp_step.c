@@ -8,6 +8,8 @@
 #include "base/mem.h"
 #include "draw/private.h"
 #include "draw/sample.h"
+#include "learn/dp_parts.h"
+#include "learn/dp_planted.h"
 #include "learn/local.h"
 
 enum { BLOCK = 8192 }; /* numbers that are noised at once, in the near cache */
@@ -16,6 +18,7 @@ struct wh_dp_step {
     wh_dp_step_options options;
     size_t n; /* parameters */
     whist_batch batch;
+    wh_pool *pool; /* NULL: one thread */
     wh_clip *clip;
     double bound;
     wh_private_draw draw;
@@ -31,33 +34,13 @@ void wh_dp_step_break(wh_dp_step_bug bug)
     planted = bug;
 }
 
-static wh_dp_step_bug bug_of(void)
+wh_dp_step_bug wh_dp_step_bug_of(void)
 {
     const char *named = getenv("WHIST_TEST_BREAK");
     if (named && strcmp(named, "half-noise") == 0) return WH_DP_STEP_HALF_NOISE;
     if (named && strcmp(named, "no-clip") == 0) return WH_DP_STEP_NO_CLIP;
     return planted;
 }
-
-static double planted_noise(double s)
-{
-    return bug_of() == WH_DP_STEP_HALF_NOISE ? s / 2 : s;
-}
-
-/* A record of sixteen times the bound under noise for the bound. */
-static double planted_bound(double bound)
-{
-    return bug_of() == WH_DP_STEP_NO_CLIP ? 16 * bound : bound;
-}
-
-static double planted_sensitivity(double sensitivity)
-{
-    return bug_of() == WH_DP_STEP_NO_CLIP ? sensitivity / 16 : sensitivity;
-}
-#else
-#define planted_noise(s) (s)
-#define planted_bound(bound) (bound)
-#define planted_sensitivity(sensitivity) (sensitivity)
 #endif
 
 static const double passed = 0x1p-50; /* the probability of a batch beyond n_max */
@@ -97,20 +80,13 @@ size_t wh_dp_step_events(whist_dp_event *out, const wh_dp_step_options *o, uint6
 
 static whist_status check(const wh_dp_step_options *o, const whist_rows *rows)
 {
-    if (!(o->sigma > 0 && o->sigma <= 1e4))
-        WH_FAIL(WHIST_E_ARG, "noise %g: it must lie above 0, up to 10,000", o->sigma);
+    WH_TRY(wh_dp_check_noise(o->sigma, o->batch));
     if (!(o->rate > 0x1p-40 && o->rate <= 1)) WH_FAIL(WHIST_E_ARG, "rate %g: it must lie above 0, up to 1", o->rate);
-    if (!(o->batch > 0 && isfinite(o->batch)))
-        WH_FAIL(WHIST_E_ARG, "batch %g: what sums are divided by is above 0", o->batch);
-    if (o->rows < 1 || o->rows > INT32_MAX) WH_FAIL(WHIST_E_ARG, "rows: a public bound from 1 to 2^31 - 1");
     if (o->adaptive && !(o->quantile > 0 && o->quantile < 1 && o->speed > 0 && o->count_sigma > 0))
         WH_FAIL(WHIST_E_ARG,
                 "adaptive clipping needs a quantile between 0 and 1, a speed and a noise of the count above 0");
     if (o->adaptive && o->clipping != WH_CLIP_FLAT) WH_FAIL(WHIST_E_ARG, "only flat clipping adapts its bound");
-    if (rows->n > o->rows) /* the text does not say by how much */
-        WH_FAIL(WHIST_E_STATE, "there are more training rows than the public bound of %llu: agree on a larger one",
-                (unsigned long long)o->rows);
-    return WHIST_OK;
+    return wh_dp_check_rows(o->rows, rows);
 }
 
 static whist_status init(wh_dp_step *s, const whist_model *model, const whist_rows *rows, const wh_dp_step_options *o)
@@ -121,7 +97,8 @@ static whist_status init(wh_dp_step *s, const whist_model *model, const whist_ro
     s->n = whist_model_size(model);
     s->bound = o->clip;
     s->batch = wh_batch_of(rows);
-    const wh_clip_options clip = {.kind = o->clipping, .n_max = wh_dp_step_most(o->rows, o->rate), .pool = o->pool};
+    if (o->threads > 1) WH_TRY(wh_pool_new(&s->pool, o->threads));
+    const wh_clip_options clip = {.kind = o->clipping, .n_max = wh_dp_step_most(o->rows, o->rate), .pool = s->pool};
     WH_TRY(wh_clip_new(&s->clip, model, &clip));
     WH_TRY(wh_clip_begin(s->clip, o->clip));
     const wh_draw_design design = {.kind = WH_DRAW_POISSON, .n = rows->n, .rate = o->rate};
@@ -145,6 +122,7 @@ void wh_dp_step_free(wh_dp_step *s)
 {
     if (!s) return;
     wh_clip_free(s->clip);
+    wh_pool_free(s->pool);
     wh_private_draw_clear(&s->draw);
     wh_noise_free(s->noise);
     wh_wipe(s->values, sizeof s->values);

@@ -34,7 +34,7 @@ typedef struct wh_dp_step_options {
     double batch;  /* L > 0 */
     bool adaptive;
     double quantile, speed, count_sigma; /* (0, 1), > 0, > 0; adaptive only, with WH_CLIP_FLAT */
-    wh_pool *pool;
+    unsigned threads;                    /* 0 like 1 */
 } wh_dp_step_options;
 
 typedef struct wh_dp_step wh_dp_step;

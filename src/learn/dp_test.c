@@ -5,59 +5,22 @@
 #include <math.h>
 #include <string.h>
 
-#include "base/settings.h"
-#include "learn/learners.h"
-#include "test.h"
-
-WH_AUTO_FREE(whist_model, whist_model_free)
-WH_AUTO_FREE(whist_dataset, whist_dataset_free)
-
-enum { N = 400, D = 8 };
-static float x_[N * D], y_[N];
-
-static uint64_t state_;
-static double uniform(void) /* [-1, 1), splitmix64 */
-{
-    uint64_t z = (state_ += UINT64_C(0x9e3779b97f4a7c15));
-    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return (double)(int64_t)((z ^ (z >> 31)) >> 40) / 0x1p23 - 1.0;
-}
-
-/* Two classes on either side of a plane. */
-static whist_rows make_rows(void)
-{
-    state_ = 3;
-    for (size_t i = 0; i < N; i++) {
-        double side = 0;
-        for (size_t j = 0; j < D; j++) {
-            x_[i * D + j] = (float)uniform();
-            side += (j % 2 ? 1.0 : -1.0) * (double)x_[i * D + j];
-        }
-        y_[i] = side > 0;
-    }
-    return (whist_rows){.n = N, .d = D, .x = x_, .y = y_, .n_targets = 1};
-}
-
-static void logistic(whist_model **model)
-{
-    const whist_model_shape shape = {.n_features = D, .n_outputs = 1, .target = WHIST_TARGET_BINARY};
-    assert_ok(whist_model_new(model, "logistic", NULL, &shape));
-}
+#include "learn/private_test.h"
 
 static const wh_dp_step_options plain = {.clip = 0.5, .sigma = 1e-3, .rate = 1, .rows = N, .batch = N};
 
-static void test_without_noise_it_is_the_clipped_mean(void **state)
+static void check_mean(unsigned threads)
 {
-    (void)state;
     WH_AUTO(whist_model_ptr) model = NULL;
     WH_AUTO(wh_dp_step_ptr) step = NULL;
     WH_AUTO(wh_clip_ptr) clip = NULL;
     whist_rows rows = make_rows();
     float params[D + 1] = {0}, grad[D + 1];
+    wh_dp_step_options options = plain;
+    options.threads = threads;
     logistic(&model);
     for (size_t j = 0; j <= D; j++) params[j] = (float)uniform();
-    assert_ok(wh_dp_step_new(&step, model, &rows, &plain));
+    assert_ok(wh_dp_step_new(&step, model, &rows, &options));
     assert_ok(wh_dp_step_gradient(step, grad, params));
     assert_ok(wh_clip_new(&clip, model, &(wh_clip_options){.n_max = N}));
     assert_ok(wh_clip_begin(clip, 0.5));
@@ -67,6 +30,13 @@ static void test_without_noise_it_is_the_clipped_mean(void **state)
         double want = (double)wh_clip_sum(clip)[j] * wh_clip_step(clip) / N;
         assert_true(fabs((double)grad[j] - want) < 12 * 1e-3 * 0.51 / N); /* 12 sigma */
     }
+}
+
+static void test_without_noise_it_is_the_clipped_mean(void **state)
+{
+    (void)state;
+    check_mean(0);
+    check_mean(3);
 }
 
 /* 4000 gradients of 9 numbers at one place: their variance is (sigma C inflation / L)² within 7 standard errors of
@@ -209,50 +179,18 @@ static void test_dropout_is_refused(void **state)
     assert_non_null(strstr(whist_detail_get()->text, "set dropout: 0"));
 }
 
-static double accuracy(const whist_learner *learner, const float *params)
-{
-    whist_metric_value value;
-    assert_ok(learner->class_->evaluate((whist_learner *)(uintptr_t)learner, params, WHIST_FOLD_TEST, &value));
-    return value.num / value.den;
-}
-
 static void test_the_learner_learns_and_spends(void **state)
 {
     (void)state;
     static const char *const clippings[] = {"flat", "layer", "automatic", "adaptive"};
     static const char *const optimizers[] = {"sgd", "adam", "momentum", "yogi"};
     for (size_t c = 0; c < WH_COUNT(clippings); c++) {
-        WH_AUTO(whist_model_ptr) model = NULL;
-        WH_AUTO(whist_dataset_ptr) data = NULL;
-        WH_AUTO(whist_settings_ptr) settings = NULL;
-        whist_rows rows = make_rows();
-        logistic(&model);
-        assert_ok(whist_dataset_from_rows(&data, &rows, &rows));
-        assert_ok(whist_settings_new(&settings, wh_learner_dp_sgd.options));
-        assert_ok(whist_settings_set(settings, "rows", "500"));
-        assert_ok(whist_settings_set(settings, "rate", "0.25"));
-        assert_ok(whist_settings_set(settings, "noise", "1"));
-        assert_ok(whist_settings_set(settings, "updates", "60"));
-        assert_ok(whist_settings_set(settings, "lr", c % 2 ? "0.2" : "2"));
-        assert_ok(whist_settings_set(settings, "clipping", clippings[c]));
-        assert_ok(whist_settings_set(settings, "optimizer", optimizers[c]));
-        static const char *const metrics[] = {"accuracy"};
-        const whist_learner_env env = {
-            .model = model, .data = data, .settings = settings, .site = "one", .metrics = metrics, .n_metrics = 1};
-        whist_learner *learner;
-        assert_ok(wh_learner_dp_sgd.new_(&learner, &env));
-        float params[D + 1] = {0};
-        const whist_learner_round round = {.model = params, .n = D + 1};
-        whist_dp_event events[WHIST_MAX_EVENTS];
-        size_t n;
-        assert_ok(wh_learner_dp_sgd.spends(learner, &round, events, &n));
-        assert_true(n == 2 && events[0].count == 60);
-        whist_update update;
-        assert_ok(wh_learner_dp_sgd.fit(learner, &round, &update));
-        assert_true(update.rows == 500 && update.steps == 60);
-        for (size_t j = 0; j <= D; j++) params[j] += update.vectors[0][j];
-        assert_true(accuracy(learner, params) > 0.75);
-        wh_learner_dp_sgd.free_(learner);
+        const char *const given[][2] = {{"rate", "0.25"},
+                                        {"noise", "1"},
+                                        {"lr", c % 2 ? "0.2" : "2"},
+                                        {"clipping", clippings[c]},
+                                        {"optimizer", optimizers[c]}};
+        assert_int_equal(learns_and_spends(&wh_learner_dp_sgd, given, WH_COUNT(given)).count, 60);
     }
 }
 

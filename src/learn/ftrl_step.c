@@ -6,6 +6,8 @@
 #include "base/mem.h"
 #include "dp/matrix/stream.h"
 #include "draw/private.h"
+#include "learn/dp_parts.h"
+#include "learn/dp_planted.h"
 #include "learn/dp_step.h"
 #include "learn/local.h"
 #include "learn/turns.h"
@@ -15,6 +17,7 @@ struct wh_ftrl {
     size_t n, rows; /* parameters; rows that there are */
     whist_batch batch;
     whist_dp_matrix *matrix;
+    wh_pool *pool; /* NULL: one thread */
     wh_clip *clip;
     wh_turns turns;
     wh_private_draw draw;     /* one pass of it: the bins of this run */
@@ -42,6 +45,17 @@ whist_dp_matrix_options wh_ftrl_pattern(const wh_ftrl_options *o)
                                      .separation = o->bins,
                                      .fixed = true,
                                      .bands = o->bands};
+}
+
+whist_status wh_ftrl_check(const wh_ftrl_options *o)
+{
+    const whist_dp_matrix_options pattern = wh_ftrl_pattern(o);
+    WH_TRY(wh_dp_check_noise(o->sigma, o->batch));
+    if (most_in_bin(o) > 1 << 24)
+        WH_FAIL(WHIST_E_ARG,
+                "a step of a pass of %llu takes up to %llu of %llu rows: at most 2^24, so make pass longer",
+                (unsigned long long)o->bins, (unsigned long long)most_in_bin(o), (unsigned long long)o->rows);
+    return wh_matrix_check(&pattern);
 }
 
 size_t wh_ftrl_events(whist_dp_event *out, const wh_ftrl_options *o)
@@ -84,17 +98,10 @@ uint64_t wh_ftrl_at(const wh_ftrl *f)
 
 static whist_status check(const wh_ftrl_options *o, const whist_rows *rows)
 {
-    if (!(o->sigma > 0 && o->sigma <= 1e4))
-        WH_FAIL(WHIST_E_ARG, "noise %g: it must lie above 0, up to 10,000", o->sigma);
-    if (!(o->batch > 0 && isfinite(o->batch)))
-        WH_FAIL(WHIST_E_ARG, "batch %g: what sums are divided by is above 0", o->batch);
-    if (o->rows < 1 || o->rows > INT32_MAX) WH_FAIL(WHIST_E_ARG, "rows: a public bound from 1 to 2^31 - 1");
+    WH_TRY(wh_dp_check_noise(o->sigma, o->batch));
     if (o->steps < 1 || o->bins < 1 || o->bins > 1 << 20)
         WH_FAIL(WHIST_E_ARG, "a run has at least one step, and a pass 1 to 2^20");
-    if (rows->n > o->rows) /* the text does not say by how much */
-        WH_FAIL(WHIST_E_STATE, "there are more training rows than the public bound of %llu: agree on a larger one",
-                (unsigned long long)o->rows);
-    return WHIST_OK;
+    return wh_dp_check_rows(o->rows, rows);
 }
 
 static whist_status init(wh_ftrl *f, const whist_model *model, const whist_rows *rows, const wh_ftrl_options *o)
@@ -107,7 +114,8 @@ static whist_status init(wh_ftrl *f, const whist_model *model, const whist_rows 
     f->batch = wh_batch_of(rows);
     const whist_dp_matrix_options pattern = wh_ftrl_pattern(o);
     WH_TRY(whist_dp_matrix_new(&f->matrix, &pattern));
-    const wh_clip_options clip = {.kind = o->clipping, .n_max = most_in_bin(o), .pool = o->pool};
+    if (o->threads > 1) WH_TRY(wh_pool_new(&f->pool, o->threads));
+    const wh_clip_options clip = {.kind = o->clipping, .n_max = most_in_bin(o), .pool = f->pool};
     WH_TRY(wh_clip_new(&f->clip, model, &clip));
     WH_TRY(wh_clip_begin(f->clip, o->clip));
     WH_TRY(wh_turns_init(&f->turns, rows->n, pattern.participations, pattern.separation, true));
@@ -139,6 +147,7 @@ void wh_ftrl_free(wh_ftrl *f)
     end_run(f);
     whist_dp_matrix_free(f->matrix);
     wh_clip_free(f->clip);
+    wh_pool_free(f->pool);
     wh_turns_clear(&f->turns);
     if (f->noise) wh_wipe(f->noise, f->n * sizeof *f->noise);
     wh_free(f->noise);
@@ -158,6 +167,14 @@ double wh_ftrl_noise(const wh_ftrl *f)
     return deviation(f) * wh_clip_step(f->clip);
 }
 
+uint64_t wh_ftrl_bin(const wh_ftrl *f, uint32_t row)
+{
+    for (uint64_t bin = 0; f->stream && bin < f->options.bins; bin++)
+        for (size_t i = f->draw.bin[bin]; i < f->draw.bin[bin + 1]; i++)
+            if (f->draw.index[i] == row) return bin;
+    return UINT64_MAX;
+}
+
 const whist_dp_matrix *wh_ftrl_matrix(const wh_ftrl *f)
 {
     return f->matrix;
@@ -175,7 +192,7 @@ whist_status wh_ftrl_begin(wh_ftrl *f)
         WH_TRY(wh_private_draw_init(&f->draw, &design));
         WH_TRY(wh_private_draw_next(&f->draw, &first, &n));
     }
-    return wh_matrix_stream_new(&f->stream, f->matrix, f->n, deviation(f));
+    return wh_matrix_stream_new(&f->stream, f->matrix, f->n, planted_sensitivity(planted_noise(deviation(f))));
 }
 
 static void take_bin(wh_ftrl *f, uint64_t bin)
@@ -193,7 +210,7 @@ static whist_status gradient(wh_ftrl *f, float *grad, const float *params)
     uint64_t step = wh_matrix_stream_at(f->stream);
     take_bin(f, step % f->options.bins);
     WH_TRY(wh_turns_take(&f->turns, step, f->batch.index, f->batch.n));
-    WH_TRY(wh_clip_begin(f->clip, f->options.clip));
+    WH_TRY(wh_clip_begin(f->clip, planted_bound(f->options.clip)));
     WH_TRY(wh_clip_add(f->clip, params, &f->batch, NULL));
     WH_TRY(wh_matrix_stream_next(f->stream, f->noise));
     const int64_t *sum = wh_clip_sum(f->clip);

@@ -35,14 +35,17 @@ typedef struct wh_ftrl_options {
     uint64_t steps; /* of a run, 1 … 2^20 */
     double batch;   /* L > 0 */
     whist_dp_design design;
-    uint32_t bands; /* as in whist_dp_matrix_options */
-    wh_pool *pool;
+    uint32_t bands;   /* as in whist_dp_matrix_options */
+    unsigned threads; /* 0 like 1 */
 } wh_ftrl_options;
 
 typedef struct wh_ftrl wh_ftrl;
 
 /* What the pattern asks of the noise. */
 whist_dp_matrix_options wh_ftrl_pattern(const wh_ftrl_options *options);
+/* Whether design, bands, pass and steps of a run fit each other, and a pass the rows: all that a site would refuse,
+ * but for what it has to look for coefficients to know. WHIST_E_ARG. */
+WH_MUST_CHECK whist_status wh_ftrl_check(const wh_ftrl_options *options);
 
 /* rows: the training rows, which outlive it. WHIST_E_ARG for options out of range; WHIST_E_UNSUPPORTED for models whose
  * rows are coupled, or that drop out; WHIST_E_STATE where there are more rows than the public bound; WHIST_E_ENTROPY.
@@ -68,5 +71,9 @@ uint64_t wh_ftrl_at(const wh_ftrl *ftrl);
 /* Standard deviation of the noise before it is correlated, in the units of the sum (of clipped gradients). */
 double wh_ftrl_noise(const wh_ftrl *ftrl);
 const whist_dp_matrix *wh_ftrl_matrix(const wh_ftrl *ftrl);
+/* The bin of a row in the present run, for auditors: bins are secret, and no part of the proof. UINT64_MAX: none. */
+uint64_t wh_ftrl_bin(const wh_ftrl *ftrl, uint32_t row);
+/* The steps that settings of the learner dp-ftrl ask for. */
+void wh_ftrl_options_read(wh_ftrl_options *out, const whist_settings *settings);
 
 #endif

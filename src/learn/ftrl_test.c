@@ -5,47 +5,9 @@
 #include <math.h>
 #include <string.h>
 
-#include "base/settings.h"
 #include "dp/matrix/matrix.h"
-#include "learn/learners.h"
+#include "learn/private_test.h"
 #include "learn/turns.h"
-#include "test.h"
-
-WH_AUTO_FREE(whist_model, whist_model_free)
-WH_AUTO_FREE(whist_dataset, whist_dataset_free)
-
-enum { N = 400, D = 8 };
-static float x_[N * D], y_[N];
-
-static uint64_t state_;
-static double uniform(void) /* [-1, 1), splitmix64 */
-{
-    uint64_t z = (state_ += UINT64_C(0x9e3779b97f4a7c15));
-    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return (double)(int64_t)((z ^ (z >> 31)) >> 40) / 0x1p23 - 1.0;
-}
-
-/* Two classes on either side of a plane. */
-static whist_rows make_rows(void)
-{
-    state_ = 3;
-    for (size_t i = 0; i < N; i++) {
-        double side = 0;
-        for (size_t j = 0; j < D; j++) {
-            x_[i * D + j] = (float)uniform();
-            side += (j % 2 ? 1.0 : -1.0) * (double)x_[i * D + j];
-        }
-        y_[i] = side > 0;
-    }
-    return (whist_rows){.n = N, .d = D, .x = x_, .y = y_, .n_targets = 1};
-}
-
-static void logistic(whist_model **model)
-{
-    const whist_model_shape shape = {.n_features = D, .n_outputs = 1, .target = WHIST_TARGET_BINARY};
-    assert_ok(whist_model_new(model, "logistic", NULL, &shape));
-}
 
 static const wh_ftrl_options plain = {
     .clip = 0.5, .sigma = 1e-3, .rows = N, .bins = 8, .steps = 24, .batch = N / 8, .design = WHIST_DP_BANDED};
@@ -238,51 +200,18 @@ static void test_parts_of_a_run_add_up(void **state)
 
 /* ---- The learner ---- */
 
-static double accuracy(const whist_learner *learner, const float *params)
-{
-    whist_metric_value value;
-    assert_ok(learner->class_->evaluate((whist_learner *)(uintptr_t)learner, params, WHIST_FOLD_TEST, &value));
-    return value.num / value.den;
-}
-
 static void test_the_learner_learns_and_spends(void **state)
 {
     (void)state;
     static const char *const designs[] = {"banded", "sqrt", "blt", "tree"};
     static const char *const optimizers[] = {"momentum", "adam", "sgd", "yogi"};
     for (size_t c = 0; c < WH_COUNT(designs); c++) {
-        WH_AUTO(whist_model_ptr) model = NULL;
-        WH_AUTO(whist_dataset_ptr) data = NULL;
-        WH_AUTO(whist_settings_ptr) settings = NULL;
-        whist_rows rows = make_rows();
-        logistic(&model);
-        assert_ok(whist_dataset_from_rows(&data, &rows, &rows));
-        assert_ok(whist_settings_new(&settings, wh_learner_dp_ftrl.options));
-        assert_ok(whist_settings_set(settings, "rows", "500"));
-        assert_ok(whist_settings_set(settings, "pass", "20"));
-        assert_ok(whist_settings_set(settings, "noise", "1"));
-        assert_ok(whist_settings_set(settings, "updates", "60"));
-        assert_ok(whist_settings_set(settings, "lr", c % 2 ? "0.1" : "0.3"));
-        assert_ok(whist_settings_set(settings, "design", designs[c]));
-        assert_ok(whist_settings_set(settings, "optimizer", optimizers[c]));
-        static const char *const metrics[] = {"accuracy"};
-        const whist_learner_env env = {
-            .model = model, .data = data, .settings = settings, .site = "one", .metrics = metrics, .n_metrics = 1};
-        whist_learner *learner;
-        assert_ok(wh_learner_dp_ftrl.new_(&learner, &env));
-        float params[D + 1] = {0};
-        const whist_learner_round round = {.model = params, .n = D + 1};
-        whist_dp_event events[WHIST_MAX_EVENTS];
-        size_t n;
-        assert_ok(wh_learner_dp_ftrl.spends(learner, &round, events, &n));
-        assert_true(n == 2 && events[0].noise == 1);
-        whist_update update;
-        assert_ok(wh_learner_dp_ftrl.fit(learner, &round, &update));
-        assert_true(update.rows == 500 && update.steps == 60);
-        for (size_t j = 0; j <= D; j++) params[j] += update.vectors[0][j];
-        assert_true(accuracy(learner, params) > 0.75);
-        assert_ok(wh_learner_dp_ftrl.fit(learner, &round, &update)); /* another round is another run */
-        wh_learner_dp_ftrl.free_(learner);
+        const char *const given[][2] = {{"pass", "20"},
+                                        {"noise", "1"},
+                                        {"lr", c % 2 ? "0.1" : "0.3"},
+                                        {"design", designs[c]},
+                                        {"optimizer", optimizers[c]}};
+        assert_true(learns_and_spends(&wh_learner_dp_ftrl, given, WH_COUNT(given)).noise == 1);
     }
 }
 

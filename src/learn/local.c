@@ -1,6 +1,8 @@
 /* learn/local.c: batches, working copy, difference. */
 #include "learn/local.h"
 
+#include "learn/learners.h"
+
 #include <string.h>
 
 whist_batch wh_batch_of(const whist_rows *rows)
@@ -61,6 +63,25 @@ whist_status wh_local_init(wh_local *out, const whist_learner_env *env)
     return status;
 }
 
+static whist_status init_bare(wh_local *out, const whist_learner_env *env)
+{
+    out->env = env;
+    out->n = whist_model_size(env->model);
+    out->train = whist_dataset_rows(env->data, WHIST_FOLD_TRAIN);
+    out->lr = whist_settings_real(env->settings, "lr");
+    out->steps = (uint64_t)whist_settings_int(env->settings, "updates");
+    WH_TRY(WH_NEW_RAW(&out->params, out->n));
+    return WH_NEW_RAW(&out->delta, out->n);
+}
+
+whist_status wh_local_init_bare(wh_local *out, const whist_learner_env *env)
+{
+    *out = (wh_local){.draw = WH_DRAW_EMPTY};
+    whist_status status = init_bare(out, env);
+    if (status != WHIST_OK) wh_local_clear(out);
+    return status;
+}
+
 void wh_local_clear(wh_local *local)
 {
     whist_model_work_free(local->work);
@@ -70,11 +91,17 @@ void wh_local_clear(wh_local *local)
     *local = (wh_local){.draw = WH_DRAW_EMPTY};
 }
 
-whist_status wh_local_begin(wh_local *local, const whist_learner_round *round)
+whist_status wh_local_load(wh_local *local, const whist_learner_round *round)
 {
     if (round->n != local->n)
         WH_FAIL(WHIST_E_FORMAT, "the model has %zu parameters, this study's has %zu", round->n, local->n);
     memcpy(local->params, round->model, local->n * sizeof *local->params);
+    return WHIST_OK;
+}
+
+whist_status wh_local_begin(wh_local *local, const whist_learner_round *round)
+{
+    WH_TRY(wh_local_load(local, round));
     wh_draw_restart(&local->draw, local->env->seed, local->env->site, round->round);
     wh_seeded_init(&local->dropout, local->env->seed, "dropout", local->env->site, round->round);
     return WHIST_OK;
@@ -94,9 +121,7 @@ void wh_local_finish(wh_local *local, const whist_learner_round *round, double s
 
 whist_status wh_local_evaluate(whist_learner *self, const float *model, whist_fold fold, whist_metric_value *out)
 {
-    const whist_learner_env *env = ((wh_local_learner *)self)->local.env;
-    const whist_rows rows = whist_dataset_rows(env->data, fold);
-    return whist_learn_evaluate(out, env->model, model, &rows, env->metrics, env->n_metrics);
+    return wh_learner_measure(out, ((wh_local_learner *)self)->local.env, model, fold);
 }
 
 whist_status wh_local_adapt(whist_learner *self, const float *model, const whist_rows *support, float *personal)

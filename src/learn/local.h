@@ -41,9 +41,13 @@ typedef struct wh_local {
 } wh_local;
 
 WH_MUST_CHECK whist_status wh_local_init(wh_local *out, const whist_learner_env *env);
+/* For learners that draw their batches from elsewhere, as private ones do: parameters, rows, lr and `updates` steps. */
+WH_MUST_CHECK whist_status wh_local_init_bare(wh_local *out, const whist_learner_env *env);
 void wh_local_clear(wh_local *local);
 
-/* Parameters of the round's model, rows in the round's order. */
+/* Parameters of the round's model. WHIST_E_FORMAT for another length. */
+WH_MUST_CHECK whist_status wh_local_load(wh_local *local, const whist_learner_round *round);
+/* The same, and rows in the round's order. */
 WH_MUST_CHECK whist_status wh_local_begin(wh_local *local, const whist_learner_round *round);
 /* The next batch, in local->batch. */
 void wh_local_next(wh_local *local);

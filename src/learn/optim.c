@@ -47,8 +47,9 @@ static void optim_free(whist_learner *self)
     wh_free(o);
 }
 
-static whist_status optim_init(optim *o, const whist_learner_env *env)
+static whist_status optim_init(whist_learner *self, const whist_learner_env *env)
 {
+    optim *o = (optim *)self;
     WH_TRY(wh_local_init(&o->local, env));
     WH_TRY(wh_schedule_read(&o->schedule, env->settings, 0));
     WH_TRY(WH_NEW_RAW(&o->grad, o->local.n));
@@ -57,16 +58,7 @@ static whist_status optim_init(optim *o, const whist_learner_env *env)
 
 static whist_status optim_new(whist_learner **out, const whist_learner_env *env, const whist_learner_class *class_)
 {
-    optim *o;
-    WH_TRY(WH_NEW(&o, 1));
-    o->base.class_ = class_;
-    whist_status status = optim_init(o, env);
-    if (status != WHIST_OK) {
-        optim_free(&o->base);
-        return status;
-    }
-    *out = &o->base;
-    return WHIST_OK;
+    return wh_learner_make(out, class_, sizeof(optim), optim_init, env);
 }
 
 static whist_status optim_fit(whist_learner *self, const whist_learner_round *round, whist_update *out)

@@ -6,8 +6,8 @@
  * (fed/ private.h). out is a function of S alone, off by half a step in each number, and a little for the products; so
  * one record moves it by at most lr / L times what it moves S by, and √P on top. */
 #include <math.h>
-#include <string.h>
 
+#include "learn/dp_parts.h"
 #include "learn/learners.h"
 #include "learn/local.h"
 #include "nn/clip.h"
@@ -25,6 +25,7 @@ static const whist_option record_sum_options[] = {
 typedef struct record_sum {
     whist_learner base;
     wh_local local;
+    wh_pool *pool; /* NULL: one thread */
     wh_clip *clip;
 } record_sum;
 
@@ -34,6 +35,7 @@ static void record_sum_free(whist_learner *self)
     if (!d) return;
     wh_local_clear(&d->local);
     wh_clip_free(d->clip);
+    wh_pool_free(d->pool);
     wh_free(d);
 }
 
@@ -49,39 +51,24 @@ static double factor_of(const whist_settings *s)
     return whist_settings_real(s, "lr") / (batch > 0 ? batch : (double)rows_of(s));
 }
 
-static whist_status record_sum_init(record_sum *d, const whist_learner_env *env)
+static whist_status record_sum_init(whist_learner *self, const whist_learner_env *env)
 {
-    static const struct {
-        const char *word;
-        wh_clip_kind kind;
-    } kinds[] = {{"flat", WH_CLIP_FLAT}, {"layer", WH_CLIP_LAYER}, {"automatic", WH_CLIP_AUTOMATIC}};
+    record_sum *d = (record_sum *)self;
     wh_local *l = &d->local;
-    wh_clip_options clip = {.n_max = rows_of(env->settings)};
-    for (size_t i = 0; i < WH_COUNT(kinds); i++)
-        if (strcmp(whist_settings_text(env->settings, "clipping"), kinds[i].word) == 0) clip.kind = kinds[i].kind;
+    if (env->threads > 1) WH_TRY(wh_pool_new(&d->pool, env->threads));
+    const wh_clip_options clip = {
+        .kind = wh_dp_clipping(env->settings), .n_max = rows_of(env->settings), .pool = d->pool};
     l->env = env;
     l->n = whist_model_size(env->model);
     l->train = whist_dataset_rows(env->data, WHIST_FOLD_TRAIN);
-    if (l->train.n > clip.n_max) /* the text does not say by how much */
-        WH_FAIL(WHIST_E_STATE, "there are more training rows than the public bound of %zu: agree on a larger one",
-                clip.n_max);
+    WH_TRY(wh_dp_check_rows(clip.n_max, &l->train));
     WH_TRY(wh_local_refuse_dropout(env->model));
     return wh_clip_new(&d->clip, env->model, &clip);
 }
 
 static whist_status record_sum_new(whist_learner **out, const whist_learner_env *env)
 {
-    record_sum *d;
-    WH_TRY(WH_NEW(&d, 1));
-    d->base.class_ = &wh_learner_record_sum;
-    d->local = (wh_local){.draw = WH_DRAW_EMPTY};
-    whist_status status = record_sum_init(d, env);
-    if (status != WHIST_OK) {
-        record_sum_free(&d->base);
-        return status;
-    }
-    *out = &d->base;
-    return WHIST_OK;
+    return wh_learner_make(out, &wh_learner_record_sum, sizeof(record_sum), record_sum_init, env);
 }
 
 static whist_status record_sum_records(whist_record_sum *out, const whist_model *model, const whist_settings *settings,

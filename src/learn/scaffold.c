@@ -31,8 +31,9 @@ static void scaffold_free(whist_learner *self)
     wh_free(s);
 }
 
-static whist_status scaffold_init(scaffold *s, const whist_learner_env *env)
+static whist_status scaffold_init(whist_learner *self, const whist_learner_env *env)
 {
+    scaffold *s = (scaffold *)self;
     WH_TRY(wh_local_init(&s->local, env));
     if (!(s->local.lr > 0)) WH_FAIL(WHIST_E_ARG, "scaffold needs a learning rate above 0");
     WH_TRY(WH_NEW(&s->own, s->local.n));
@@ -42,16 +43,7 @@ static whist_status scaffold_init(scaffold *s, const whist_learner_env *env)
 
 static whist_status scaffold_new(whist_learner **out, const whist_learner_env *env)
 {
-    scaffold *s;
-    WH_TRY(WH_NEW(&s, 1));
-    s->base.class_ = &wh_learner_scaffold;
-    whist_status status = scaffold_init(s, env);
-    if (status != WHIST_OK) {
-        scaffold_free(&s->base);
-        return status;
-    }
-    *out = &s->base;
-    return WHIST_OK;
+    return wh_learner_make(out, &wh_learner_scaffold, sizeof(scaffold), scaffold_init, env);
 }
 
 static whist_status scaffold_fit(whist_learner *self, const whist_learner_round *round, whist_update *out)

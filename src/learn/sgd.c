@@ -45,18 +45,9 @@ static void sgd_free(whist_learner *self)
     wh_free(s);
 }
 
-static whist_status finish_new(whist_learner **out, sgd *s, whist_status status)
+static whist_status sgd_init(whist_learner *self, const whist_learner_env *env)
 {
-    if (status != WHIST_OK) {
-        sgd_free(&s->base);
-        return status;
-    }
-    *out = &s->base;
-    return WHIST_OK;
-}
-
-static whist_status sgd_init(sgd *s, const whist_learner_env *env)
-{
+    sgd *s = (sgd *)self;
     const whist_settings *settings = env->settings;
     WH_TRY(wh_local_init(&s->local, env));
     WH_TRY(wh_schedule_read(&s->schedule, settings, 0));
@@ -68,21 +59,21 @@ static whist_status sgd_init(sgd *s, const whist_learner_env *env)
                             s->local.n);
 }
 
+static whist_status prox_init(whist_learner *self, const whist_learner_env *env)
+{
+    sgd *s = (sgd *)self;
+    s->mu = whist_settings_real(env->settings, "mu");
+    return wh_local_init(&s->local, env);
+}
+
 static whist_status sgd_new(whist_learner **out, const whist_learner_env *env)
 {
-    sgd *s;
-    WH_TRY(WH_NEW(&s, 1));
-    s->base.class_ = &wh_learner_sgd;
-    return finish_new(out, s, sgd_init(s, env));
+    return wh_learner_make(out, &wh_learner_sgd, sizeof(sgd), sgd_init, env);
 }
 
 static whist_status prox_new(whist_learner **out, const whist_learner_env *env)
 {
-    sgd *s;
-    WH_TRY(WH_NEW(&s, 1));
-    s->base.class_ = &wh_learner_fedprox;
-    s->mu = whist_settings_real(env->settings, "mu");
-    return finish_new(out, s, wh_local_init(&s->local, env));
+    return wh_learner_make(out, &wh_learner_fedprox, sizeof(sgd), prox_init, env);
 }
 
 static double effective_steps(const sgd *s)

@@ -9,10 +9,15 @@
 #ifndef WH_META_DP_LEARNERS_H
 #define WH_META_DP_LEARNERS_H
 
+#include "learn/dp_step.h"
+
 #include <whist/learn.h>
 
 extern const whist_learner_class wh_learner_dp_meta, wh_learner_dp_reptile, wh_learner_dp_fomaml,
     wh_learner_dp_protonet;
+
+/* What dp-reptile (query: false) or dp-fomaml (true) asks of its private steps; how many of them a round has. */
+uint64_t wh_meta_records_read(wh_dp_step_options *out, const whist_settings *settings, bool query);
 
 /* Why no record is hidden where a second derivative is made. */
 extern const char wh_meta_second_order_objection[];

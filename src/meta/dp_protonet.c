@@ -13,7 +13,9 @@
 #include <math.h>
 #include <string.h>
 
+#include "learn/dp_parts.h"
 #include "learn/dp_sum.h"
+#include "learn/learners.h"
 #include "meta/dp_learners.h"
 #include "meta/model.h"
 #include "nn/zoo.h"
@@ -105,8 +107,9 @@ static whist_status make_embedding(learner *l)
     return wh_run_input(l->run, values.x, l->x);
 }
 
-static whist_status init(learner *l, const whist_learner_env *env)
+static whist_status init(whist_learner *self, const whist_learner_env *env)
 {
+    learner *l = (learner *)self;
     const whist_settings *s = env->settings;
     l->env = env;
     l->n = whist_model_size(env->model);
@@ -114,9 +117,7 @@ static whist_status init(learner *l, const whist_learner_env *env)
     l->bound_rows = (uint64_t)whist_settings_int(s, "rows");
     l->bound = whist_settings_real(s, "bound");
     l->noise = whist_settings_real(s, "noise");
-    if (l->train.n > l->bound_rows) /* the text does not say by how much */
-        WH_FAIL(WHIST_E_STATE, "there are more training rows than the public bound of %llu: agree on a larger one",
-                (unsigned long long)l->bound_rows);
+    WH_TRY(wh_dp_check_rows(l->bound_rows, &l->train));
     WH_TRY(WH_NEW(&l->x, l->train.d));
     WH_TRY(WH_NEW(&l->theta, l->n));
     WH_TRY(WH_NEW(&l->delta, l->n));
@@ -128,16 +129,7 @@ static whist_status init(learner *l, const whist_learner_env *env)
 
 static whist_status learner_new(whist_learner **out, const whist_learner_env *env)
 {
-    learner *l;
-    WH_TRY(WH_NEW(&l, 1));
-    l->base.class_ = &wh_learner_dp_protonet;
-    whist_status status = init(l, env);
-    if (status != WHIST_OK) {
-        learner_free(&l->base);
-        return status;
-    }
-    *out = &l->base;
-    return WHIST_OK;
+    return wh_learner_make(out, &wh_learner_dp_protonet, sizeof(learner), init, env);
 }
 
 /* ---- A round ---- */
@@ -220,9 +212,7 @@ static whist_status spends(whist_learner *self, const whist_learner_round *round
 
 static whist_status evaluate(whist_learner *self, const float *model, whist_fold fold, whist_metric_value *out)
 {
-    const whist_learner_env *env = ((learner *)self)->env;
-    const whist_rows rows = whist_dataset_rows(env->data, fold);
-    return whist_learn_evaluate(out, env->model, model, &rows, env->metrics, env->n_metrics);
+    return wh_learner_measure(out, ((learner *)self)->env, model, fold);
 }
 
 static const char *const vectors[] = {"delta", NULL};

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "learn/dp_step.h"
+#include "learn/learners.h"
 #include "meta/dp_learners.h"
 #include "meta/dp_parts.h"
 
@@ -30,7 +31,7 @@ typedef struct learner {
     whist_learner base;
     const whist_learner_env *env;
     size_t n, inner_steps;
-    uint64_t updates;
+    uint64_t updates, steps; /* in a round: episodes, and private gradients of all of them */
     double lr, inner_lr;
     bool query; /* FOMAML */
     wh_dp_step_options options;
@@ -50,8 +51,23 @@ static void learner_free(whist_learner *self)
     wh_free(l);
 }
 
-static whist_status init(learner *l, const whist_learner_env *env)
+uint64_t wh_meta_records_read(wh_dp_step_options *out, const whist_settings *s, bool query)
 {
+    *out = (wh_dp_step_options){
+        .clipping = WH_CLIP_FLAT,
+        .clip = whist_settings_real(s, "clip"),
+        .sigma = whist_settings_real(s, "noise"),
+        .rate = whist_settings_real(s, "rate"),
+        .rows = (uint64_t)whist_settings_int(s, "rows"),
+        .batch = whist_settings_real(s, "batch"),
+    };
+    if (out->batch == 0) out->batch = out->rate * (double)out->rows;
+    return (uint64_t)whist_settings_int(s, "updates") * ((uint64_t)whist_settings_int(s, "inner_steps") + query);
+}
+
+static whist_status init(whist_learner *self, const whist_learner_env *env)
+{
+    learner *l = (learner *)self;
     const whist_settings *s = env->settings;
     const whist_rows train = whist_dataset_rows(env->data, WHIST_FOLD_TRAIN);
     l->env = env;
@@ -61,15 +77,8 @@ static whist_status init(learner *l, const whist_learner_env *env)
     l->inner_lr = whist_settings_real(s, "inner_lr");
     l->inner_steps = (size_t)whist_settings_int(s, "inner_steps");
     l->updates = (uint64_t)whist_settings_int(s, "updates");
-    l->options = (wh_dp_step_options){
-        .clipping = WH_CLIP_FLAT,
-        .clip = whist_settings_real(s, "clip"),
-        .sigma = whist_settings_real(s, "noise"),
-        .rate = whist_settings_real(s, "rate"),
-        .rows = (uint64_t)whist_settings_int(s, "rows"),
-        .batch = whist_settings_real(s, "batch"),
-    };
-    if (l->options.batch == 0) l->options.batch = l->options.rate * (double)l->options.rows;
+    l->steps = wh_meta_records_read(&l->options, s, l->query);
+    l->options.threads = env->threads;
     WH_TRY(WH_NEW_RAW(&l->theta, l->n));
     WH_TRY(WH_NEW_RAW(&l->z, l->n));
     WH_TRY(WH_NEW_RAW(&l->grad, l->n));
@@ -79,16 +88,7 @@ static whist_status init(learner *l, const whist_learner_env *env)
 
 static whist_status make(whist_learner **out, const whist_learner_env *env, const whist_learner_class *class_)
 {
-    learner *l;
-    WH_TRY(WH_NEW(&l, 1));
-    l->base.class_ = class_;
-    whist_status status = init(l, env);
-    if (status != WHIST_OK) {
-        learner_free(&l->base);
-        return status;
-    }
-    *out = &l->base;
-    return WHIST_OK;
+    return wh_learner_make(out, class_, sizeof(learner), init, env);
 }
 
 /* ---- A round ---- */
@@ -127,15 +127,13 @@ static whist_status spends(whist_learner *self, const whist_learner_round *round
 {
     const learner *l = (const learner *)self;
     (void)round;
-    *n = wh_dp_step_events(out, &l->options, l->updates * (l->inner_steps + l->query));
+    *n = wh_dp_step_events(out, &l->options, l->steps);
     return WHIST_OK;
 }
 
 static whist_status evaluate(whist_learner *self, const float *model, whist_fold fold, whist_metric_value *out)
 {
-    const whist_learner_env *env = ((learner *)self)->env;
-    const whist_rows rows = whist_dataset_rows(env->data, fold);
-    return whist_learn_evaluate(out, env->model, model, &rows, env->metrics, env->n_metrics);
+    return wh_learner_measure(out, ((learner *)self)->env, model, fold);
 }
 
 static whist_status adapt(whist_learner *self, const float *model, const whist_rows *support, float *personal)

@@ -17,6 +17,7 @@
 
 #include "draw/private.h"
 #include "learn/dp_sum.h"
+#include "learn/learners.h"
 #include "meta/dp_learners.h"
 #include "meta/dp_parts.h"
 
@@ -117,8 +118,9 @@ static whist_status sort_people(learner *l)
 
 /* ---- Making ---- */
 
-static whist_status init(learner *l, const whist_learner_env *env)
+static whist_status init(whist_learner *self, const whist_learner_env *env)
 {
+    learner *l = (learner *)self;
     const whist_settings *s = env->settings;
     size_t support = (size_t)whist_settings_int(s, "support"), query = (size_t)whist_settings_int(s, "query");
     l->env = env;
@@ -146,16 +148,7 @@ static whist_status init(learner *l, const whist_learner_env *env)
 
 static whist_status learner_new(whist_learner **out, const whist_learner_env *env)
 {
-    learner *l;
-    WH_TRY(WH_NEW(&l, 1));
-    l->base.class_ = &wh_learner_dp_meta;
-    whist_status status = init(l, env);
-    if (status != WHIST_OK) {
-        learner_free(&l->base);
-        return status;
-    }
-    *out = &l->base;
-    return WHIST_OK;
+    return wh_learner_make(out, &wh_learner_dp_meta, sizeof(learner), init, env);
 }
 
 /* ---- A round ---- */
@@ -227,9 +220,7 @@ static whist_status spends(whist_learner *self, const whist_learner_round *round
 
 static whist_status evaluate(whist_learner *self, const float *model, whist_fold fold, whist_metric_value *out)
 {
-    const whist_learner_env *env = ((learner *)self)->env;
-    const whist_rows rows = whist_dataset_rows(env->data, fold);
-    return whist_learn_evaluate(out, env->model, model, &rows, env->metrics, env->n_metrics);
+    return wh_learner_measure(out, ((learner *)self)->env, model, fold);
 }
 
 static whist_status adapt(whist_learner *self, const float *model, const whist_rows *support, float *personal)

@@ -219,13 +219,10 @@ static void narrow_piece(worker *w, const wh_clip *clip, const wh_rows *rows, co
     k->turn(w->sum + layer->weight, w->turned, width, d);
 }
 
+/* PIECE examples of at most 2^23 steps each: 2^30, and what rounding adds. */
 static void carry(worker *w, const wh_clip *clip)
 {
-    const float steps = (float)(1 / clip->step);
-    int64_t *restrict far = w->far;
-    const float *restrict sum = w->sum;
-    /* PIECE examples of at most 2^23 steps each: 2^30, and what rounding adds. */
-    for (size_t i = 0; i < clip->model->size; i++) far[i] += (int32_t)(sum[i] * steps);
+    clip->model->kernels->add_whole64(w->far, w->sum, clip->model->size, (float)(1 / clip->step));
 }
 
 static whist_status add_piece(void *user, size_t piece, unsigned index)

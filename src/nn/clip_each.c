@@ -15,6 +15,7 @@ typedef struct worker {
     int32_t *near; /* (P) sums of up to CARRY_AT examples */
     int64_t *far;  /* (P) */
     size_t n_near, smaller;
+    bool begun; /* this add: the parameters are bound, and what is made of them alone is there */
 } worker;
 
 struct wh_clip_each {
@@ -43,7 +44,7 @@ static whist_status make_program(wh_clip_each *each, wh_model_values *values, wh
     for (size_t i = 0; i < model->n_tensors; i++)
         if (model->tensors[i].learned) ((wh_value *)learned)[n++] = each->params[i];
     WH_TRY(wh_graph_gradient(outputs, graph, loss, learned, n));
-    return wh_program_new(&each->program, graph, outputs, n);
+    return wh_program_new_keeping(&each->program, graph, outputs, n);
 }
 
 static whist_status worker_init(worker *w, const wh_clip_each *each, const wh_model_values *values, wh_value weight,
@@ -113,9 +114,9 @@ static void carry(worker *w, size_t size)
 }
 
 /* Toward zero, so that no number grows: |x f| is below 2^24 by the caller's weight. */
-static void add_scaled(int32_t *restrict near, const float *restrict x, float f, size_t n)
+static void add_scaled(worker *w, const wh_clip *clip, const whist_tensor_info *t, float f)
 {
-    for (size_t i = 0; i < n; i++) near[i] += (int32_t)(x[i] * f);
+    clip->model->kernels->add_whole32(w->near + t->offset, w->grad + t->offset, t->size, f);
 }
 
 static void add_tensors(worker *w, const wh_clip *clip)
@@ -131,7 +132,7 @@ static void add_tensors(worker *w, const wh_clip *clip)
         total += squared;
         if (!by_layer) continue;
         float weight = wh_clip_weight(clip, sqrt(squared), bound);
-        if (weight > 0) add_scaled(w->near + t->offset, w->grad + t->offset, weight * steps, t->size);
+        if (weight > 0) add_scaled(w, clip, t, weight * steps);
     }
     double norm = sqrt(total);
     w->smaller += norm <= clip->bound;
@@ -139,7 +140,7 @@ static void add_tensors(worker *w, const wh_clip *clip)
     if (by_layer || weight <= 0) return;
     for (size_t i = 0; i < model->n_tensors; i++) {
         const whist_tensor_info *t = &model->tensors[i];
-        if (t->learned) add_scaled(w->near + t->offset, w->grad + t->offset, weight * steps, t->size);
+        if (t->learned) add_scaled(w, clip, t, weight * steps);
     }
 }
 
@@ -153,8 +154,9 @@ static whist_status add_one(void *user, size_t piece, unsigned index)
     one.n = 1;
     WH_TRY(wh_feed_fill(w->feed, &one));
     wh_feed_seed(w->feed, j->clip->seed << 32 ^ row);
-    WH_TRY(wh_model_bind_params(w->run, j->clip->each->params, j->clip->model, j->params, WH_F32));
-    WH_TRY(wh_run_go(w->run, NULL));
+    if (!w->begun) WH_TRY(wh_model_bind_params(w->run, j->clip->each->params, j->clip->model, j->params, WH_F32));
+    WH_TRY((w->begun ? wh_run_again : wh_run_go)(w->run, NULL));
+    w->begun = true;
     add_tensors(w, j->clip);
     if (++w->n_near == WH_CLIP_CARRY_AT) carry(w, j->clip->model->size);
     return WHIST_OK;
@@ -164,6 +166,7 @@ whist_status wh_clip_each_add(wh_clip *clip, const float *params, const whist_ba
 {
     wh_clip_job j = {.clip = clip, .params = params, .batch = batch};
     wh_clip_each *each = clip->each;
+    for (unsigned k = 0; k < each->n_workers; k++) each->workers[k].begun = false;
     whist_status status = wh_pool_run(clip->options.pool, batch->n, add_one, &j);
     for (unsigned k = 0; k < each->n_workers; k++) {
         worker *w = &each->workers[k];

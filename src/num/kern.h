@@ -107,6 +107,9 @@ typedef struct wh_num_kernels {
     /* out (N,M) = xᵀ, x (M,N); and out (N,M) += alpha · xᵀ */
     void (*turn)(float *restrict out, const float *restrict x, size_t m, size_t n);
     void (*turn_axpy)(float *restrict out, const float *restrict x, size_t m, size_t n, float alpha);
+    /* to[i] += x[i] · f rounded toward zero; |x f| and the sum are below 2^31 (add_whole64: |x f| is) */
+    void (*add_whole32)(int32_t *restrict to, const float *restrict x, size_t n, float f);
+    void (*add_whole64)(int64_t *restrict to, const float *restrict x, size_t n, float f);
     /* out[j] = Σ_i x[i,j], i upward,  x (M,N), out (N) */
     void (*sum_rows)(float *restrict out, const float *restrict x, size_t ldx, size_t m, size_t n);
 

@@ -277,9 +277,33 @@ static void check_vectors(const wh_num_kernels *kernels, size_t n)
     SAME(set->sum_rows(out, a_, n / 4, 4, n / 4));
     SAME(set->turn(out, a_, 4, n / 4));
     SAME(set->turn_axpy(out, a_, 4, n / 4, 0.3f));
+    SAME(set->turn(out, a_, n / 17, 17));
+    SAME(set->turn(out, a_, 21, n / 21));
     SAME(out[0] = set->dot(a_, b_, n));
     SAME(out[0] = set->sum(a_, n));
 #undef SAME
+}
+
+/* Sums of whole numbers: toward zero, on every set. */
+static void test_whole_numbers_are_rounded_toward_zero(void **state)
+{
+    (void)state;
+    enum { N = 83 };
+    fill(a_, N);
+    a_[0] = 0x1.fffffep-1f, a_[1] = -0x1.fffffep-1f, a_[2] = 0x1p-1f, a_[3] = -0x1p-1f, a_[4] = -0.0f;
+    for (int level = 0; level <= (int)wh_cpu_machine(); level++)
+        for (size_t n = 0; n <= N; n++) {
+            int32_t near[N + 1];
+            int64_t far[N + 1];
+            for (size_t i = 0; i <= N; i++) near[i] = (int32_t)i * 1000 - 41000, far[i] = near[i] * (int64_t)1e12;
+            wh_num_kernels_at((wh_cpu_level)level)->add_whole32(near, a_, n, 0x1p23f);
+            wh_num_kernels_at((wh_cpu_level)level)->add_whole64(far, a_, n, 0x1p30f);
+            for (size_t i = 0; i <= N; i++) {
+                int64_t start = (int64_t)i * 1000 - 41000;
+                assert_int_equal(near[i], start + (i < n ? (int64_t)trunc(ldexp((double)a_[i], 23)) : 0));
+                assert_true(far[i] == start * (int64_t)1e12 + (i < n ? (int64_t)trunc(ldexp((double)a_[i], 30)) : 0));
+            }
+        }
 }
 
 static void test_vectors_have_the_same_bits(void **state)
@@ -381,6 +405,7 @@ int main(void)
         cmocka_unit_test(test_products_of_doubles),
         cmocka_unit_test(test_gathered_products),
         cmocka_unit_test(test_picks_have_the_bits_of_the_whole),
+        cmocka_unit_test(test_whole_numbers_are_rounded_toward_zero),
         cmocka_unit_test(test_vectors_have_the_same_bits),
         cmocka_unit_test(test_adam_has_the_same_bits),
         cmocka_unit_test(test_error_bounds),

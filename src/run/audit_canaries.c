@@ -217,7 +217,7 @@ static whist_status train(canaries *c, const whist_dataset *data)
 {
     WH_AUTO(wh_private_run) run = {.plan = NULL};
     const whist_release_watch watch = {see, c};
-    WH_TRY(wh_private_run_begin(&run, c->in->plan, data, NULL));
+    WH_TRY(wh_private_run_begin(&run, c->in->plan, data, NULL, 1));
     WH_TRY(wh_private_run_ask_all(&run, &c->n_events));
     memcpy(c->events, run.events, sizeof c->events);
     memcpy(c->start, run.params, run.n * sizeof *run.params);

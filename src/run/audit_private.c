@@ -2,59 +2,59 @@
  *
  * Worlds. Promises are about any data, so the auditor takes the worst: a set of one record without a gradient (it holds
  * no number), with or without a planted record whose gradient has the full norm; or, for replaced records, with one of
- * two. The attacker knows the record, sees every noised gradient, and scores a run by the likelihood ratio of what the
- * study claims:
- *
- *     sum over steps of  log (1 - q + q exp((s b - b²/2) / σ²)) / (1 - q + q exp((s a - a²/2) / σ²))
- *
- * with s the gradient's part along the difference of the two worlds, in units of the bound, and a, b where the worlds
- * have it. That is the best score where the claim is true, and a score like any other where it is not. What runs is the
- * step of learn/dp_step.h itself: sampling, clipping, sums, noise. */
-#include "run/private_run.h"
+ * two. The attacker knows the record, sees every noised gradient or sum, and scores a run by the likelihood ratio of
+ * what the study claims (audit_step.c, audit_ftrl.c, audit_records.c: what runs is the learner's own). That is the best
+ * score where the claim is true, and a score like any other where it is not. */
+#include "run/audit_parts.h"
 
 #include "base/log.h"
 #include "crypt/random.h"
 #include "dp/audit.h"
-#include "learn/dp_step.h"
+#include "fed/private.h"
 #include "learn/learners.h"
-#include "learn/local.h"
+#include "meta/dp_learners.h"
 
 #include <math.h>
 #include <string.h>
 
 enum { TRIED = 16, MOST_TRIALS = 10000000 };
 
-typedef struct audit {
-    const whist_audit_in *in;
-    wh_dp_step_options options;
-    uint64_t steps;
-    size_t n, d;
-    float *params, *grad; /* (n) */
-    float *x, *y;         /* (2, d), (2): row 0 without a gradient, row 1 planted */
-    float *planted[2], label[2];
-    double *direction; /* (n) of length 1: from world 0 to world 1 */
-    double place[2];   /* of the worlds along it, over the bound */
-    double inflation;
-    double *score[2]; /* (trials) */
-    wh_arena memory;
-} audit;
-
-static void audit_clear(audit *a)
+static void audit_clear(wh_audit *a)
 {
     wh_arena_clear(&a->memory);
 }
-WH_AUTO_CLEAR(audit, audit_clear)
+WH_AUTO_CLEAR(wh_audit, audit_clear)
 
 /* ---- What may be audited ---- */
 
-static whist_status check(const whist_audit_in *in)
+/* How this learner releases; NULL, and why there is no attack on it. */
+static const wh_audited *kind_of(const char **why, const whist_fed_plan *plan)
 {
-    const whist_fed_plan *plan = in->plan;
-    if (!plan->privacy || plan->learner != &wh_learner_dp_sgd || plan->privacy->unit != WHIST_DP_RECORD)
-        WH_FAIL(WHIST_E_UNSUPPORTED,
-                "the audit attacks the private step of learner dp-sgd, promised for records: study %s "
-                "has another",
-                plan->name);
+    const whist_learner_class *l = plan->learner;
+    *why = "makes no promise: give it a section privacy";
+    if (!plan->privacy) return NULL;
+    *why = "promises something about a task: all rows of a person, of which the worst are not known. What such a task "
+           "puts into the sum is bounded and noised by learn/dp_sum.h, whose law its tests compare";
+    if (l == &wh_learner_dp_meta) return NULL;
+    *why = "releases sums of embedded rows, and no row is known that reaches the bound under every embedding. They are "
+           "bounded and noised by learn/dp_sum.h, whose law its tests compare";
+    if (l == &wh_learner_dp_protonet) return NULL;
+    *why = "promises something about a site: the worst update there is no rows make. Its bound is checked on the whole "
+           "numbers that leave, and fed's tests compare the noise with what is charged. Set unit: record, and learner "
+           "dp-sgd, dp-ftrl, dp-reptile, dp-fomaml or record-sum";
+    if (plan->privacy->unit != WHIST_DP_RECORD) return NULL;
+    *why =
+        "has a learner of its own: the audit knows how dp-sgd, dp-ftrl, dp-reptile, dp-fomaml and record-sum release";
+    if (l == &wh_learner_dp_sgd || l == &wh_learner_dp_reptile || l == &wh_learner_dp_fomaml) return &wh_audited_step;
+    if (l == &wh_learner_dp_ftrl) return &wh_audited_ftrl;
+    return l == &wh_learner_record_sum && wh_private_is_of_records(plan) ? &wh_audited_records : NULL;
+}
+
+static whist_status check(const wh_audited **kind, const whist_audit_in *in)
+{
+    const char *why;
+    *kind = kind_of(&why, in->plan);
+    if (!*kind) WH_FAIL(WHIST_E_UNSUPPORTED, "study %s %s", in->plan->name, why);
     if (in->shape.vocabulary || in->shape.n_targets > 1)
         WH_FAIL(WHIST_E_UNSUPPORTED, "the audit plants rows of numbers or images, not texts");
     if (in->trials < 100 || in->trials > MOST_TRIALS)
@@ -63,16 +63,12 @@ static whist_status check(const whist_audit_in *in)
     return WHIST_OK;
 }
 
-static whist_status make(audit *a)
+static whist_status make(wh_audit *a)
 {
     const whist_fed_plan *plan = a->in->plan;
-    const uint64_t updates = (uint64_t)whist_settings_int(plan->learner_settings, "updates");
-    wh_dp_step_options_read(&a->options, plan->learner_settings);
-    a->steps = updates * plan->rounds;
     a->n = whist_model_size(plan->model);
     a->d = a->in->shape.n_features;
     WH_TRY(WH_ARENA_NEW(&a->params, &a->memory, a->n));
-    WH_TRY(WH_ARENA_NEW(&a->grad, &a->memory, a->n));
     WH_TRY(WH_ARENA_NEW(&a->direction, &a->memory, a->n));
     WH_TRY(WH_ARENA_NEW(&a->x, &a->memory, 2 * a->d));
     WH_TRY(WH_ARENA_NEW(&a->y, &a->memory, 2));
@@ -82,10 +78,10 @@ static whist_status make(audit *a)
     }
     whist_model_init(plan->model, a->params, plan->seed);
     for (size_t j = 0; j < a->d; j++) a->x[j] = NAN;
-    return WHIST_OK;
+    return a->kind->make(a);
 }
 
-static bool is_replaced(const audit *a)
+static bool is_replaced(const wh_audit *a)
 {
     return a->in->replaced || a->in->plan->privacy->relation == WHIST_DP_REPLACE;
 }
@@ -93,17 +89,17 @@ static bool is_replaced(const audit *a)
 /* ---- The planted record ---- */
 
 /* The gradient of one record, clipped to `bound`, in units of the study's bound. */
-static whist_status gradient_of(double *out, double *norm, audit *a, const float *x, float y, double bound)
+static whist_status gradient_of(double *out, double *norm, wh_audit *a, const float *x, float y, double bound)
 {
     WH_AUTO(wh_clip_ptr) clip = NULL;
     const whist_batch batch = {.rows = x, .target = &y, .n_rows = 1, .n = 1};
-    const wh_clip_options options = {.kind = a->options.clipping, .n_max = 1};
+    const wh_clip_options options = {.kind = a->clipping, .n_max = 1};
     WH_TRY(wh_clip_new(&clip, a->in->plan->model, &options));
     WH_TRY(wh_clip_begin(clip, bound));
     WH_TRY(wh_clip_add(clip, a->params, &batch, NULL));
     double sum = 0;
     for (size_t i = 0; i < a->n; i++) {
-        out[i] = (double)wh_clip_sum(clip)[i] * wh_clip_step(clip) / a->options.clip;
+        out[i] = (double)wh_clip_sum(clip)[i] * wh_clip_step(clip) / a->clip;
         sum += out[i] * out[i];
     }
     *norm = sqrt(sum);
@@ -122,7 +118,7 @@ static whist_status fill(float *x, size_t d, float scale)
 
 /* Of the planted row and its mirror image, long and short, under either label, the one whose gradient is farthest from
  * `best`. */
-static whist_status plant_other(audit *a, double *other, const double *best)
+static whist_status plant_other(wh_audit *a, double *other, const double *best)
 {
     WH_AUTO(wh_owned) memory = NULL;
     const size_t outputs = a->in->shape.n_outputs;
@@ -136,7 +132,7 @@ static whist_status plant_other(audit *a, double *other, const double *best)
         const float y = k & 1 ? flipped : a->label[1], scale = (k & 2 ? -1 : 1) * scales[k / 4];
         double distance = 0;
         for (size_t j = 0; j < a->d; j++) x[j] = scale * a->planted[1][j];
-        WH_TRY(gradient_of(tried, &norm, a, x, y, a->options.clip));
+        WH_TRY(gradient_of(tried, &norm, a, x, y, a->clip));
         for (size_t i = 0; i < a->n; i++) distance += (tried[i] - best[i]) * (tried[i] - best[i]);
         if (!(distance > most)) continue;
         most = distance;
@@ -149,7 +145,7 @@ static whist_status plant_other(audit *a, double *other, const double *best)
 
 /* Of some records the one with the longest gradient before it is clipped: it reaches the bound where any does, and goes
  * far beyond it where nobody clips. */
-static whist_status plant(audit *a)
+static whist_status plant(wh_audit *a)
 {
     WH_AUTO(wh_owned) memory = NULL;
     WH_TRY(wh_alloc(&memory, 2 * a->n + a->d, sizeof(double)));
@@ -165,7 +161,7 @@ static whist_status plant(audit *a)
         memcpy(a->planted[1], x, a->d * sizeof *x);
         a->label[1] = y;
     }
-    WH_TRY(gradient_of(best, &norm, a, a->planted[1], a->label[1], a->options.clip));
+    WH_TRY(gradient_of(best, &norm, a, a->planted[1], a->label[1], a->clip));
     memset(other, 0, a->n * sizeof *other);
     if (is_replaced(a)) WH_TRY(plant_other(a, other, best));
     for (size_t i = 0; i < a->n; i++) a->direction[i] = best[i] - other[i], length += a->direction[i] * a->direction[i];
@@ -181,56 +177,41 @@ static whist_status plant(audit *a)
 
 /* ---- Trials ---- */
 
-static double add_logs(double a, double b)
+double wh_audit_along(const wh_audit *a, const float *grad)
 {
-    return a > b ? a + log1p(exp(b - a)) : b + log1p(exp(a - b));
+    double sum = 0;
+    for (size_t i = 0; i < a->n; i++) sum += a->direction[i] * (double)grad[i];
+    return sum;
 }
 
-static double log_likelihood(const audit *a, double s, double place)
+static whist_status run_trials(wh_audit *a, int world)
 {
-    const double sigma = a->options.sigma * a->inflation, q = a->options.rate;
-    const double there = (s * place - place * place / 2) / (sigma * sigma);
-    return q < 1 ? add_logs(log1p(-q), log(q) + there) : there;
-}
-
-static whist_status run_trial(double *score, audit *a, wh_dp_step *step)
-{
-    *score = 0;
-    for (uint64_t t = 0; t < a->steps; t++) {
-        double s = 0;
-        WH_TRY(wh_dp_step_gradient(step, a->grad, a->params));
-        for (size_t i = 0; i < a->n; i++) s += a->direction[i] * (double)a->grad[i];
-        s *= a->options.batch / a->options.clip;
-        *score += log_likelihood(a, s, a->place[1]) - log_likelihood(a, s, a->place[0]);
-    }
-    return WHIST_OK;
-}
-
-static whist_status run_world(audit *a, int world)
-{
-    WH_AUTO(wh_dp_step_ptr) step = NULL;
-    const bool there = world == 1 || is_replaced(a);
-    const whist_rows rows = {.n = there ? 2 : 1, .d = a->d, .x = a->x, .y = a->y, .n_targets = 1};
-    memcpy(a->x + a->d, a->planted[world], a->d * sizeof *a->x);
-    a->y[1] = a->label[world];
-    WH_TRY(wh_dp_step_new(&step, a->in->plan->model, &rows, &a->options));
-    a->inflation = wh_dp_step_inflation(step);
     for (uint64_t t = 0; t < a->in->trials; t++) {
         if (t % 64 == 0)
             WH_TRY(wh_progress(a->in->progress, a->in->user, "audit", (uint64_t)world * a->in->trials + t,
                                2 * a->in->trials, "trials"));
-        WH_TRY(run_trial(&a->score[world][t], a, step));
+        WH_TRY(a->kind->trial(&a->score[world][t], a));
     }
     return WHIST_OK;
 }
 
+static whist_status run_world(wh_audit *a, int world)
+{
+    const bool there = world == 1 || is_replaced(a);
+    const whist_rows rows = {.n = there ? 2 : 1, .d = a->d, .x = a->x, .y = a->y, .n_targets = 1};
+    memcpy(a->x + a->d, a->planted[world], a->d * sizeof *a->x);
+    a->y[1] = a->label[world];
+    whist_status status = a->kind->enter(a, &rows);
+    if (status == WHIST_OK) status = run_trials(a, world);
+    a->kind->leave(a);
+    return status;
+}
+
 /* ---- What is proven ---- */
 
-static whist_status prove(double *out, const audit *a)
+whist_status wh_audit_prove(double *out, const wh_audit *a, whist_dp_event *events, size_t n)
 {
     const whist_fed_privacy *p = a->in->plan->privacy;
-    whist_dp_event events[2] = {{0}};
-    const size_t n = wh_dp_step_events(events, &a->options, a->steps);
     whist_dp_accountant *accountant;
     whist_dp_answer answer;
     const whist_dp_options options = {.method = WHIST_DP_PLD, .relation = p->relation, .unit = p->unit};
@@ -256,12 +237,12 @@ static whist_status prove(double *out, const audit *a)
 whist_status whist_audit_private(whist_audit *out, const whist_audit_in *in)
 {
     WH_ENSURE(out && in && in->plan, WHIST_E_ARG);
-    WH_AUTO(audit) a = {.in = in, .memory = WH_ARENA_EMPTY};
+    WH_AUTO(wh_audit) a = {.in = in, .memory = WH_ARENA_EMPTY};
     whist_audit found = {.delta = 0, .confidence = in->confidence, .trials = in->trials};
     wh_dp_attack attack;
-    WH_TRY(check(in));
+    WH_TRY(check(&a.kind, in));
     WH_TRY(make(&a));
-    WH_TRY(prove(&found.proven, &a));
+    WH_TRY(a.kind->prove(&found.proven, &a));
     WH_TRY(plant(&a));
     for (int world = 0; world < 2; world++) WH_TRY(run_world(&a, world));
     found.delta = in->plan->privacy->delta;

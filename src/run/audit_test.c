@@ -1,18 +1,22 @@
 /* run/audit_test.c: the private step under attack. The honest one is never caught; half the noise, a record that nobody
  * clips and a promise of the wrong relation are, each time.
  *
- * Noise is the system's. An honest audit may fail with probability 1e-5 (its confidence), four of them 4e-5 a run;
+ * Noise is the system's. An honest audit may fail with probability 1e-5 (its confidence), twelve of them 1.2e-4 a run;
  * bugs are seen with room to spare (the tests say how much). */
 #include "run/run_test.h"
 
 #include "learn/dp_step.h"
 #include "learn/learners.h"
+#include "meta/dp_learners.h"
 
 WH_AUTO_FREE(whist_settings, whist_settings_free)
 
 typedef struct attacked {
-    const char *noise, *rate, *clipping;
+    const whist_learner_class *learner;
+    const char *settings[10]; /* name, value, … */
     uint32_t rounds;
+    whist_privacy_noise noise; /* of sums over records, with sigma */
+    double sigma;
     bool replaced;
 } attacked;
 
@@ -21,21 +25,27 @@ static whist_audit attack(const attacked *a)
     wh_test_plan t;
     whist_audit found;
     WH_AUTO(whist_settings_ptr) settings = NULL;
-    const whist_fed_privacy privacy = {.unit = WHIST_DP_RECORD, .relation = WHIST_DP_ADD_REMOVE, .delta = 1e-2};
+    const whist_fed_privacy privacy = {
+        .unit = WHIST_DP_RECORD,
+        .relation = WHIST_DP_ADD_REMOVE,
+        .noise = a->noise,
+        .mechanism = a->noise == WHIST_NOISE_DISTRIBUTED ? WHIST_MECHANISM_DISCRETE_GAUSSIAN : WHIST_MECHANISM_GAUSSIAN,
+        .clip = 1,
+        .sigma = a->sigma,
+        .honest = 2,
+        .delta = 1e-2};
     test_plan_new(&t);
-    assert_ok(whist_settings_new(&settings, wh_learner_dp_sgd.options));
-    assert_ok(whist_settings_set(settings, "noise", a->noise));
-    assert_ok(whist_settings_set(settings, "rate", a->rate));
+    assert_ok(whist_settings_new(&settings, a->learner->options));
     assert_ok(whist_settings_set(settings, "rows", "200"));
-    assert_ok(whist_settings_set(settings, "updates", "2"));
-    assert_ok(whist_settings_set(settings, "clipping", a->clipping));
-    t.plan.learner = &wh_learner_dp_sgd;
+    for (size_t i = 0; a->settings[i]; i += 2)
+        assert_ok(whist_settings_set(settings, a->settings[i], a->settings[i + 1]));
+    t.plan.learner = a->learner;
     t.plan.learner_settings = settings;
     t.plan.privacy = &privacy;
     t.plan.rounds = a->rounds;
     const whist_audit_in in = {.plan = &t.plan,
                                .shape = {.n_features = 3, .n_outputs = 1, .n_targets = 1},
-                               .trials = 12000,
+                               .trials = a->learner == &wh_learner_record_sum ? 30000 : 8000,
                                .confidence = 1 - 1e-5,
                                .replaced = a->replaced};
     assert_ok(whist_audit_private(&found, &in));
@@ -43,11 +53,29 @@ static whist_audit attack(const attacked *a)
     return found;
 }
 
+#define SGD(noise, rate, clipping)                                                                                     \
+    .learner = &wh_learner_dp_sgd, .settings = {"noise", noise, "rate", rate, "updates", "2", "clipping", clipping}
+/* Two passes of two steps. */
+#define FTRL(design)                                                                                                   \
+    .learner = &wh_learner_dp_ftrl, .rounds = 1,                                                                       \
+    .settings = {"noise", "2", "updates", "4", "pass", "2", "design", design}
+#define META(class_, inner)                                                                                            \
+    .learner = &(class_), .rounds = 2, .settings = {"noise", "4", "rate", "1", "updates", "2", "inner_steps", inner}
+#define SUMS(place, sigma_) .learner = &wh_learner_record_sum, .rounds = 4, .noise = (place), .sigma = (sigma_)
+
 static const attacked cases[] = {
-    {"2", "1", "flat", 4, false},     /* all rows, eight steps */
-    {"1.2", "0.2", "flat", 3, false}, /* sampled */
-    {"2", "1", "layer", 4, false},
-    {"2", "1", "automatic", 4, false},
+    {SGD("4", "1", "flat"), .rounds = 4},     /* all rows, eight steps */
+    {SGD("1.2", "0.2", "flat"), .rounds = 3}, /* sampled */
+    {SGD("2", "1", "layer"), .rounds = 4},
+    {SGD("2", "1", "automatic"), .rounds = 4},
+    {FTRL("banded")},
+    {FTRL("sqrt")},
+    {FTRL("blt")},
+    {FTRL("tree")},
+    {META(wh_learner_dp_reptile, "2")},
+    {META(wh_learner_dp_fomaml, "1")},
+    {SUMS(WHIST_NOISE_CENTRAL, 3)},
+    {SUMS(WHIST_NOISE_DISTRIBUTED, 3)},
 };
 
 static void test_honest_steps_hold(void **state)
@@ -61,23 +89,37 @@ static void test_honest_steps_hold(void **state)
     }
 }
 
-static void caught(const char *bug, whist_audit a)
+static void caught(const char *bug, const attacked *what)
 {
+    whist_audit a = attack(what);
     if (!(a.attacked > a.proven))
-        fail_msg("%s: attacked %g, proven %g, record %g: not seen", bug, a.attacked, a.proven, a.canary);
+        fail_msg("%s, learner %s: attacked %g, proven %g, record %g: not seen", bug, what->learner->name, a.attacked,
+                 a.proven, a.canary);
+}
+
+/* Charged as a record that is added or removed. */
+static void caught_replaced(const attacked *what)
+{
+    attacked replaced = *what;
+    replaced.replaced = true;
+    caught("another relation", &replaced);
 }
 
 static void test_planted_bugs_are_caught(void **state)
 {
     (void)state;
-    const attacked replaced = {"2", "1", "flat", 4, true};
-    wh_dp_step_break(WH_DP_STEP_HALF_NOISE);
-    caught("half the noise", attack(&cases[0]));
+    static const size_t broken[] = {0, 4, 9, 10, 11}; /* of the cases: one of each kind */
+    for (size_t i = 0; i < WH_COUNT(broken); i++) {
+        wh_dp_step_break(WH_DP_STEP_HALF_NOISE);
+        caught("half the noise", &cases[broken[i]]);
+        wh_dp_step_break(WH_DP_STEP_SOUND);
+        caught_replaced(&cases[broken[i]]);
+    }
     wh_dp_step_break(WH_DP_STEP_NO_CLIP);
-    caught("no clip", attack(&cases[0]));
-    caught("no clip, sampled", attack(&cases[1]));
+    for (size_t i = 0; i < 2; i++) caught("no clip", &cases[i]);
+    caught("no clip", &cases[4]);
+    caught("no clip", &cases[9]);
     wh_dp_step_break(WH_DP_STEP_SOUND);
-    caught("another relation", attack(&replaced)); /* charged as added or removed */
 }
 
 static void test_refusals(void **state)
@@ -88,7 +130,33 @@ static void test_refusals(void **state)
     test_plan_new(&t);
     whist_audit_in in = {.plan = &t.plan, .shape = {.n_features = 3, .n_outputs = 1}, .trials = 500, .confidence = 0.9};
     assert_int_equal(whist_audit_private(&found, &in), WHIST_E_UNSUPPORTED);
-    assert_says("attacks the private step of learner dp-sgd");
+    assert_says("makes no promise");
+    whist_fed_privacy privacy = {.unit = WHIST_DP_RECORD, .relation = WHIST_DP_ADD_REMOVE, .delta = 1e-2};
+    t.plan.privacy = &privacy;
+    assert_int_equal(whist_audit_private(&found, &in), WHIST_E_UNSUPPORTED);
+    assert_says("has a learner of its own: the audit knows how dp-sgd");
+    t.plan.learner = &wh_learner_dp_meta;
+    assert_int_equal(whist_audit_private(&found, &in), WHIST_E_UNSUPPORTED);
+    assert_says("all rows of a person");
+    t.plan.learner = &wh_learner_dp_protonet;
+    assert_int_equal(whist_audit_private(&found, &in), WHIST_E_UNSUPPORTED);
+    assert_says("sums of embedded rows");
+    t.plan.learner = &wh_learner_dp_sgd;
+    privacy.unit = WHIST_DP_SITE;
+    assert_int_equal(whist_audit_private(&found, &in), WHIST_E_UNSUPPORTED);
+    assert_says("promises something about a site");
+    /* A run that is too long to measure. */
+    WH_AUTO(whist_settings_ptr) settings = NULL;
+    static const char *const given[][2] = {
+        {"rows", "200"}, {"noise", "2"}, {"updates", "256"}, {"span", "3"}, {"pass", "8"}};
+    assert_ok(whist_settings_new(&settings, wh_learner_dp_ftrl.options));
+    for (size_t i = 0; i < WH_COUNT(given); i++) assert_ok(whist_settings_set(settings, given[i][0], given[i][1]));
+    privacy.unit = WHIST_DP_RECORD;
+    t.plan.learner = &wh_learner_dp_ftrl;
+    t.plan.learner_settings = settings;
+    in.shape.n_targets = 1;
+    assert_int_equal(whist_audit_private(&found, &in), WHIST_E_UNSUPPORTED);
+    assert_says("runs of up to 512 steps");
     test_plan_clear(&t);
 }
 

@@ -31,7 +31,8 @@ static whist_status check(const whist_fed_plan *plan)
     return WHIST_OK;
 }
 
-static whist_status begin(wh_private_run *run, const whist_dataset *data, const whist_settings *settings)
+static whist_status begin(wh_private_run *run, const whist_dataset *data, const whist_settings *settings,
+                          unsigned threads)
 {
     const whist_fed_plan *plan = run->plan;
     WH_TRY(check(plan));
@@ -44,6 +45,7 @@ static whist_status begin(wh_private_run *run, const whist_dataset *data, const 
         .seed = plan->seed,
         .metrics = plan->metrics,
         .n_metrics = plan->n_metrics,
+        .threads = threads,
     };
     WH_TRY(WH_NEW_RAW(&run->params, run->n));
     whist_model_init(plan->model, run->params, plan->seed);
@@ -51,10 +53,10 @@ static whist_status begin(wh_private_run *run, const whist_dataset *data, const 
 }
 
 whist_status wh_private_run_begin(wh_private_run *out, const whist_fed_plan *plan, const whist_dataset *data,
-                                  const whist_settings *settings)
+                                  const whist_settings *settings, unsigned threads)
 {
     *out = (wh_private_run){.plan = plan};
-    whist_status status = begin(out, data, settings);
+    whist_status status = begin(out, data, settings, threads);
     if (status != WHIST_OK) wh_private_run_clear(out);
     return status;
 }

@@ -16,9 +16,11 @@ typedef struct wh_private_run {
     whist_dp_event events[WHIST_MAX_EVENTS]; /* of the round that was asked about */
 } wh_private_run;
 
-/* settings: NULL for the plan's own. WHIST_E_UNSUPPORTED for a plan whose learner or promise is not for one place. */
+/* settings: NULL for the plan's own; threads: of the learner. WHIST_E_UNSUPPORTED for a plan whose learner or promise
+ * is not for one place. */
 WH_MUST_CHECK whist_status wh_private_run_begin(wh_private_run *out, const whist_fed_plan *plan,
-                                                const whist_dataset *data, const whist_settings *settings);
+                                                const whist_dataset *data, const whist_settings *settings,
+                                                unsigned threads);
 void wh_private_run_clear(wh_private_run *run);
 WH_AUTO_CLEAR(wh_private_run, wh_private_run_clear)
 /* What a round will have spent: n events, in run->events. */

@@ -84,7 +84,7 @@ static whist_status price_trial(search *s)
     size_t n = 0, n_first = 0;
     for (size_t c = 0; c < s->in->n_candidates; c++) {
         WH_AUTO(wh_private_run) run = {.plan = NULL};
-        WH_TRY(wh_private_run_begin(&run, s->plan, s->in->training->data, s->in->candidates[c]));
+        WH_TRY(wh_private_run_begin(&run, s->plan, s->in->training->data, s->in->candidates[c], 1));
         WH_TRY(wh_private_run_ask_all(&run, &n));
         if (c == 0) memcpy(first, run.events, sizeof first), n_first = n, s->n = run.n;
         bool same = n == n_first;
@@ -170,7 +170,7 @@ static whist_status try_candidate(search *s, size_t c)
     const whist_private_training *t = s->in->training;
     const whist_rows rows = whist_dataset_rows(t->data, WHIST_FOLD_VALIDATION);
     whist_metric_value value;
-    WH_TRY(wh_private_run_begin(&run, s->plan, t->data, s->in->candidates[c]));
+    WH_TRY(wh_private_run_begin(&run, s->plan, t->data, s->in->candidates[c], t->threads));
     while (run.round < s->plan->rounds) {
         whist_status status = wh_private_run_round(&run);
         if (status == WHIST_E_RANGE) return WHIST_OK; /* it ran away: the worst score there is, and as private */

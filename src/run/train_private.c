@@ -127,7 +127,7 @@ whist_status whist_train_private(whist_private_trained *out, const whist_private
     whist_private_trained done = {0};
     uint8_t text[40];
     whist_purse_id(w.id, "training", whist_private_training_text(text, in->plan), in->run);
-    WH_TRY(wh_private_run_begin(&w.run, in->plan, in->data, NULL));
+    WH_TRY(wh_private_run_begin(&w.run, in->plan, in->data, NULL, in->threads));
     WH_TRY(go_on(&w, &done.kept));
     WH_TRY(do_rounds(&w));
     done.rounds = w.run.round;

@@ -484,13 +484,37 @@ static char *source_path(const char *name)
     return copy;
 }
 
+typedef struct changed_line {
+    const char *from, *to, *says;
+} changed_line;
+
+/* The example with one word changed, which is refused at `where` ("s.yaml:line:"). */
+static void refuse_changed(const char *example, const changed_line *cases, size_t n, whist_status code,
+                           const char *where)
+{
+    WH_AUTO(wh_buf) text = WH_BUF_EMPTY;
+    char *path = source_path(example);
+    assert_ok(wh_file_read(&text, path, 1 << 16));
+    for (size_t i = 0; i < n; i++) {
+        const char *at = strstr(wh_buf_str(&text), cases[i].from);
+        assert_non_null(at);
+        char *changed;
+        whist_study *study = NULL;
+        assert_true(asprintf(&changed, "%.*s%s%s", (int)(at - wh_buf_str(&text)), wh_buf_str(&text), cases[i].to,
+                             at + strlen(cases[i].from)) > 0);
+        assert_int_equal(whist_study_parse(&study, (whist_bytes){(uint8_t *)changed, strlen(changed)}, "s.yaml"), code);
+        const char *says = whist_detail_get()->text;
+        if (!strstr(says, cases[i].says) || !strstr(says, where)) fail_msg("%s: %s", cases[i].to, says);
+        free(changed);
+    }
+    wh_free(path);
+}
+
 /* What a private learner is set to and what the study promises must agree, and the rounds fit, by the file alone. */
 static void test_private_learner(void **state)
 {
     (void)state;
-    static const struct {
-        const char *from, *to, *says;
-    } cases[] = {
+    static const changed_line cases[] = {
         {"relation: add_remove", "relation: replace",
          "promises something about one record (add_remove), the study about"},
         {"unit: record", "unit: task", "hides one record, and the study promises something about one task"},
@@ -500,22 +524,31 @@ static void test_private_learner(void **state)
         {"noise: 10", "noise: 1", "has to refuse before the end"},
         {"rounds: 15", "rounds: 1500", "has to refuse before the end"},
     };
-    WH_AUTO(wh_buf) text = WH_BUF_EMPTY;
-    char *path = source_path("examples/heart/dp-record.yaml");
-    assert_ok(wh_file_read(&text, path, 1 << 16));
-    for (size_t i = 0; i < WH_COUNT(cases); i++) {
-        const char *at = strstr(wh_buf_str(&text), cases[i].from);
-        assert_non_null(at);
-        char *changed;
-        whist_study *study = NULL;
-        assert_true(asprintf(&changed, "%.*s%s%s", (int)(at - wh_buf_str(&text)), wh_buf_str(&text), cases[i].to,
-                             at + strlen(cases[i].from)) > 0);
-        assert_int_equal(whist_study_parse(&study, (whist_bytes){(uint8_t *)changed, strlen(changed)}, "s.yaml"),
-                         WHIST_E_UNSUPPORTED);
-        if (!strstr(whist_detail_get()->text, cases[i].says)) fail_msg("%s: %s", cases[i].to, whist_detail_get()->text);
-        free(changed);
-    }
-    wh_free(path);
+    refuse_changed("examples/heart/dp-record.yaml", cases, WH_COUNT(cases), WHIST_E_UNSUPPORTED, "s.yaml:");
+}
+
+/* A design, its bands, a pass and the steps of a run that do not fit each other are no site's business to find. */
+static void test_correlated_noise(void **state)
+{
+    (void)state;
+    static const changed_line design[] = {
+        {"design: blt", "design: tree", "a tree has no bands: leave them out"},
+        {"bands: 5", "bands: 9", "a blt has 1 to 8 buffers"},
+        {"design: blt\n  bands: 5", "design: banded\n  bands: 61",
+         "61 bands where a unit takes part again after 60 steps: at most as many"},
+        {"updates: 600", "updates: 600\n  span: 2000", "steps is 1200000: correlated noise goes over 1 to 2^20 steps"},
+        {"pass: 60\n  updates: 600", "pass: 2\n  updates: 100000", "participations times steps is beyond 2^28"},
+        {"rows: 60000\n  pass: 60", "rows: 2000000000\n  pass: 2", "at most 2^24, so make pass longer"},
+    };
+    static const changed_line promise[] = {
+        {"relation: add_remove", "relation: replace",
+         "promises something about one record (add_remove), the study about"},
+        {"units: 60000", "units: 50000", "up to 60000 rows and units says 50000"},
+        {"noise: 1.695", "noise: 1.2", "has to refuse before the end"},
+        {"rounds: 1", "rounds: 3", "has to refuse before the end"},
+    };
+    refuse_changed("examples/mnist/dp-ftrl.yaml", design, WH_COUNT(design), WHIST_E_ARG, "s.yaml:");
+    refuse_changed("examples/mnist/dp-ftrl.yaml", promise, WH_COUNT(promise), WHIST_E_UNSUPPORTED, "s.yaml:");
 }
 
 /* Tables without a study. */
@@ -619,6 +652,7 @@ int main(void)
         cmocka_unit_test(test_policy),
         cmocka_unit_test(test_privacy),
         cmocka_unit_test(test_private_learner),
+        cmocka_unit_test(test_correlated_noise),
         cmocka_unit_test(test_table_files),
         cmocka_unit_test(test_no_memory),
         cmocka_unit_test(test_examples),

@@ -3,6 +3,8 @@
  *
  *   fed_crash            every point (suite crash)
  *   fed_crash --short    some ten of them, spread over the run
+ *   fed_crash N          every point of one federation: 0 plain, 1 central noise, 2 noise in shares
+ *   fed_crash N full     its full disks alone
  *
  * The federation lives in one child process: coordinator and three sites with stores on disk, stateful
  * learners, two vectors, pooled moments, early stopping. A second child goes on from what the first left.
@@ -226,7 +228,7 @@ static bool make_matrix(matrix *m, const char *root, kind what)
     return make_plan(&m->plan, what) == WHIST_OK && (what != PLAIN || make_want(m));
 }
 
-static bool one_kind(const char *root, kind what, bool brief)
+static bool one_kind(const char *root, kind what, bool brief, bool full_disks_only)
 {
     matrix m = {0};
     uint64_t points;
@@ -235,7 +237,7 @@ static bool one_kind(const char *root, kind what, bool brief)
     if (!good) complain("an undisturbed run on disk");
     uint64_t stride = brief && points > SHORT ? points / (what == PLAIN ? SHORT : SHORT / 2) : 1;
     printf("%s, %llu durable points\n", kind_names[what], (unsigned long long)points);
-    good = good && all(&m, "WHIST_TEST_CRASH_AT", 1, stride);
+    if (!full_disks_only) good = good && all(&m, "WHIST_TEST_CRASH_AT", 1, stride);
     if (what == PLAIN || !brief) good = good && all(&m, "WHIST_TEST_DISK_FULL_AFTER", 0, brief ? 2 * stride : 1);
     world_plan_clear(&m.plan);
     wh_free(m.want);
@@ -253,6 +255,9 @@ int main(int argc, char **argv)
     snprintf(root, sizeof root, "%s/whist-crash-XXXXXX", tmp ? tmp : "/tmp");
     if (!mkdtemp(root)) return complain("start");
     bool good = true;
-    for (int what = PLAIN; good && what < KINDS; what++) good = one_kind(root, (kind)what, brief);
+    const int only = argc > 1 && !brief ? atoi(argv[1]) : -1;
+    for (int what = PLAIN; good && what < KINDS; what++)
+        if (only < 0 || only == what)
+            good = one_kind(root, (kind)what, brief, argc > 2 && strcmp(argv[2], "full") == 0);
     return wh_tree_remove(root) == WHIST_OK && good ? 0 : 1;
 }

@@ -356,6 +356,14 @@ whist_status world_run(world *w, uint64_t max_passes)
     WH_FAIL(WHIST_E_TIMEOUT, "the study was not over after %llu passes", (unsigned long long)max_passes);
 }
 
+whist_status world_three_leave(world *w, size_t actor)
+{
+    wh_coordinator_counts now;
+    wh_coordinator_count(w->coordinator, &now);
+    w->actors[actor].away = actor < 3 && now.step == 0 && now.phase >= 2;
+    return WHIST_OK;
+}
+
 whist_status world_model(world *w, float **out)
 {
     float *model;

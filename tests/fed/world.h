@@ -81,6 +81,8 @@ WH_MUST_CHECK whist_status world_restart_coordinator(world *w);
 WH_MUST_CHECK whist_status world_pass(world *w);
 /* Passes until the study is over and everybody who asks knows it; WHIST_E_TIMEOUT after max_passes. */
 WH_MUST_CHECK whist_status world_run(world *w, uint64_t max_passes);
+/* For `before`: the first three sites come to the first step and are away from its third phase on. */
+whist_status world_three_leave(world *w, size_t actor);
 /* The newest model, (whist_model_size); freed by wh_free. */
 WH_MUST_CHECK whist_status world_model(world *w, float **out);
 

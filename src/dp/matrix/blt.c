@@ -155,7 +155,6 @@ whist_status wh_matrix_blt(whist_dp_matrix *m)
     blt p = {.n = 0};
     double squared = 0, mean, last;
     if (o->bands == 0) o->bands = 4;
-    if (o->bands > WH_MATRIX_BUFFERS) WH_FAIL(WHIST_E_ARG, "a blt has 1 to %d buffers", WH_MATRIX_BUFFERS);
     WH_TRY(choose(&p, o));
     for (size_t i = 0; i < p.n; i++) m->theta[i] = rounded(p.theta[i]), m->omega[i] = rounded(p.omega[i]);
     p = as_rounded(m);

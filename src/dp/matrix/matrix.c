@@ -10,7 +10,25 @@ const char *whist_dp_design_name(whist_dp_design design)
     return (size_t)design < WH_COUNT(names) ? names[design] : NULL;
 }
 
-static whist_status check(const whist_dp_matrix_options *o)
+/* Bands that overlap have a bound where their coefficients fall; chosen ones need not. */
+static whist_status check_bands(const whist_dp_matrix_options *o)
+{
+    const uint64_t most = o->participations > 1 ? o->separation : o->steps;
+    if (o->design == WHIST_DP_TREE_SUMS && o->bands) WH_FAIL(WHIST_E_ARG, "a tree has no bands: leave them out");
+    if (o->design == WHIST_DP_BLT && o->bands > WH_MATRIX_BUFFERS)
+        WH_FAIL(WHIST_E_ARG, "a blt has 1 to %d buffers", WH_MATRIX_BUFFERS);
+    if (o->bands > WH_MATRIX_BANDS) WH_FAIL(WHIST_E_ARG, "bands is %u: at most %d", o->bands, WH_MATRIX_BANDS);
+    if (o->design != WHIST_DP_BLT && o->bands > o->steps)
+        WH_FAIL(WHIST_E_ARG, "%u bands for %llu steps: at most as many", o->bands, (unsigned long long)o->steps);
+    if (o->design == WHIST_DP_BANDED && o->bands > most)
+        WH_FAIL(WHIST_E_ARG,
+                "%u bands where a unit takes part again after %llu steps: at most as many, so that its columns do not "
+                "overlap",
+                o->bands, (unsigned long long)o->separation);
+    return WHIST_OK;
+}
+
+whist_status wh_matrix_check(const whist_dp_matrix_options *o)
 {
     uint64_t k = o->participations, b = o->separation;
     if ((unsigned)o->design >= WHIST_DP_DESIGNS) WH_FAIL(WHIST_E_ARG, "there is no design %d", (int)o->design);
@@ -25,8 +43,7 @@ static whist_status check(const whist_dp_matrix_options *o)
                 (unsigned long long)k, (unsigned long long)b, (unsigned long long)o->steps);
     if (k * o->steps > UINT64_C(1) << 28)
         WH_FAIL(WHIST_E_ARG, "participations times steps is beyond 2^28: take fewer passes");
-    if (o->design == WHIST_DP_TREE_SUMS && o->bands) WH_FAIL(WHIST_E_ARG, "a tree has no bands: leave them out");
-    return WHIST_OK;
+    return check_bands(o);
 }
 
 static whist_status make(whist_dp_matrix *m)
@@ -42,7 +59,7 @@ static whist_status make(whist_dp_matrix *m)
 whist_status whist_dp_matrix_new(whist_dp_matrix **out, const whist_dp_matrix_options *options)
 {
     WH_ENSURE(out && options, WHIST_E_ARG);
-    WH_TRY(check(options));
+    WH_TRY(wh_matrix_check(options));
     whist_dp_matrix *m;
     WH_TRY(WH_NEW(&m, 1));
     m->options = *options;

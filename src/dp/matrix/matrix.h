@@ -50,6 +50,9 @@ struct whist_dp_matrix {
     whist_dp_matrix_facts facts;
 };
 
+/* Ranges, and whether the pattern fits the steps and the design the pattern: what can be said before coefficients are
+ * looked for. WHIST_E_ARG. */
+WH_MUST_CHECK whist_status wh_matrix_check(const whist_dp_matrix_options *options);
 /* Coefficients and facts of one design (toeplitz.c, blt.c, tree.c). */
 WH_MUST_CHECK whist_status wh_matrix_banded(whist_dp_matrix *m);
 WH_MUST_CHECK whist_status wh_matrix_blt(whist_dp_matrix *m);

@@ -118,25 +118,16 @@ static whist_status improve(double *c, const whist_dp_matrix_options *o)
 
 /* ---- The two designs ---- */
 
-static whist_status check_bands(whist_dp_matrix_options *o)
+static uint32_t bands_of(const whist_dp_matrix_options *o)
 {
     uint64_t most = o->participations > 1 ? o->separation : o->steps;
-    if (o->bands == 0) o->bands = (uint32_t)(most < 16 ? most : 16);
-    if (o->bands > WH_MATRIX_BANDS) WH_FAIL(WHIST_E_ARG, "bands is %u: at most %d", o->bands, WH_MATRIX_BANDS);
-    if (o->bands > o->steps)
-        WH_FAIL(WHIST_E_ARG, "%u bands for %llu steps: at most as many", o->bands, (unsigned long long)o->steps);
-    if (o->design == WHIST_DP_BANDED && o->bands > most)
-        WH_FAIL(WHIST_E_ARG,
-                "%u bands where a unit takes part again after %llu steps: at most as many, so that its columns do not "
-                "overlap",
-                o->bands, (unsigned long long)o->separation);
-    return WHIST_OK;
+    return o->bands ? o->bands : (uint32_t)(most < 16 ? most : 16);
 }
 
 whist_status wh_matrix_banded(whist_dp_matrix *m)
 {
     double c[WH_MATRIX_BANDS], squared = 0, mean = 0, last = 0;
-    WH_TRY(check_bands(&m->options));
+    m->options.bands = bands_of(&m->options);
     const size_t n = m->options.bands;
     square_root(c, n);
     if (m->options.design == WHIST_DP_BANDED) WH_TRY(improve(c, &m->options));

@@ -22,7 +22,7 @@ whist_status whist_dp_repeat_draw(uint64_t *out, double mean, double shape)
     int64_t failures = 0;
     WH_TRY(wh_noise_new(&noise));
     while (!taken) {
-        WH_TRY(wh_sample_geometric(noise, &failures, gamma));
+        WH_TRY(wh_sample_geometric(noise, &failures, 1, gamma));
         taken = true;
         if (shape == 0) WH_TRY(wh_sample_ratio(noise, &taken, 1, (uint64_t)failures + 1));
     }

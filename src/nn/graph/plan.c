@@ -1,7 +1,8 @@
 /* nn/graph/plan.c: where values lie in the arena.
  *
  * The steps are walked in order. A value gets the smallest free gap that holds it, else the arena grows; after its last
- * reader its bytes are free again. An elementwise step whose argument dies with it writes over that argument. */
+ * reader its bytes are free again. An elementwise step whose argument dies with it writes over that argument. What is
+ * kept from one run to the next lies before all others and is never free. */
 #include <string.h>
 
 #include "nn/graph/program_parts.h"
@@ -71,7 +72,8 @@ static uint32_t overwritten(const wh_program *p, size_t s)
         uint32_t place = step->arg_place[i];
         const wh_place *from = &p->places[place];
         bool good = place != 0 && step->chain->operand[i].kind == WH_OPERAND_ARRAY && from->kind == WH_PLACE_ARENA &&
-                    from->last_use == s && from->bytes == p->places[step->out_place].bytes && !from->taken;
+                    from->last_use == s && from->bytes == p->places[step->out_place].bytes && !from->taken &&
+                    !from->kept;
         for (unsigned k = 0; good && k < step->n_args; k++)
             good = step->arg_place[k] != place || step->chain->operand[k].kind == WH_OPERAND_ARRAY;
         if (good) return place;
@@ -83,7 +85,7 @@ static void place_step(wh_program *p, gaps *g, size_t s)
 {
     const wh_step *step = &p->steps[s];
     wh_place *out = &p->places[step->out_place];
-    if (out->kind == WH_PLACE_ARENA) {
+    if (out->kind == WH_PLACE_ARENA && !out->kept) {
         p->size.values_bytes += rounded(out->bytes);
         uint32_t over = overwritten(p, s);
         if (over) {
@@ -95,7 +97,8 @@ static void place_step(wh_program *p, gaps *g, size_t s)
     }
     for (unsigned i = 0; i < step->n_args; i++) {
         wh_place *from = &p->places[step->arg_place[i]];
-        if (step->arg_place[i] == 0 || from->kind != WH_PLACE_ARENA || from->last_use != s || from->taken) continue;
+        if (step->arg_place[i] == 0 || from->kind != WH_PLACE_ARENA || from->last_use != s || from->taken || from->kept)
+            continue;
         give_gap(g, from->offset, rounded(from->bytes));
         from->taken = true;
     }
@@ -106,6 +109,12 @@ whist_status wh_program_plan(wh_program *program)
     WH_AUTO(gap_ptr) list = NULL;
     WH_TRY(WH_NEW(&list, program->n_places + 1));
     gaps g = {.gap = list};
+    for (size_t i = 1; i < program->n_places; i++) {
+        wh_place *place = &program->places[i];
+        if (place->kind != WH_PLACE_ARENA || !place->kept) continue;
+        place->offset = take_gap(&g, rounded(place->bytes));
+        program->size.values_bytes += rounded(place->bytes);
+    }
     for (size_t s = 0; s < program->n_steps; s++) place_step(program, &g, s);
     program->size.arena_bytes = g.end;
     return WHIST_OK;

@@ -35,7 +35,7 @@ typedef struct build {
     const wh_graph *graph;
     wh_program *program;
     mark *marks;
-    bool fuse;
+    bool fuse, keep;
 } build;
 
 WH_AUTO_FREE(mark, wh_free)
@@ -238,6 +238,7 @@ static whist_status place_input(build *b, wh_value v)
     WH_TRY(wh_arena_strdup(&name, &p->memory, node->name));
     p->input_name[place] = name;
     p->input_place[v] = place;
+    p->places[place].kept = b->keep && node->role == WH_PARAM;
     b->marks[v].place = place;
     if (node->kind == WH_KIND_INDEX)
         p->checks[p->n_checks++] = (wh_index_check){place, wh_dims_size(&node->dims), node->attr.whole[0], name};
@@ -505,6 +506,15 @@ static void cut_step(build *b, wh_step *step, const wh_op *op)
     if (scratch > b->program->size.scratch_bytes) b->program->size.scratch_bytes = scratch;
 }
 
+/* Made of parameters and constants alone, and no output: those go where a caller says. */
+static bool is_kept(const build *b, const wh_step *step)
+{
+    const wh_place *places = b->program->places;
+    bool kept = b->keep && places[step->out_place].kind == WH_PLACE_ARENA;
+    for (unsigned i = 0; i < step->n_args; i++) kept &= step->arg_place[i] == 0 || places[step->arg_place[i]].kept;
+    return kept;
+}
+
 static whist_status add_step(build *b, wh_value v, uint32_t out_place, bool copies)
 {
     wh_program *p = b->program;
@@ -522,6 +532,8 @@ static whist_status add_step(build *b, wh_value v, uint32_t out_place, bool copi
     else
         WH_TRY(plain_step(b, step, v));
     cut_step(b, step, node->op);
+    step->kept = p->places[out_place].kept = is_kept(b, step);
+    p->size.kept += step->kept;
     p->places[out_place].last_use = p->n_steps;
     for (unsigned i = 0; i < step->n_args; i++) p->places[step->arg_place[i]].last_use = p->n_steps;
     p->n_steps++;
@@ -616,10 +628,16 @@ static whist_status make(build *b, const wh_value outputs[], size_t n)
 
 whist_status wh_program_new(wh_program **out, const wh_graph *graph, const wh_value outputs[], size_t n)
 {
-    return wh_program_make(out, graph, outputs, n, true);
+    return wh_program_make(out, graph, outputs, n, true, false);
 }
 
-whist_status wh_program_make(wh_program **out, const wh_graph *graph, const wh_value outputs[], size_t n, bool fuse)
+whist_status wh_program_new_keeping(wh_program **out, const wh_graph *graph, const wh_value outputs[], size_t n)
+{
+    return wh_program_make(out, graph, outputs, n, true, true);
+}
+
+whist_status wh_program_make(wh_program **out, const wh_graph *graph, const wh_value outputs[], size_t n, bool fuse,
+                             bool keep)
 {
     WH_ENSURE(out && graph && outputs && n > 0, WHIST_E_ARG);
     WH_TRY(wh_graph_status(graph));
@@ -632,7 +650,7 @@ whist_status wh_program_make(wh_program **out, const wh_graph *graph, const wh_v
     WH_TRY(WH_NEW(&marks, graph->n));
     program->real = graph->real;
     program->level = wh_cpu_get();
-    build b = {.graph = graph, .program = program, .marks = marks, .fuse = fuse};
+    build b = {.graph = graph, .program = program, .marks = marks, .fuse = fuse, .keep = keep};
     WH_TRY(make(&b, outputs, n));
     *out = program;
     program = NULL;

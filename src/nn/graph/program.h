@@ -18,11 +18,15 @@ typedef struct wh_run wh_run;
 
 /* Fails like wh_graph_status; WHIST_E_RANGE, WHIST_E_NOMEM. */
 WH_MUST_CHECK whist_status wh_program_new(wh_program **out, const wh_graph *graph, const wh_value outputs[], size_t n);
+/* The same for wh_run_again: what depends on nothing but parameters (WH_PARAM) keeps a place of its own. */
+WH_MUST_CHECK whist_status wh_program_new_keeping(wh_program **out, const wh_graph *graph, const wh_value outputs[],
+                                                  size_t n);
 void wh_program_free(wh_program *program);
 WH_AUTO_FREE(wh_program, wh_program_free)
 
 typedef struct wh_program_size {
     size_t steps;         /* kernels a go calls */
+    size_t kept;          /* of which wh_run_again leaves out */
     size_t arena_bytes;   /* values and scratch, for one thread */
     size_t values_bytes;  /* what the same values would take side by side */
     size_t scratch_bytes; /* for each worker */
@@ -46,5 +50,8 @@ const void *wh_run_result(const wh_run *run, size_t i);
 /* Runs all steps. pool may be NULL. WHIST_E_STATE: an input is not bound; WHIST_E_RANGE: an index is not below its
  * limit (outputs untouched). */
 WH_MUST_CHECK whist_status wh_run_go(wh_run *run, wh_pool *pool);
+/* The same for other examples under the parameters of the last go, bound and unchanged since: what was made of them
+ * alone (weights as a kernel wants them) is not made again. Of a program that keeps nothing: wh_run_go. */
+WH_MUST_CHECK whist_status wh_run_again(wh_run *run, wh_pool *pool);
 
 #endif

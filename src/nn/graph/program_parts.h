@@ -16,6 +16,7 @@ typedef struct wh_place {
     size_t output;   /* OUTPUT: which */
     size_t last_use; /* the last step that reads or writes it */
     bool taken;      /* ARENA: a later value took over its bytes */
+    bool kept;       /* parameters, and what is made of nothing else: nobody takes over its bytes */
 } wh_place;
 
 typedef struct wh_step {
@@ -32,6 +33,7 @@ typedef struct wh_step {
     wh_cut (*fused)(const wh_call *call); /* how a chain is cut that a product comes before, or a sum behind; or NULL */
     size_t n_units, per_piece, n_pieces;
     size_t first_arg; /* in a run's list of argument pointers */
+    bool kept;        /* its result is, too: wh_run_again leaves it out */
 } wh_step;
 
 typedef struct wh_index_check {
@@ -60,9 +62,10 @@ struct wh_program {
     wh_program_size size;
 };
 
-/* wh_program_new; without fuse every node is a step of its own, which changes no bit (and is for tests). */
+/* wh_program_new; without fuse every node is a step of its own, which changes no bit (and is for tests); with keep,
+ * wh_program_new_keeping. */
 WH_MUST_CHECK whist_status wh_program_make(wh_program **out, const wh_graph *graph, const wh_value outputs[], size_t n,
-                                           bool fuse);
+                                           bool fuse, bool keep);
 
 static inline size_t wh_real_size(wh_real real)
 {

@@ -86,7 +86,7 @@ static wh_program *program_of(net *n, bool fuse)
     assert_ok(wh_per_example_new(&each, n->g, n->losses, n->param, PARAMS));
     out[1 + PARAMS] = wh_per_example_total(each);
     wh_per_example_free(each);
-    assert_ok(wh_program_make(&program, n->g, out, OUTPUTS, fuse));
+    assert_ok(wh_program_make(&program, n->g, out, OUTPUTS, fuse, false));
     return program;
 }
 
@@ -177,8 +177,8 @@ static void products_run_the_chain_behind_them(void **state)
     wh_value vw = wh_graph_input(g, "w", WH_PARAM, WH_DIMS(IN, OUT)),
              vb = wh_graph_input(g, "b", WH_PARAM, WH_DIMS(OUT));
     wh_value y = wh_graph_relu(g, wh_graph_linear(g, vx, vw, vb, WH_MATMUL_NN));
-    assert_ok(wh_program_make(&fused, g, &y, 1, true));
-    assert_ok(wh_program_make(&plain, g, &y, 1, false));
+    assert_ok(wh_program_make(&fused, g, &y, 1, true, false));
+    assert_ok(wh_program_make(&plain, g, &y, 1, false, false));
     assert_int_equal(wh_program_measure(fused).steps, 1);
     const wh_program *const programs[] = {fused, plain};
     wh_run **const runs[] = {&a, &b};
@@ -193,6 +193,48 @@ static void products_run_the_chain_behind_them(void **state)
     WH_AUTO(wh_buf) text = WH_BUF_EMPTY;
     assert_ok(wh_program_show(&text, fused));
     assert_non_null(strstr(wh_buf_str(&text), "matmul, chain"));
+}
+
+/* Other examples under the same parameters: what is made of parameters alone (here weights as convolutions want them,
+ * and their doubles) is not made again, and everything else is. */
+static void again_is_go_for_other_examples(void **state)
+{
+    (void)state;
+    enum { SIDE = 6, IN = 3, OUT = 8, IMAGE = SIDE * SIDE * IN, WEIGHT = OUT * IN * 9 };
+    static float x[2][IMAGE], w[WEIGHT];
+    for (size_t i = 0; i < IMAGE; i++) x[0][i] = (float)(i % 23) - 11, x[1][i] = (float)(i * i % 19) - 9;
+    for (size_t i = 0; i < WEIGHT; i++) w[i] = (float)(i * 7 % 13) - 6;
+    WH_AUTO(wh_graph_ptr) g = NULL;
+    assert_ok(wh_graph_new(&g, WH_F32));
+    wh_value vx = wh_graph_input(g, "x", WH_EXAMPLES, WH_DIMS(1, IN, SIDE, SIDE));
+    wh_value vw = wh_graph_input(g, "w", WH_PARAM, WH_DIMS(OUT, IN, 3, 3)), out[2];
+    wh_value y = wh_graph_relu(
+        g, wh_graph_conv(g, vx, wh_graph_add(g, vw, vw), WH_NO_VALUE, (wh_conv){.stride = 1, .groups = 1}));
+    out[0] = wh_graph_sum_all(g, wh_graph_mul(g, y, y));
+    assert_ok(wh_graph_gradient(out + 1, g, out[0], &vw, 1));
+    for (int fuse = 0; fuse < 2; fuse++) {
+        WH_AUTO(wh_program_ptr) plain = NULL;
+        WH_AUTO(wh_program_ptr) keeping = NULL;
+        WH_AUTO(wh_run_ptr) a = NULL;
+        WH_AUTO(wh_run_ptr) b = NULL;
+        assert_ok(wh_program_make(&plain, g, out, 2, fuse, false));
+        assert_ok(wh_program_make(&keeping, g, out, 2, fuse, true));
+        assert_int_equal(wh_program_measure(plain).kept, 0);
+        assert_true(wh_program_measure(keeping).kept >= 2);
+        assert_int_equal(wh_program_measure(keeping).steps, wh_program_measure(plain).steps);
+        assert_ok(wh_run_new(&a, plain, 1));
+        assert_ok(wh_run_new(&b, keeping, 1));
+        assert_ok(wh_run_input(a, vw, w));
+        assert_ok(wh_run_input(b, vw, w));
+        for (size_t i = 0; i < 5; i++) {
+            assert_ok(wh_run_input(a, vx, x[i % 2]));
+            assert_ok(wh_run_input(b, vx, x[i % 2]));
+            assert_ok(wh_run_go(a, NULL));
+            assert_ok(i ? wh_run_again(b, NULL) : wh_run_go(b, NULL));
+            assert_memory_equal(wh_run_result(a, 0), wh_run_result(b, 0), sizeof(float));
+            assert_memory_equal(wh_run_result(a, 1), wh_run_result(b, 1), sizeof w);
+        }
+    }
 }
 
 /* avx2 and avx512 agree to the bit; generic rounds each product of a matrix. Double agrees on all but where OpenBLAS
@@ -401,7 +443,7 @@ static size_t same_bits(build_fn *build, wh_dims dims, unsigned axes, bool sums)
     wh_value out = build(g, vx, vrow, axes);
     wh_dims shape = wh_graph_dims(g, out);
     for (int i = 0; i < 2; i++) {
-        assert_ok(wh_program_make(&programs[i], g, &out, 1, i == 0));
+        assert_ok(wh_program_make(&programs[i], g, &out, 1, i == 0, false));
         assert_ok(wh_run_new(&runs[i], programs[i], 1));
         assert_ok(wh_run_input(runs[i], vx, x));
         assert_ok(wh_run_input(runs[i], vrow, row));
@@ -512,6 +554,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(fusing_and_threads_change_no_bit),
         cmocka_unit_test(products_run_the_chain_behind_them),
+        cmocka_unit_test(again_is_go_for_other_examples),
         cmocka_unit_test(sums_run_the_chain_before_them),
         cmocka_unit_test(cheap_operations_are_done_anew),
         cmocka_unit_test(factors_stand_behind_sums),

@@ -138,12 +138,25 @@ static whist_status run_step(wh_run *run, const wh_step *step, wh_pool *pool)
     return piece(&w, 0, 0);
 }
 
-whist_status wh_run_go(wh_run *run, wh_pool *pool)
+static whist_status run_steps(wh_run *run, wh_pool *pool, bool again)
 {
     WH_ENSURE(run, WHIST_E_ARG);
     if (wh_pool_threads(pool) > run->threads)
         WH_FAIL(WHIST_E_ARG, "a pool of %u threads for a run of at most %u", wh_pool_threads(pool), run->threads);
     WH_TRY(check_inputs(run));
-    for (size_t s = 0; s < run->program->n_steps; s++) WH_TRY(run_step(run, &run->program->steps[s], pool));
+    for (size_t s = 0; s < run->program->n_steps; s++) {
+        const wh_step *step = &run->program->steps[s];
+        if (!again || !step->kept) WH_TRY(run_step(run, step, pool));
+    }
     return WHIST_OK;
+}
+
+whist_status wh_run_go(wh_run *run, wh_pool *pool)
+{
+    return run_steps(run, pool, false);
+}
+
+whist_status wh_run_again(wh_run *run, wh_pool *pool)
+{
+    return run_steps(run, pool, true);
 }

@@ -199,16 +199,37 @@ static void ew_add_rows(float *restrict x, size_t ldx, const float *restrict bia
         for (size_t j = 0; j < n; j++) x[i * ldx + j] = x[i * ldx + j] + bias[j];
 }
 
+/* Squares of numbers first, so that a vector is read and written whole. */
 static void ew_turn(float *restrict out, const float *restrict x, size_t m, size_t n)
 {
-    for (size_t j = 0; j < n; j++)
-        for (size_t i = 0; i < m; i++) out[j * m + i] = x[i * n + j];
+    enum { SIDE = 8 };
+    size_t i = 0;
+    for (; i + SIDE <= m; i += SIDE) {
+        size_t j = 0;
+        for (; j + SIDE <= n; j += SIDE)
+            for (size_t b = 0; b < SIDE; b++)
+                for (size_t a = 0; a < SIDE; a++) out[(j + b) * m + i + a] = x[(i + a) * n + j + b];
+        for (; j < n; j++)
+            for (size_t a = 0; a < SIDE; a++) out[j * m + i + a] = x[(i + a) * n + j];
+    }
+    for (; i < m; i++)
+        for (size_t j = 0; j < n; j++) out[j * m + i] = x[i * n + j];
 }
 
 static void ew_turn_axpy(float *restrict out, const float *restrict x, size_t m, size_t n, float alpha)
 {
     for (size_t j = 0; j < n; j++)
         for (size_t i = 0; i < m; i++) out[j * m + i] = out[j * m + i] + alpha * x[i * n + j];
+}
+
+static void ew_add_whole32(int32_t *restrict to, const float *restrict x, size_t n, float f)
+{
+    for (size_t i = 0; i < n; i++) to[i] += (int32_t)(x[i] * f);
+}
+
+static void ew_add_whole64(int64_t *restrict to, const float *restrict x, size_t n, float f)
+{
+    for (size_t i = 0; i < n; i++) to[i] += (int32_t)(x[i] * f);
 }
 
 static void ew_sum_rows(float *restrict out, const float *restrict x, size_t ldx, size_t m, size_t n)
@@ -271,6 +292,6 @@ static size_t ew_used_columns(uint32_t *restrict list, const float *restrict x, 
     .sum = ew_sum, .exp = ew_exp, .log = ew_log, .sigmoid = ew_sigmoid, .tanh = ew_tanh, .erf = ew_erf,                \
     .relu = ew_relu, .relu_back = ew_relu_back, .sigmoid_back = ew_sigmoid_back, .tanh_back = ew_tanh_back,            \
     .add_rows = ew_add_rows, .sum_rows = ew_sum_rows, .adam = ew_adam, .turn = ew_turn, .turn_axpy = ew_turn_axpy,     \
-    .used_columns = ew_used_columns
+    .used_columns = ew_used_columns, .add_whole32 = ew_add_whole32, .add_whole64 = ew_add_whole64
 
 #endif
