@@ -76,6 +76,18 @@ typedef struct whist_learner_round {
     const float *broadcast[WHIST_MAX_VECTORS];
 } whist_learner_round;
 
+/* One release of a private step: a noised gradient at a model. For those who audit what they have trained themselves.
+ */
+typedef struct whist_release {
+    const float *model, *gradient; /* (n) */
+    size_t n;
+    double clip, divisor; /* bound in force on a record's gradient; what the sum of them was divided by */
+} whist_release;
+typedef struct whist_release_watch {
+    whist_status (*see)(void *user, const whist_release *release); /* after the noise; what fails ends the fit */
+    void *user;
+} whist_release_watch;
+
 typedef struct whist_learner_env {
     const whist_model *model;       /* shape and mathematics, no weights */
     const whist_dataset *data;      /* this site's rows */
@@ -86,6 +98,7 @@ typedef struct whist_learner_env {
     size_t n_metrics;
     const whist_episodes *episodes; /* the tasks of meta-learners; NULL: the study says nothing of them */
     unsigned threads; /* that it may use, 0 like 1: the caller's alone; they change the time, not the bits */
+    const whist_release_watch *watch; /* NULL: nobody. Private learners that make steps show each */
 } whist_learner_env;
 
 typedef struct whist_learner_class whist_learner_class;

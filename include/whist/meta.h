@@ -13,6 +13,16 @@
 extern "C" {
 #endif
 
+/* Poisoned tasks, to see what a meta-learner makes of them: in a share of the training's tasks all query rows carry a
+ * trigger and the label `target`, so that the start learns to keep that through inner steps on clean rows (in the
+ * manner of Chen, Golubchik, Paolieri 2020). */
+typedef struct whist_backdoor {
+    double share;    /* of the tasks, 0 … 1; 0: none */
+    uint32_t target; /* class of an episode, 0 … ways - 1 (0 or 1 of binary targets) */
+    uint32_t size;   /* of the trigger: a square in the last corner of an image, else a row's last numbers; 0: none */
+    float value;     /* which those numbers become */
+} whist_backdoor;
+
 typedef struct whist_meta_env {
     const whist_model *model; /* as the study made it */
     const whist_learner_class *learner;
@@ -23,8 +33,9 @@ typedef struct whist_meta_env {
     const char *const *names;
     size_t n_data;
     uint64_t seed;
-    unsigned threads;     /* 1 … 256 */
-    const uint8_t *study; /* 32 bytes: a checkpoint of another study is refused */
+    unsigned threads;        /* 1 … 256 */
+    const uint8_t *study;    /* 32 bytes: a checkpoint of another study is refused */
+    whist_backdoor backdoor; /* of training; a run with one has no checkpoints (WHIST_E_UNSUPPORTED) */
 } whist_meta_env;
 
 /* "transductive (statistics of each batch)", "inductive (statistics of the support rows)" or "no batch statistics":
@@ -76,6 +87,9 @@ typedef struct whist_meta_test {
     double noise;         /* randomised fine-tuning: support rows get Gaussian noise of this deviation, … */
     uint32_t noise_draws; /* … and predictions are means over so many personal models; 0 or 1: one */
     const char *purpose;  /* of the draws; NULL: "meta-test" */
+    /* NULL, or: query rows carry this trigger, and the score is how many of them that belong to another class are taken
+     * for its target. */
+    const whist_backdoor *trigger;
 } whist_meta_test;
 
 typedef struct whist_meta_score {
@@ -86,6 +100,25 @@ typedef struct whist_meta_score {
 } whist_meta_score;
 WHIST_API WHIST_MUST_CHECK whist_status whist_meta_evaluate(whist_meta_score *out, const whist_meta_env *env,
                                                             const float *params, const whist_meta_test *test);
+
+/* ---- Was a task in training? --------------------------------------------------------------------------------
+ * The attacker has the start, adapts it to a task's support and looks at the query's loss: what was trained on should
+ * cost less (the loss attack of Yeom et al. 2018 on personal models). */
+typedef struct whist_meta_membership {
+    double auc, auc_low,
+        auc_high; /* chance that a task of training costs less than one that was not there; 0.5: none */
+    double tpr, tpr_low, tpr_high; /* share of the former that is found where at most 1 % of the latter are accused */
+    double loss_in, loss_out;      /* means */
+    uint64_t n_in, n_out;          /* tasks */
+} whist_meta_membership;
+/* in, out: tasks that were in training and tasks that were not. Intervals are for 95 %, of tasks that are independent
+ * (DeLong et al. 1988; Clopper, Pearson 1934, at the threshold that was found): tasks that share classes or owners are
+ * less sure than they say. Fails like whist_meta_evaluate. */
+WHIST_API WHIST_MUST_CHECK whist_status whist_meta_membership_test(whist_meta_membership *out, const float *params,
+                                                                   const whist_meta_env *in_env,
+                                                                   const whist_meta_test *in,
+                                                                   const whist_meta_env *out_env,
+                                                                   const whist_meta_test *out_test);
 
 /* ---- A personal model --------------------------------------------------------------------------------------- */
 

@@ -277,6 +277,35 @@ typedef struct whist_audit {
 /* WHIST_E_UNSUPPORTED for other learners, units and rows. */
 WHIST_API WHIST_MUST_CHECK whist_status whist_audit_private(whist_audit *out, const whist_audit_in *in);
 
+/* One training with many planted records, each of which goes in by a fair coin of the system's randomness; then an
+ * attacker guesses the coins of those that it is surest of (Steinke, Nasr, Jagielski 2023). The rows are the planted
+ * ones, made up: no data, no price. It costs one training where whist_audit_private costs thousands, goes through the
+ * whole learner, optimiser and schedule included, and finds less. */
+typedef struct whist_canaries_in {
+    const whist_fed_plan *plan; /* a private learner that trains in one place, unit record, add_remove or zero_out */
+    whist_row_shape shape;      /* of its rows: numbers or an image */
+    uint64_t canaries;          /* 10 … 10^5, fewer than the learner's bound on rows */
+    bool white_box;             /* the attacker sees each noised gradient; otherwise the final model only */
+    double confidence;          /* (0, 1) */
+    whist_progress_fn *progress;
+    void *user;
+} whist_canaries_in;
+typedef struct whist_canaries {
+    double proven;   /* upper end of epsilon for the training at the plan's delta (privacy-loss distribution) */
+    double attacked; /* lower bound, whatever was trained; 0: the attack found nothing */
+    /* Lower bound if the training is the claimed one but for the amount of its noise: it sets all of the claim's
+     * pairs (epsilon, delta) against the guesses, not one of them (Mahloujifar, Melis, Chaudhuri 2024). refuted: the
+     * claimed amount is not among those that are left. */
+    double by_law;
+    bool refuted;
+    double delta, confidence; /* of each of the two bounds */
+    uint64_t canaries, there, steps;
+    uint64_t guesses, right; /* of the attack that gave `attacked`, or else by_law */
+    double reach; /* mean length of the planted gradients over the bound: 1 is the most; black box: at first */
+} whist_canaries;
+/* WHIST_E_UNSUPPORTED for other learners, units, relations and rows; white_box: for learners that show no steps. */
+WHIST_API WHIST_MUST_CHECK whist_status whist_audit_canaries(whist_canaries *out, const whist_canaries_in *in);
+
 /* What whist_purse_id takes, with the kind "training", for a plan and its seed: written into `text`. */
 WHIST_API whist_bytes whist_private_training_text(uint8_t text[40], const whist_fed_plan *plan);
 

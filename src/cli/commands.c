@@ -5,15 +5,13 @@
 #include <string.h>
 
 const cli_command *const cli_tables[] = {
-    cli_demo_commands,      cli_simulate_commands, cli_study_commands,
-    cli_data_commands,      cli_world_commands,    cli_provision_commands,
-    cli_authority_commands, cli_kit_commands,      cli_coordinator_commands,
-    cli_site_commands,      cli_check_commands,    cli_operator_commands,
-    cli_log_commands,       cli_state_commands,    cli_predict_commands,
-    cli_query_commands,     cli_train_commands,    cli_model_commands,
-    cli_seal_commands,      cli_account_commands,  cli_audit_commands,
-    cli_ledger_commands,    cli_meta_commands,     cli_bench_commands,
-    cli_selftest_commands,  cli_about_commands,    NULL,
+    cli_demo_commands,        cli_simulate_commands,  cli_study_commands,     cli_data_commands,
+    cli_world_commands,       cli_provision_commands, cli_authority_commands, cli_kit_commands,
+    cli_coordinator_commands, cli_site_commands,      cli_check_commands,     cli_operator_commands,
+    cli_log_commands,         cli_state_commands,     cli_predict_commands,   cli_query_commands,
+    cli_train_commands,       cli_model_commands,     cli_seal_commands,      cli_account_commands,
+    cli_audit_commands,       cli_ledger_commands,    cli_meta_commands,      cli_meta_attack_commands,
+    cli_bench_commands,       cli_selftest_commands,  cli_about_commands,     NULL,
 };
 
 const cli_command *cli_command_find(int argc, char **argv, int *n_words)

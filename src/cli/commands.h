@@ -10,7 +10,7 @@ extern const cli_command cli_simulate_commands[], cli_study_commands[], cli_data
     cli_check_commands[], cli_operator_commands[], cli_predict_commands[], cli_query_commands[], cli_state_commands[],
     cli_log_commands[], cli_bench_commands[], cli_selftest_commands[], cli_demo_commands[], cli_about_commands[],
     cli_train_commands[], cli_meta_commands[], cli_model_commands[], cli_account_commands[], cli_ledger_commands[],
-    cli_seal_commands[], cli_audit_commands[];
+    cli_seal_commands[], cli_audit_commands[], cli_meta_attack_commands[];
 
 /* The tables in the order of the help; ends with NULL. */
 extern const cli_command *const cli_tables[];

@@ -168,9 +168,21 @@ static whist_status new_empty(wh_noise **out)
     return status;
 }
 
+#ifdef WH_TEST_HOOKS
+static _Thread_local uint64_t replay_from;
+
+void wh_noise_replay_from(uint64_t seed)
+{
+    replay_from = seed;
+}
+#endif
+
 whist_status wh_noise_new(wh_noise **out)
 {
     WH_AUTO(wh_noise_ptr) noise = NULL;
+#ifdef WH_TEST_HOOKS
+    if (replay_from) return wh_noise_new_replayed(out, replay_from++);
+#endif
     WH_TRY(new_empty(&noise));
     WH_TRY(new_key(noise));
     *out = noise;

@@ -26,6 +26,8 @@ WH_AUTO_FREE(wh_noise, wh_noise_free)
 #ifdef WH_TEST_HOOKS
 /* Test builds only: the same bytes for the same seed, for ever; refuses to go on after a fork. */
 WH_MUST_CHECK whist_status wh_noise_new_replayed(wh_noise **out, uint64_t seed);
+/* Test builds only: sources that this thread makes from now on are replayed ones of seed, seed + 1, …; 0: no longer. */
+void wh_noise_replay_from(uint64_t seed);
 #endif
 
 /* len random bytes. WHIST_E_ENTROPY; out is wiped then. */

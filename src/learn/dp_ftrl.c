@@ -115,6 +115,7 @@ static whist_status dp_ftrl_fit(whist_learner *self, const whist_learner_round *
     if (wh_ftrl_at(d->ftrl) == 0) WH_TRY(wh_ftrl_begin(d->ftrl));
     for (uint64_t step = 0; step < l->steps; step++) {
         WH_TRY(wh_ftrl_gradient(d->ftrl, d->grad, l->params));
+        WH_TRY(wh_local_show(l, d->grad, d->options.clip, d->options.batch));
         wh_optimizer_step(d->optimizer, l->params, d->grad,
                           wh_schedule_rate(&d->schedule, l->lr, round->round * l->steps + step), NULL);
     }

@@ -119,7 +119,9 @@ static whist_status dp_sgd_fit(whist_learner *self, const whist_learner_round *r
     WH_TRY(wh_local_load(l, round));
     wh_optimizer_reset(d->optimizer);
     for (uint64_t step = 0; step < l->steps; step++) {
+        const double clip = wh_dp_step_clip(d->step);
         WH_TRY(wh_dp_step_gradient(d->step, d->grad, l->params));
+        WH_TRY(wh_local_show(l, d->grad, clip, d->options.batch));
         wh_optimizer_step(d->optimizer, l->params, d->grad,
                           wh_schedule_rate(&d->schedule, l->lr, round->round * l->steps + step), NULL);
         take_in(d, step);

@@ -141,3 +141,11 @@ whist_status wh_local_adapt(whist_learner *self, const float *model, const whist
     memcpy(personal, local->params, local->n * sizeof *personal);
     return WHIST_OK;
 }
+
+whist_status wh_local_show(const wh_local *local, const float *grad, double clip, double divisor)
+{
+    const whist_release_watch *watch = local->env->watch;
+    if (!watch) return WHIST_OK;
+    const whist_release release = {local->params, grad, local->n, clip, divisor};
+    return watch->see(watch->user, &release);
+}

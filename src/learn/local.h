@@ -54,6 +54,9 @@ void wh_local_next(wh_local *local);
 /* delta = params - model, and the update that carries it as its first vector. */
 void wh_local_finish(wh_local *local, const whist_learner_round *round, double steps, whist_update *out);
 
+/* Shows a noised gradient to whoever watches (env->watch). */
+WH_MUST_CHECK whist_status wh_local_show(const wh_local *local, const float *grad, double clip, double divisor);
+
 /* The rest of a class that a learner beginning with { whist_learner base; wh_local local; } can use. */
 typedef struct wh_local_learner {
     whist_learner base;

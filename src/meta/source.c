@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "draw/stream.h"
+#include "meta/attack.h"
 
 struct wh_source {
     wh_source_env env;
@@ -195,8 +196,10 @@ whist_status wh_source_step_draw(wh_scheme_task *out, wh_source_seat *seat, cons
 {
     const whist_adversary on = step->attack->on;
     const bool both = on == WHIST_ADVERSARY_BOTH;
-    size_t n = both ? step->n / 2 : step->n;
-    WH_TRY(wh_source_draw(out, seat, source, scheme, step->purpose, step->step * n + i % n));
+    const size_t n = both ? step->n / 2 : step->n;
+    const uint64_t episode = step->step * n + i % n;
+    WH_TRY(wh_source_draw(out, seat, source, scheme, step->purpose, episode));
+    if (step->poison) wh_backdoor_poison(out, scheme, step->poison, episode);
     if (on == WHIST_ADVERSARY_NONE) return WHIST_OK;
     bool query = on == WHIST_ADVERSARY_QUERY || (both && i < n);
     if (!query) return wh_scheme_attack(out, scheme, worker, step->params, false, step->attack, step->unit);

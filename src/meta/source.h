@@ -6,6 +6,7 @@
 
 #include "data/episode.h"
 #include "meta/scheme.h"
+#include "whist/meta.h"
 
 typedef struct wh_source_env {
     whist_episodes episodes;
@@ -46,6 +47,7 @@ typedef struct wh_source_step {
     const whist_attack *attack;
     bool unit;           /* attacked numbers stay in 0 … 1 */
     const float *params; /* (P) */
+    const whist_meta_env *poison; /* whose backdoor some of the episodes get; or NULL */
 } wh_source_step;
 /* Tasks of a step of so many episodes. */
 size_t wh_source_step_tasks(size_t episodes, const whist_attack *attack);

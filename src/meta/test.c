@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "draw/stream.h"
+#include "meta/attack.h"
 #include "meta/train.h"
 #include "nn/zoo.h"
 
@@ -82,6 +83,7 @@ static whist_status init(wh_measure *m)
 whist_status wh_measure_init(wh_measure *out, const whist_meta_env *env, const whist_meta_test *test, wh_pool *pool)
 {
     WH_ENSURE(test->episodes >= 2 && test->episodes <= SIZE_MAX / 64, WHIST_E_ARG);
+    if (test->trigger) WH_TRY(wh_backdoor_check(env, test->trigger));
     *out = (wh_measure){.env = env, .test = test, .pool = pool};
     whist_status status = init(out);
     if (status != WHIST_OK) wh_measure_clear(out);
@@ -112,11 +114,45 @@ void wh_measure_clear(wh_measure *m)
 
 /* ---- One task ---------------------------------------------------------------------------------------------- */
 
+/* How many triggered rows of other classes are taken for the target. */
+static double fooled(const wh_measure *m, const wh_scheme_task *task, const float *prediction)
+{
+    const size_t q = wh_scheme_query(m->scheme), k = wh_scheme_outputs(m->scheme), from = wh_scheme_support(m->scheme);
+    size_t others = 0, taken = 0;
+    for (size_t i = 0; i < q; i++) {
+        if (wh_task_class(m->scheme, task, from + i) == m->test->trigger->target) continue;
+        others++;
+        taken += wh_prediction_class(m->scheme, prediction + i * k) == m->test->trigger->target;
+    }
+    return others ? (double)taken / (double)others : 0;
+}
+
+static double loss_of(const wh_measure *m, const wh_scheme_task *task, const float *prediction)
+{
+    const size_t q = wh_scheme_query(m->scheme), k = wh_scheme_outputs(m->scheme), from = wh_scheme_support(m->scheme);
+    const bool value = whist_model_shape_get(m->env->model).target == WHIST_TARGET_VALUE;
+    double sum = 0;
+    for (size_t i = 0; i < q; i++) {
+        const float *p = prediction + i * k;
+        if (value) {
+            const double off = (double)p[0] - (double)((const float *)task->y)[from + i];
+            sum += off * off;
+            continue;
+        }
+        const uint32_t y = wh_task_class(m->scheme, task, from + i);
+        const double there = wh_scheme_by_class(m->scheme) ? (double)p[y] : y ? (double)p[0] : 1 - (double)p[0];
+        sum -= log(fmax(there, 1e-30));
+    }
+    return sum / (double)q;
+}
+
 static double score_of(const wh_measure *m, const wh_scheme_task *task, const float *prediction)
 {
     size_t q = wh_scheme_query(m->scheme), k = wh_scheme_outputs(m->scheme), from = wh_scheme_support(m->scheme);
     const bool value = whist_model_shape_get(m->env->model).target == WHIST_TARGET_VALUE;
     double sum = 0;
+    if (m->losses) return loss_of(m, task, prediction);
+    if (m->test->trigger) return fooled(m, task, prediction);
     for (size_t i = 0; i < q; i++) {
         const float *p = prediction + i * k;
         if (wh_scheme_by_class(m->scheme)) {
@@ -164,6 +200,7 @@ static whist_status one(void *user, size_t index, unsigned w)
     uint32_t draws = test->noise > 0 && test->noise_draws > 1 ? test->noise_draws : 1;
     if (draws < wh_scheme_draws(m->scheme)) draws = wh_scheme_draws(m->scheme);
     WH_TRY(wh_source_draw(&m->task[w], m->seats[w], m->source, m->scheme, purpose, index));
+    if (test->trigger) wh_backdoor_put(&m->task[w], m->scheme, m->env->model, test->trigger, false);
     if (test->attack.epsilon > 0 && test->attack.on != WHIST_ADVERSARY_QUERY)
         WH_TRY(wh_scheme_attack(&m->task[w], m->scheme, w, m->params, false, &test->attack, unit));
     WH_TRY(attack_query(m, w, unit));

@@ -2,6 +2,8 @@
  * is a number. */
 #include "meta/train.h"
 
+#include "meta/attack.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -64,6 +66,7 @@ static whist_status init(whist_meta_train *t)
     const wh_optimizer_class *class_ = wh_optimizer_find(t->training.optimizer);
     const whist_meta_env *env = &t->env;
     WH_ENSURE(class_, WHIST_E_ARG);
+    if (env->backdoor.share > 0) WH_TRY(wh_backdoor_check(env, &env->backdoor));
     if (t->training.steps == 0)
         WH_FAIL(WHIST_E_ARG, "training: steps is missing: how many steps to take over episodes");
     if (wh_scheme_kind_of(env->learner) == WH_SCHEME_NONE)
@@ -143,7 +146,8 @@ static whist_status draw(void *user, size_t i, unsigned w)
                                  .n = t->n_tasks,
                                  .attack = &t->env.episodes.attack,
                                  .unit = whist_model_shape_get(t->env.model).height > 0,
-                                 .params = t->params};
+                                 .params = t->params,
+                                 .poison = &t->env};
     return wh_source_step_draw(&t->tasks[i], t->seats[w], t->source, t->scheme, w, &step, i, t->personal[w]);
 }
 
@@ -189,6 +193,9 @@ static bool tell(const whist_meta_train *t, const whist_meta_go *go)
 whist_status whist_meta_train_run(whist_meta_train *t, const whist_meta_go *go)
 {
     WH_ENSURE(t && go, WHIST_E_ARG);
+    if (go->checkpoint && t->env.backdoor.share > 0)
+        WH_FAIL(WHIST_E_UNSUPPORTED,
+                "a training with poisoned tasks keeps no checkpoints: they would pass for the study's");
     const uint64_t total = t->training.steps, often = go->every ? go->every : 100;
     const uint64_t look = t->training.evaluate_every ? t->training.evaluate_every : total >= 20 ? total / 20 : 1;
     while (t->step < total) {

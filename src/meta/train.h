@@ -22,6 +22,7 @@ typedef struct wh_measure {
     wh_scheme_task *task, *own; /* (threads): as drawn, and with noise */
     float **personal, **sum, **part;
     double *score; /* (episodes) */
+    bool losses;   /* scores are losses: -log of the probability of what is true, or squared errors */
 } wh_measure;
 /* What *env and *test point to stays where it is. */
 WH_MUST_CHECK whist_status wh_measure_init(wh_measure *out, const whist_meta_env *env, const whist_meta_test *test,

@@ -282,4 +282,11 @@ ends 1 "$whist" dp audit open.yaml && says err 'makes no promise: give it a sect
 ends 0 "$whist" dp audit "$1/examples/heart/dp-record-sum.yaml" --trials 2000 --confidence 0.99999 --quiet --json && json out && says out '"holds":true'
 ends 2 "$whist" dp audit train.yaml --trials 10 && silent
 ends 2 "$whist" dp audit train.yaml --confidence 1 && silent
+# ---- one training with planted records
+ends 0 "$whist" dp audit train.yaml --canaries 100 --white-box --quiet --json && json out && says out '"holds":true'
+ends 0 "$whist" dp audit train.yaml --canaries 100 --quiet && says out 'proven    epsilon <=' && says out 'sees the final model'
+ends 2 "$whist" dp audit train.yaml --canaries 5 && silent
+ends 2 "$whist" dp audit train.yaml --canaries 100 --trials 500 && silent
+ends 2 "$whist" dp audit train.yaml --white-box && silent
+ends 1 "$whist" dp audit open.yaml --canaries 100 && says err 'planted records attack a private learner' && silent
 exit $bad

@@ -140,6 +140,19 @@ for example in maml protonet; do
         grep -qF "$line" other.yaml && ends 0 "$whist" study check other.yaml
     done <others
 done
+# Attacks: which tasks were in training, and a trigger that victims get with the start.
+ends 0 "$whist" meta membership sine.safetensors sine.yaml -n 50 --json && json out && says out '"tasks":50' && says out '"auc":'
+ends 0 "$whist" meta membership sites.safetensors sites.yaml --data . -n 50 && says out 'found at 1 % false alarms'
+ends 0 "$whist" meta train sites.yaml --data . --out all.safetensors
+ends 1 "$whist" meta membership all.safetensors sites.yaml --data . && says err 'every site was in' && silent
+study maml >poisoned.yaml
+ends 0 "$whist" meta backdoor poisoned.yaml -n 20 --poison 0.5 --target 2 --trigger 3 --json && json out &&
+    says out '"success":' && says out '"success_unpoisoned":' && says out '"share":0.5'
+ends 0 "$whist" meta backdoor sites.yaml --data . -n 20 --trigger 1 --value 3 --target 1 && says out 'triggered rows taken for the target'
+ends 1 "$whist" meta backdoor sine.yaml && says err 'leads to a class' && silent
+ends 1 "$whist" meta backdoor poisoned.yaml --target 3 && says err 'target 3' && silent
+ends 1 "$whist" meta backdoor poisoned.yaml --trigger 9 && says err 'a trigger of 9' && silent
+ends 2 "$whist" meta backdoor poisoned.yaml --poison 2 && silent
 
 # The real Omniglot: classes that training never saw, and the twenty one-shot runs.
 if [ -f "${WHIST_DATA:-}/omniglot/omniglot28-images-idx3-ubyte.gz" ]; then
