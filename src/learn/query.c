@@ -18,6 +18,8 @@
 
 typedef wh_query_share share;
 
+#define LEAST_DISCRETE 2e-3 /* epsilon of a step */
+
 /* Replacing a row is removing one and adding one. */
 static double reach_of(const share *s)
 {
@@ -34,11 +36,11 @@ static share part_of(const share *s, double parts)
 static whist_status check_noise(double sd, const share *s)
 {
     const double most = 0x1p39;
-    if (sd <= most) return WHIST_OK;
+    if (sd <= most && s->epsilon >= 1e-8) return WHIST_OK;
     WH_FAIL(WHIST_E_RANGE,
             "this noise is paid with an epsilon of %.3g, and the answer would be noise alone: its share has to be %.2g "
             "at least (the questions of a run share epsilon, a mean cuts its part in two, a variance in three)",
-            s->epsilon, s->epsilon * (sd / most));
+            s->epsilon, fmax(s->epsilon * (sd / most), 1e-8));
 }
 
 /* out <- in + noise for a sensitivity (L1 = L2: a row moves one entry) in steps. *sd: the noise's standard deviation.
@@ -55,7 +57,9 @@ static whist_status add_noise(int64_t *out, double *sd, size_t n, double sensiti
     }
     *sd = M_SQRT2 * reach * sensitivity / s->epsilon;
     WH_TRY(check_noise(*sd, s));
-    if (sensitivity == 1) return whist_dp_discrete_laplace(out, out, n, s->epsilon / reach, 1, s->payer);
+    /* below that events of the discrete law are refused, and the rounded one is as good */
+    if (sensitivity == 1 && s->epsilon / reach >= LEAST_DISCRETE)
+        return whist_dp_discrete_laplace(out, out, n, s->epsilon / reach, 1, s->payer);
     return whist_dp_laplace(out, out, n, reach / s->epsilon * up, sensitivity, s->payer);
 }
 
@@ -88,6 +92,7 @@ static whist_status add_steady(int64_t *out, double *sd, double *delta, size_t n
 
 static const char *noise_name(const share *s, bool whole)
 {
+    whole = whole && s->epsilon / reach_of(s) >= LEAST_DISCRETE;
     return s->delta > 0 ? "Gaussian, rounded to the grid" : whole ? "discrete Laplace" : "Laplace, rounded to the grid";
 }
 

@@ -494,6 +494,14 @@ static void test_extremes(void **state)
         if (!strstr(whist_detail_get()->text, wrong[i].says))
             fail_msg("'%s' does not say '%s'", whist_detail_get()->text, wrong[i].says);
     }
+    static const char *const little[] = {"count"};
+    purse few = {.n = 0};
+    const whist_query_terms faint = terms_of(&few, 1e-4), none = terms_of(&few, 1e-9);
+    whist_query_answer counted;
+    assert_ok(ask(&counted, little, 1, folder, &faint));
+    assert_true(few.epsilon <= 1e-4 && few.epsilon > 0.99e-4 && counted.values[0].noise > 1.4e4);
+    whist_query_answer_clear(&counted);
+    assert_int_equal(ask(&counted, little, 1, folder, &none), WHIST_E_RANGE);
     static const char *const small[] = {"sum(age, 0, 1e-99)"}, *const large[] = {"mean(age, -1e100, 1e100)"};
     purse p = {.n = 0};
     const whist_query_terms terms = terms_of(&p, 1);

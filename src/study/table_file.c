@@ -29,6 +29,8 @@ static whist_status read_table(whist_table *table, whist_bytes text, const char 
     schema->rows_with_missing = WHIST_MISSING_DROP;
     whist_status status = wh_study_schema_finish(&table->file.data, &table->arena);
     if (status == WHIST_OK) status = whist_schema_features(schema, &features, &outputs);
+    if (status == WHIST_OK && features == 0)
+        status = wh_fail(WHIST_E_ARG, __FILE__, __LINE__, "the table leaves no feature: there is no column to ask of");
     return status == WHIST_OK ? status : wh_fail_context(status, "%s: ", name);
 }
 
