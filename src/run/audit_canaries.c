@@ -28,7 +28,7 @@ WH_AUTO_FREE(whist_dataset, whist_dataset_free)
 WH_AUTO_FREE(whist_model_work, whist_model_work_free)
 WH_AUTO_FREE(whist_dp_accountant, whist_dp_accountant_free)
 
-enum { TRIES = 3, LEAST = 10, MOST = 100000, POINTS = 16, SCALES = 6, REFINED = 8 };
+enum { TRIES = 3, LEAST = 10, MOST = 100000, POINTS = 12, SCALES = 6, REFINED = 5 };
 
 typedef struct canaries {
     const whist_canaries_in *in;
@@ -278,10 +278,10 @@ static void claim_clear(claim *c)
 }
 WH_AUTO_CLEAR(claim, claim_clear)
 
-static whist_status claim_begin(claim *out, const canaries *c, double scale)
+static whist_status claim_begin(claim *out, const canaries *c, double scale, double width)
 {
     const whist_fed_privacy *p = c->in->plan->privacy;
-    const whist_dp_options options = {.method = WHIST_DP_PLD, .relation = p->relation, .unit = p->unit};
+    const whist_dp_options options = {.method = WHIST_DP_PLD, .relation = p->relation, .unit = p->unit, .width = width};
     WH_TRY(whist_dp_accountant_new(&out->accountant, &options));
     for (size_t i = 0; i < c->n_events; i++) {
         whist_dp_event event = c->events[i];
@@ -306,14 +306,14 @@ static whist_status claim_epsilon(double *out, claim *c, double delta)
     return WHIST_OK;
 }
 
-/* Whether the training with this much noise is out of the question; its epsilon at the plan's delta. */
-static whist_status try_scale(bool *refuted, double *epsilon, const canaries *c, const guesses *g, double scale)
+/* Whether the training with this much noise is out of the question. Points are upper ends within a fiftieth: more or
+ * sharper ones would only refute a little more. */
+static whist_status try_scale(bool *refuted, const canaries *c, const guesses *g, double scale)
 {
     WH_AUTO(claim) scaled = {.accountant = NULL};
     double e[POINTS], d[POINTS];
     const wh_dp_claim curve = {e, d, POINTS};
-    WH_TRY(claim_begin(&scaled, c, scale));
-    WH_TRY(claim_epsilon(epsilon, &scaled, c->in->plan->privacy->delta));
+    WH_TRY(claim_begin(&scaled, c, scale, 0.02));
     for (int i = 0; i < POINTS; i++) {
         d[i] = ldexp(0.4, -i);
         WH_TRY(claim_epsilon(&e[i], &scaled, d[i]));
@@ -324,29 +324,46 @@ static whist_status try_scale(bool *refuted, double *epsilon, const canaries *c,
     return WHIST_OK;
 }
 
-/* Less noise is harder to refute: the least that is refuted, within a 256th part of a factor of two. */
-static whist_status bound_by_law(whist_canaries *out, const canaries *c, const guesses *g)
+/* Epsilon at the plan's delta, within 10^-4. */
+static whist_status prove(double *epsilon, const canaries *c, double scale)
 {
-    double log_scale = 0, epsilon;
-    bool refuted;
-    WH_TRY(try_scale(&out->refuted, &out->proven, c, g, 1));
-    out->by_law = out->refuted ? out->proven : 0;
-    for (int i = 1; i <= SCALES; i++) { /* the step that passes the border */
-        WH_TRY(try_scale(&refuted, &epsilon, c, g, exp2(out->refuted ? -i : i)));
-        log_scale = out->refuted ? -i : i;
-        if (refuted) out->by_law = epsilon;
-        if (refuted != out->refuted) break;
-    }
-    if (refuted == out->refuted) return WHIST_OK; /* beyond what was tried: 64 times the noise, or a 64th of it */
-    double low = out->refuted ? log_scale : log_scale - 1; /* not refuted; low + step is */
+    WH_AUTO(claim) whole = {.accountant = NULL};
+    WH_TRY(claim_begin(&whole, c, scale, 0));
+    return claim_epsilon(epsilon, &whole, c->in->plan->privacy->delta);
+}
+
+/* Less noise is harder to refute: *least (log2) is the least that is refuted, within a 32nd part of a factor of two;
+ * INFINITY where 64 times the noise is not. */
+static whist_status least_refuted(double *least, const canaries *c, const guesses *g)
+{
+    bool first, refuted;
+    int at = 0;
+    WH_TRY(try_scale(&first, c, g, 1));
+    *least = first ? 0 : INFINITY;
+    do {
+        at += first ? -1 : 1;
+        WH_TRY(try_scale(&refuted, c, g, exp2(at)));
+        if (refuted) *least = at;
+    } while (refuted == first && at > -SCALES && at < SCALES);
+    if (refuted == first) return WHIST_OK;
+    double low = first ? at : at - 1; /* not refuted; low + 1 is */
     for (double step = 0.5; step >= ldexp(1, -REFINED); step /= 2) {
-        WH_TRY(try_scale(&refuted, &epsilon, c, g, exp2(low + step)));
+        WH_TRY(try_scale(&refuted, c, g, exp2(low + step)));
         if (refuted)
-            out->by_law = epsilon;
+            *least = low + step;
         else
             low += step;
     }
     return WHIST_OK;
+}
+
+static whist_status bound_by_law(whist_canaries *out, const canaries *c, const guesses *g)
+{
+    double least;
+    WH_TRY(least_refuted(&least, c, g));
+    WH_TRY(prove(&out->proven, c, 1));
+    out->refuted = least <= 0;
+    return isinf(least) ? WHIST_OK : prove(&out->by_law, c, exp2(least));
 }
 
 static whist_status judge(whist_canaries *out, const canaries *c)
