@@ -196,6 +196,29 @@ static whist_status check_budget(const whist_fed_plan *plan)
            plan->rounds, p->sigma, spent, whist_dp_unit_name(p->unit), p->delta, p->epsilon);
 }
 
+/* What the learner will ask for in all, by its settings alone. */
+static whist_status check_learner_budget(const whist_fed_plan *plan)
+{
+    const whist_fed_privacy *p = plan->privacy;
+    whist_dp_event events[WHIST_MAX_EVENTS] = {{0}};
+    size_t n = 0;
+    wh_spend all;
+    if (!plan->learner->plans || !plan->learner_settings) return WHIST_OK;
+    WH_TRY(plan->learner->plans(plan->learner_settings, plan->rounds, events, &n));
+    for (size_t i = 0; i < n; i++)
+        if (events[i].unit != p->unit || events[i].relation != p->relation)
+            REFUSE("learner %s promises something about one %s (%s), the study about one %s (%s): set unit and "
+                   "relation alike",
+                   plan->learner->name, whist_dp_unit_name(events[i].unit), whist_dp_relation_name(events[i].relation),
+                   whist_dp_unit_name(p->unit), whist_dp_relation_name(p->relation));
+    WH_TRY(wh_spend_events(&all, events, n));
+    if (wh_spend_fits(&all, p->epsilon, p->delta)) return WHIST_OK;
+    REFUSE("%u rounds of learner %s spend epsilon %.4g for one %s at delta %g, and a ledger that allows %g has to "
+           "refuse before the end: raise noise, lower updates, rate or rounds, or raise epsilon",
+           plan->rounds, plan->learner->name, wh_spend_epsilon(&all, p->delta), whist_dp_unit_name(p->unit), p->delta,
+           p->epsilon);
+}
+
 whist_status wh_private_check(const whist_fed_plan *plan)
 {
     if (!plan->privacy) {
@@ -216,7 +239,7 @@ whist_status wh_private_check(const whist_fed_plan *plan)
     WH_TRY(check_numbers(plan));
     WH_TRY(check_parts(plan));
     WH_TRY(check_unit(plan));
-    if (!wh_private_is_on(plan)) return WHIST_OK;
+    if (!wh_private_is_on(plan)) return check_learner_budget(plan);
     WH_TRY(check_noise(plan));
     WH_TRY(check_adaptive(plan));
     return check_budget(plan);

@@ -50,6 +50,19 @@ static void learner_free(whist_learner *self)
     wh_free(l);
 }
 
+static void read_options(wh_dp_step_options *out, const whist_settings *s)
+{
+    *out = (wh_dp_step_options){
+        .clipping = WH_CLIP_FLAT,
+        .clip = whist_settings_real(s, "clip"),
+        .sigma = whist_settings_real(s, "noise"),
+        .rate = whist_settings_real(s, "rate"),
+        .rows = (uint64_t)whist_settings_int(s, "rows"),
+        .batch = whist_settings_real(s, "batch"),
+    };
+    if (out->batch == 0) out->batch = out->rate * (double)out->rows;
+}
+
 static whist_status init(learner *l, const whist_learner_env *env)
 {
     const whist_settings *s = env->settings;
@@ -61,15 +74,7 @@ static whist_status init(learner *l, const whist_learner_env *env)
     l->inner_lr = whist_settings_real(s, "inner_lr");
     l->inner_steps = (size_t)whist_settings_int(s, "inner_steps");
     l->updates = (uint64_t)whist_settings_int(s, "updates");
-    l->options = (wh_dp_step_options){
-        .clipping = WH_CLIP_FLAT,
-        .clip = whist_settings_real(s, "clip"),
-        .sigma = whist_settings_real(s, "noise"),
-        .rate = whist_settings_real(s, "rate"),
-        .rows = (uint64_t)whist_settings_int(s, "rows"),
-        .batch = whist_settings_real(s, "batch"),
-    };
-    if (l->options.batch == 0) l->options.batch = l->options.rate * (double)l->options.rows;
+    read_options(&l->options, s);
     WH_TRY(WH_NEW_RAW(&l->theta, l->n));
     WH_TRY(WH_NEW_RAW(&l->z, l->n));
     WH_TRY(WH_NEW_RAW(&l->grad, l->n));
@@ -131,6 +136,16 @@ static whist_status spends(whist_learner *self, const whist_learner_round *round
     return WHIST_OK;
 }
 
+/* Private gradients in `rounds` rounds. */
+static size_t plans(const whist_settings *settings, uint64_t rounds, bool query, whist_dp_event *out)
+{
+    wh_dp_step_options options;
+    uint64_t episodes = rounds * (uint64_t)whist_settings_int(settings, "updates");
+    read_options(&options, settings);
+    return wh_dp_step_events(out, &options,
+                             episodes * ((uint64_t)whist_settings_int(settings, "inner_steps") + query));
+}
+
 static whist_status evaluate(whist_learner *self, const float *model, whist_fold fold, whist_metric_value *out)
 {
     const whist_learner_env *env = ((learner *)self)->env;
@@ -156,6 +171,18 @@ static whist_status fomaml_new(whist_learner **out, const whist_learner_env *env
     return make(out, env, &wh_learner_dp_fomaml);
 }
 
+static whist_status reptile_plans(const whist_settings *settings, uint64_t rounds, whist_dp_event *out, size_t *n)
+{
+    *n = plans(settings, rounds, false, out);
+    return WHIST_OK;
+}
+
+static whist_status fomaml_plans(const whist_settings *settings, uint64_t rounds, whist_dp_event *out, size_t *n)
+{
+    *n = plans(settings, rounds, true, out);
+    return WHIST_OK;
+}
+
 static const char *const vectors[] = {"delta", NULL};
 
 #define RECORD_LEARNER(id, text, words)                                                                                \
@@ -169,6 +196,7 @@ static const char *const vectors[] = {"delta", NULL};
                                                     .evaluate = evaluate,                                              \
                                                     .adapt = adapt,                                                    \
                                                     .spends = spends,                                                  \
+                                                    .plans = id##_plans,                                               \
                                                     .unit = WHIST_DP_RECORD};
 
 RECORD_LEARNER(reptile, "dp-reptile", "Reptile whose inner steps are DP-SGD on the site's rows: hides records")
