@@ -189,11 +189,11 @@ static whist_status check_adaptive(const whist_fed_plan *plan)
 static whist_status check_budget(const whist_fed_plan *plan)
 {
     const whist_fed_privacy *p = plan->privacy;
-    double spent = wh_private_epsilon(plan, plan->rounds);
-    if (spent <= p->epsilon) return WHIST_OK;
-    REFUSE("%u rounds with sigma %g spend epsilon %.4g for one %s at delta %g, more than epsilon %g: raise sigma, take "
-           "fewer rounds, or leave out sigma and let it be found",
-           plan->rounds, p->sigma, spent, whist_dp_unit_name(p->unit), p->delta, p->epsilon);
+    if (wh_private_fits(plan)) return WHIST_OK;
+    REFUSE("%u rounds with sigma %g spend epsilon %.4g for one %s at delta %g, and a ledger that allows %g has to "
+           "refuse before the end: raise sigma, take fewer rounds, or leave out sigma and let it be found",
+           plan->rounds, p->sigma, wh_private_epsilon(plan, plan->rounds), whist_dp_unit_name(p->unit), p->delta,
+           p->epsilon);
 }
 
 /* What the learner will ask for in all, by its settings alone. */
