@@ -2,7 +2,8 @@
  *
  *   tensors    those of the model; optimizer.state0, optimizer.state1 (n); training.points (k, 4 + 3 m) F64:
  *              step, rate, loss, fold, then num, den, n of each metric
- *   metadata   study, seed, optimizer, kernels, metrics, step, optimizer_steps, loss_sum (as hexadecimal), loss_n */
+ *   metadata   study, seed, optimizer, kernels, metrics, step, optimizer_steps, loss_sum (as hexadecimal), loss_n;
+ *              sha256 of all of it (codec/safetensors_seal.c), which files of before that lack */
 #include <fcntl.h>
 #include <inttypes.h>
 #include <math.h>
@@ -121,13 +122,14 @@ static whist_status write_values(int fd, const whist_train *t, uint64_t at)
     double *numbers = memory;
     for (size_t i = 0; i < t->n_points; i++) point_to_numbers(numbers + i * width, &t->points[i], t->env.n_metrics);
     if (t->n_points) WH_TRY(wh_write_at(fd, numbers, t->n_points * width * sizeof(double), at));
+    WH_TRY(wh_safetensors_seal(fd, "a checkpoint"));
     return wh_sync(fd);
 }
 
 static whist_status write_file(const char *path, const wh_buf *header, const whist_train *t)
 {
     WH_AUTO(wh_fd) fd = -1;
-    WH_TRY(wh_open(&fd, path, O_WRONLY | O_CREAT | O_TRUNC, 0644));
+    WH_TRY(wh_open(&fd, path, O_RDWR | O_CREAT | O_TRUNC, 0644));
     whist_status status = wh_write_at(fd, header->data, header->len, 0);
     if (status == WHIST_OK) status = write_values(fd, t, header->len);
     return status == WHIST_OK ? WHIST_OK : wh_fail_context(status, "%s: ", path);
@@ -137,14 +139,14 @@ whist_status whist_train_save(const whist_train *t, const char *path)
 {
     WH_ENSURE(t && path, WHIST_E_ARG);
     meta_text text;
-    wh_safetensors_meta meta[META];
+    wh_safetensors_meta meta[META + 1] = {[META] = {WH_SAFETENSORS_SEAL, WH_SAFETENSORS_UNSEALED}};
     WH_AUTO(layout) tensors = {0};
     WH_AUTO(wh_buf) header = WH_BUF_EMPTY;
     WH_AUTO(wh_buf) part = WH_BUF_EMPTY;
     identity(&text, t);
     for (size_t i = 0; i < META; i++) meta[i] = (wh_safetensors_meta){text.keys[i], text.values[i]};
     WH_TRY(lay_out(&tensors, t, t->n_points));
-    WH_TRY(wh_safetensors_header(&header, tensors.tensors, tensors.n, meta, META));
+    WH_TRY(wh_safetensors_header(&header, tensors.tensors, tensors.n, meta, META + 1));
     WH_TRY(wh_buf_text(&part, "%s.part", path));
     whist_status status = write_file(wh_buf_str(&part), &header, t);
     if (status == WHIST_OK) status = wh_file_put_in_place(wh_buf_str(&part), path);
@@ -280,6 +282,7 @@ whist_status whist_train_load(whist_train *t, const char *path)
     WH_TRY(wh_open(&fd, path, O_RDONLY, 0));
     WH_TRY(wh_safetensors_read_fd(&file, fd, path));
     WH_TRY(check_identity(t, &file, path));
+    if (file.n_meta != META) WH_TRY(wh_safetensors_check_seal(fd, path));
     const wh_safetensor *points = wh_safetensors_find(&file, POINTS);
     WH_TRY(lay_out(&want, t, points && points->n_dims == 2 ? points->dims[0] : 0));
     WH_TRY(check_tensors(&want, &file, path));

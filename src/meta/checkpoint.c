@@ -2,7 +2,7 @@
  *
  *   tensors    params, best, optimizer.state0, optimizer.state1 (n), F32
  *   metadata   study, seed, learner, optimizer, kernels, step, optimizer_steps, loss_sum, best_score (hexadecimal),
- *              loss_n, best_step */
+ *              loss_n, best_step; sha256 of all of it (codec/safetensors_seal.c), which files of before that lack */
 #include <fcntl.h>
 #include <inttypes.h>
 #include <math.h>
@@ -57,10 +57,11 @@ static size_t vectors_of(const char *names[VECTORS], float *values[VECTORS], con
 static whist_status write_file(const char *path, const wh_buf *header, float *const values[], size_t n, size_t each)
 {
     WH_AUTO(wh_fd) fd = -1;
-    WH_TRY(wh_open(&fd, path, O_WRONLY | O_CREAT | O_TRUNC, 0644));
+    WH_TRY(wh_open(&fd, path, O_RDWR | O_CREAT | O_TRUNC, 0644));
     whist_status status = wh_write_at(fd, header->data, header->len, 0);
     for (size_t i = 0; status == WHIST_OK && i < n; i++)
         status = wh_write_at(fd, values[i], each * sizeof(float), header->len + i * each * sizeof(float));
+    if (status == WHIST_OK) status = wh_safetensors_seal(fd, "a checkpoint");
     if (status == WHIST_OK) status = wh_sync(fd);
     return status == WHIST_OK ? WHIST_OK : wh_fail_context(status, "%s: ", path);
 }
@@ -71,7 +72,7 @@ whist_status whist_meta_train_save(const whist_meta_train *t, const char *path)
     const char *names[VECTORS];
     float *values[VECTORS];
     texts text;
-    wh_safetensors_meta meta[META];
+    wh_safetensors_meta meta[META + 1] = {[META] = {WH_SAFETENSORS_SEAL, WH_SAFETENSORS_UNSEALED}};
     wh_safetensor tensors[VECTORS];
     WH_AUTO(wh_buf) header = WH_BUF_EMPTY;
     WH_AUTO(wh_buf) part = WH_BUF_EMPTY;
@@ -80,7 +81,7 @@ whist_status whist_meta_train_save(const whist_meta_train *t, const char *path)
     for (size_t i = 0; i < META; i++) meta[i] = (wh_safetensors_meta){keys[i], text.values[i]};
     for (size_t i = 0; i < n; i++)
         tensors[i] = (wh_safetensor){.name = names[i], .type = WH_DTYPE_F32, .n_dims = 1, .dims = {t->n}};
-    WH_TRY(wh_safetensors_header(&header, tensors, n, meta, META));
+    WH_TRY(wh_safetensors_header(&header, tensors, n, meta, META + 1));
     WH_TRY(wh_buf_text(&part, "%s.part", path));
     whist_status status = write_file(wh_buf_str(&part), &header, values, n, t->n);
     if (status == WHIST_OK) status = wh_file_put_in_place(wh_buf_str(&part), path);
@@ -156,6 +157,7 @@ whist_status whist_meta_train_load(whist_meta_train *t, const char *path)
     WH_TRY(wh_open(&fd, path, O_RDONLY, 0));
     WH_TRY(wh_safetensors_read_fd(&file, fd, path));
     WH_TRY(check_identity(t, &file, path));
+    if (file.n_meta != META) WH_TRY(wh_safetensors_check_seal(fd, path));
     WH_TRY(position(at, t, &file, path));
     WH_TRY(number(&loss_sum, &file, "loss_sum", path));
     WH_TRY(number(&best, &file, "best_score", path));
