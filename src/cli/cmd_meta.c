@@ -334,6 +334,20 @@ static int predictions_json(const cli_few *few, const whist_meta_personal *p, co
     return cli_json_print(json);
 }
 
+/* A name that nothing would look at is a name that was meant for something. */
+static int check_site(const cli_args *args, const cli_few *few)
+{
+    const whist_schema *schema = whist_study_schema(few->study);
+    size_t at;
+    if (!cli_flag(args, "site")) return CLI_OK;
+    CLI_WORD(whist_study_site_find(few->study, cli_text(args, "site"), &at));
+    if (schema->standardize == WHIST_STANDARDIZE_SITE || schema->rows_with_missing == WHIST_MISSING_MEAN) return CLI_OK;
+    return cli_fail_text(CLI_USAGE, "usage",
+                         "--site %s: this study converts rows alike at every site (by the model file's mean and sd "
+                         "where it standardises): leave --site out",
+                         cli_text(args, "site"));
+}
+
 static int adapt(const cli_args *args)
 {
     CLI_AUTO(cli_few_clear_one) cli_few few = {0};
@@ -344,6 +358,7 @@ static int adapt(const cli_args *args)
     size_t steps = cli_flag(args, "steps") ? (size_t)cli_count(args, "steps", 0) : SIZE_MAX;
     CLI_TRY(cli_few_study(&few, args, args->words[1], args->words[0]));
     CLI_TRY(check_out(args, &few));
+    CLI_TRY(check_site(args, &few));
     CLI_TRY(open_more(&support, &s, args, &few, cli_text(args, "support"), cli_text(args, "labels")));
     CLI_TRY(open_more(&query, &q, args, &few, cli_text(args, "input"), NULL));
     CLI_LIB(whist_meta_adapt(&personal, &few.env, few.params, &s, &q, steps));

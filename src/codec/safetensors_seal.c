@@ -19,8 +19,7 @@ static const char key[] = "\"" WH_SAFETENSORS_SEAL "\":\"";
 static whist_status find_digits(size_t *out, const wh_buf *front, const char *name)
 {
     for (size_t i = 8; i + sizeof key - 1 + DIGITS < front->len; i++)
-        if (memcmp(front->data + i, key, sizeof key - 1) == 0 &&
-            front->data[i + sizeof key - 1 + DIGITS] == '"') {
+        if (memcmp(front->data + i, key, sizeof key - 1) == 0 && front->data[i + sizeof key - 1 + DIGITS] == '"') {
             *out = i + sizeof key - 1;
             return WHIST_OK;
         }

@@ -381,8 +381,7 @@ static whist_status end_unpaid(wh_coordinator *c)
 static whist_status pay(wh_coordinator *c)
 {
     double clip;
-    const bool due =
-        pays(c, c->step.row.purpose) && c->step.row.phase == wh_upload_phase(c->plan->protection);
+    const bool due = pays(c, c->step.row.purpose) && c->step.row.phase == wh_upload_phase(c->plan->protection);
     if (!due) return WHIST_OK;
     WH_TRY(wh_model_clip(&clip, c->plan, c->model));
     wh_charge charge = wh_private_charge(c->plan, clip);

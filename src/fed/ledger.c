@@ -327,12 +327,11 @@ static whist_status check_budget(const wh_ledger *ledger, const wh_charge *charg
     }
     if (ledger->max_epsilon > 0 && !wh_spend_fits(total, ledger->max_epsilon, ledger->max_delta)) {
         say_left(left, before, ledger->max_epsilon, ledger->max_delta);
-        WH_FAIL(
-            WHIST_E_BUDGET,
-            "the owner's own limit is met: %s epsilon would be %.4g for one %s at delta %g, over all studies, and "
-            "max_epsilon allows %g (%s)",
-            charge->planned > 1 ? say_what(what, charge) : "with this release",
-            wh_spend_epsilon(total, ledger->max_delta), unit, ledger->max_delta, ledger->max_epsilon, left);
+        WH_FAIL(WHIST_E_BUDGET,
+                "the owner's own limit is met: %s epsilon would be %.4g for one %s at delta %g, over all studies, and "
+                "max_epsilon allows %g (%s)",
+                charge->planned > 1 ? say_what(what, charge) : "with this release",
+                wh_spend_epsilon(total, ledger->max_delta), unit, ledger->max_delta, ledger->max_epsilon, left);
     }
     return WHIST_OK;
 }

@@ -78,6 +78,28 @@ static whist_status check_records(const whist_fed_plan *plan)
     return plan->learner->records(&sum, plan->model, plan->learner_settings, p->clip, ldexp(1, -(int)plan->fraction));
 }
 
+static whist_status check_distributed(const whist_fed_plan *plan)
+{
+    const whist_fed_privacy *p = plan->privacy;
+    if (plan->protection->shows_updates)
+        REFUSE(
+            "distributed noise is a share of what hides a site: alone it hides nothing, and protection %s shows each "
+            "update to the coordinator; take a protection that opens sums only, or noise central or local",
+            plan->protection->name);
+    if (p->mechanism == WHIST_MECHANISM_GAUSSIAN)
+        REFUSE("distributed noise lives on whole numbers: take mechanism discrete-gaussian or skellam");
+    if (p->honest == 0)
+        REFUSE("distributed noise needs honest: the least number of honest sites that stay to the end; each adds one "
+               "part in so many");
+    if (plan->min_sites < p->honest + p->colluders)
+        REFUSE("with sampling.min_sites %zu and %zu colluders only %zu honest sites are sure to stay, and honest says "
+               "%zu: "
+               "raise min_sites to %zu, or lower honest",
+               plan->min_sites, p->colluders, plan->min_sites > p->colluders ? plan->min_sites - p->colluders : 0,
+               p->honest, p->honest + p->colluders);
+    return WHIST_OK;
+}
+
 static whist_status check_unit(const whist_fed_plan *plan)
 {
     const whist_fed_privacy *p = plan->privacy;
@@ -86,6 +108,10 @@ static whist_status check_unit(const whist_fed_plan *plan)
     const char *objection =
         plan->learner->objection ? plan->learner->objection(plan->learner_settings, p->unit, p->plain_metrics) : NULL;
     if (objection) REFUSE("unit %s with learner %s: %s", unit, plan->learner->name, objection);
+    const bool ours = p->unit == WHIST_DP_SITE || (p->unit == WHIST_DP_RECORD && plan->learner->records);
+    if (ours && p->noise == WHIST_NOISE_DISTRIBUTED) WH_TRY(check_distributed(plan));
+    if (ours && !(p->clip > 0))
+        REFUSE("clip is missing: the bound on what one %s adds, without which no noise hides it", unit);
     if (plan->learner->records) return check_records(plan);
     if (p->unit == WHIST_DP_SITE && p->sigma > 0) return WHIST_OK;
     if (p->unit == WHIST_DP_SITE) REFUSE("unit site needs sigma, or epsilon with rounds that noise can be found for");
@@ -107,28 +133,6 @@ static whist_status check_unit(const whist_fed_plan *plan)
                "learner",
                plan->learner->name, whist_dp_unit_name(plan->learner->unit), unit,
                whist_dp_unit_name(plan->learner->unit));
-    return WHIST_OK;
-}
-
-static whist_status check_distributed(const whist_fed_plan *plan)
-{
-    const whist_fed_privacy *p = plan->privacy;
-    if (plan->protection->shows_updates)
-        REFUSE(
-            "distributed noise is a share of what hides a site: alone it hides nothing, and protection %s shows each "
-            "update to the coordinator; take a protection that opens sums only, or noise central or local",
-            plan->protection->name);
-    if (p->mechanism == WHIST_MECHANISM_GAUSSIAN)
-        REFUSE("distributed noise lives on whole numbers: take mechanism discrete-gaussian or skellam");
-    if (p->honest == 0)
-        REFUSE("distributed noise needs honest: the least number of honest sites that stay to the end; each adds one "
-               "part in so many");
-    if (plan->min_sites < p->honest + p->colluders)
-        REFUSE("with sampling.min_sites %zu and %zu colluders only %zu honest sites are sure to stay, and honest says "
-               "%zu: "
-               "raise min_sites to %zu, or lower honest",
-               plan->min_sites, p->colluders, plan->min_sites > p->colluders ? plan->min_sites - p->colluders : 0,
-               p->honest, p->honest + p->colluders);
     return WHIST_OK;
 }
 

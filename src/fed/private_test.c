@@ -623,7 +623,8 @@ static void a_second_study(whist_privacy_noise noise)
 static void test_a_second_study_finds_less(void **state)
 {
     (void)state;
-    for (int noise = WHIST_NOISE_LOCAL; noise <= WHIST_NOISE_CENTRAL; noise++) a_second_study((whist_privacy_noise)noise);
+    for (int noise = WHIST_NOISE_LOCAL; noise <= WHIST_NOISE_CENTRAL; noise++)
+        a_second_study((whist_privacy_noise)noise);
 }
 
 /* The same for a learner that noises by itself and knows its plan: the second study's three rounds are one too many. */
@@ -780,6 +781,8 @@ static void test_refusals(void **state)
             plan.plan.n_parties = 0, "protection none shows each update");
     REFUSED(shares, plan.privacy.mechanism = WHIST_MECHANISM_GAUSSIAN, "lives on whole numbers");
     REFUSED(shares, plan.privacy.honest = 0, "needs honest");
+    REFUSED(shares, (plan.privacy.honest = 0, plan.privacy.sigma = 0), "needs honest");
+    REFUSED(central, (plan.privacy.clip = 0, plan.privacy.sigma = 0), "clip is missing");
     REFUSED(shares, plan.privacy.colluders = 3, "raise min_sites to 13");
     REFUSED(shares, plan.privacy.mechanism = WHIST_MECHANISM_SKELLAM, "skellam noise of");
     REFUSED(shares, (plan.plan.bits = 24, plan.plan.fraction = 18, plan.privacy.sigma = 10), "the sum wraps");

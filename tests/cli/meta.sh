@@ -59,6 +59,10 @@ ends 0 "$whist" meta adapt one.safetensors tiny.yaml --support few --input new.p
     says out '"classes":[0,1]'
 ends 1 "$whist" meta adapt one.safetensors tiny.yaml --support few/cat --input new.png && says err 'has a label that is no class' && silent
 ends 1 "$whist" meta adapt one.safetensors tiny.yaml --support few --input few/dog && says err 'query row 1 is support row 2' && silent
+ends 2 "$whist" meta adapt one.safetensors tiny.yaml --support few --input new.png --site nosuch && silent
+says err "has no site 'nosuch'"
+ends 2 "$whist" meta adapt one.safetensors tiny.yaml --support few --input new.png --site all && silent
+says err 'converts rows alike at every site'
 ends 1 "$whist" meta adapt one.safetensors tiny.yaml --support few --input new.png --out x && says err 'leave --out out' && silent
 
 # Stopped by kill -9 and by Ctrl-C, a training goes on to the same bits.
