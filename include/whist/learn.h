@@ -135,6 +135,10 @@ struct whist_learner_class {
      * NULL: the learner adds no noise of its own. */
     whist_status (*spends)(whist_learner *self, const whist_learner_round *round, whist_dp_event *out, size_t *n);
     whist_dp_unit unit; /* of its events; without `spends` nothing */
+    /* What `rounds` rounds with these settings will have spent, told without rows: so a study that cannot pay for its
+     * own plan is refused before anybody trains. As `spends`, and at least what it says of these rounds one after the
+     * other, where nothing breaks off. NULL: nobody knows before the rows do. */
+    whist_status (*plans)(const whist_settings *settings, uint64_t rounds, whist_dp_event *out, size_t *n);
     /* What speaks against a promise about this unit with these settings, as the end of a refusal; NULL: nothing that
      * this learner knows of. plain_metrics: metrics of the folds leave without noise. The function may be NULL. */
     const char *(*objection)(const whist_settings *settings, whist_dp_unit unit, bool plain_metrics);

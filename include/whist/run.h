@@ -27,7 +27,7 @@ typedef struct whist_coordinator_run {
     const char *listen;     /* "address:port"; port 0 picks one */
     const char *operations; /* NULL or loopback "address:port" of /healthz and /metrics (plain HTTP, GET only) */
     uint64_t max_spool_bytes;
-    const char *ledger;      /* folder of privacy ledgers; NULL or "": STATE/ledger */
+    const char *ledger;      /* folder of privacy ledgers; NULL or "": `ledger` beside the state folder */
     const char *metrics_dir; /* NULL, or a folder for CSV and TensorBoard files */
     bool wait_for_start;     /* rounds begin when an operator with the right to start says so */
     const volatile int *stop;
@@ -36,8 +36,11 @@ typedef struct whist_coordinator_run {
     void *user;
 } whist_coordinator_run;
 
-/* WHIST_OK with the result when the study is over; WHIST_E_CANCELLED after a stop; WHIST_E_TIMEOUT when
- * too few sites came. */
+/* Where its ledgers lie, one folder each by data set: `ledger`, or beside `state`. out has room for 4096 bytes. */
+WHIST_API WHIST_MUST_CHECK whist_status whist_coordinator_ledger_dir(char out[4096], const char *ledger,
+                                                                     const char *state);
+/* WHIST_OK with the result when the study is over; WHIST_E_CANCELLED after a stop; WHIST_E_TIMEOUT when too few sites
+ * came; WHIST_E_BUDGET where a ledger, ours or a site's, has not enough left for the rounds to come. */
 WHIST_API WHIST_MUST_CHECK whist_status whist_run_coordinator(whist_fed_result *out, const whist_coordinator_run *run);
 
 typedef struct whist_site_run {

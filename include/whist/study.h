@@ -117,7 +117,7 @@ typedef struct whist_coordinator_config {
     char operations[256]; /* "" or loopback address:port of /healthz and /metrics */
     char ca[512], certificate[512], key[512], crl[512], passphrase_file[512];
     char state[512];
-    char ledger[512]; /* folder of privacy ledgers, over all studies; "" = STATE/ledger */
+    char ledger[512]; /* folder of privacy ledgers, over all studies; "" = `ledger` beside the state folder */
     char metrics[512];
     uint64_t max_spool_bytes; /* ceiling on uploads waiting on disk */
 } whist_coordinator_config;

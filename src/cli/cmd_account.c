@@ -187,9 +187,18 @@ static whist_status ask(whist_dp_answer *out, const whist_dp_options *options, c
 
 /* ---- Showing ---- */
 
+/* Both ends hold, and yet they do not say much: more than this apart, relative to the upper one. */
+static bool is_wide(const whist_dp_answer *a)
+{
+    return a->method == WHIST_DP_PLD && a->certified && !(a->upper - a->lower <= 1e-3 * a->upper);
+}
+
 static const char *kind_of(const whist_dp_answer *a)
 {
     if (!a->certified) return "APPROXIMATION: may lie below the truth, no bound";
+    if (is_wide(a))
+        return a->tight ? "certified interval, WIDE: its ends are more than 0.1 % apart, the truth anywhere between"
+                        : "certified bound; lower end: of this analysis, WIDE: more than 0.1 % below";
     if (a->method == WHIST_DP_PLD)
         return a->tight ? "certified interval" : "certified bound; lower end: of this analysis";
     return "certified upper bound";
@@ -203,6 +212,7 @@ static void put_answer(whist_json *json, const whist_dp_answer *a)
     whist_json_key(json, "lower"), whist_json_real(json, a->lower);
     whist_json_key(json, "certified"), whist_json_bool(json, a->certified);
     whist_json_key(json, "tight"), whist_json_bool(json, a->tight);
+    whist_json_key(json, "wide"), whist_json_bool(json, is_wide(a));
     if (a->order > 0) whist_json_key(json, "order"), whist_json_real(json, a->order);
     whist_json_key(json, "unit"), whist_json_text(json, whist_dp_unit_name(a->unit));
     whist_json_key(json, "relation"), whist_json_text(json, whist_dp_relation_name(a->relation));

@@ -132,13 +132,13 @@ static whist_status keep_last(void *user, const whist_log_line *line)
     return whist_ledger_sentence(user, line->body);
 }
 
-/* owner: a folder of the federation, "coordinator" or "sites/va"; dataset: as its ledger is called. */
-static int verify_ledger(const demo *d, const char *owner, const char *dataset, char last[640])
+/* owner: a folder of the federation, "coordinator" or "sites/va"; below: of its ledger there. */
+static int verify_ledger(const demo *d, const char *owner, const char *below, char last[640])
 {
     char ledger[CLI_PATH], certificate[CLI_PATH];
     CLI_AUTO(cli_blob_clear) cli_blob pem = {0};
     whist_ledger_info info;
-    CLI_TRY(cli_path(ledger, "%s/federation/%s/state/ledger/%s", d->work, owner, dataset));
+    CLI_TRY(cli_path(ledger, "%s/federation/%s/%s", d->work, owner, below));
     CLI_TRY(cli_path(certificate, "%s/federation/%s/cert.pem", d->work, owner));
     CLI_TRY(cli_read(&pem, certificate, CLI_FILE_MAX));
     CLI_LIB(whist_ledger_read(&info, ledger, cli_view(&pem), keep_last, last));
@@ -147,12 +147,13 @@ static int verify_ledger(const demo *d, const char *owner, const char *dataset, 
 
 static int verify_ledgers(demo *d, const whist_fed_plan *plan)
 {
-    char owner[128], last[640];
+    char owner[128], last[640], below[128];
     for (size_t i = 0; i < plan->n_sites; i++) {
         snprintf(owner, sizeof owner, "sites/%s", plan->sites[i].name);
-        CLI_TRY(verify_ledger(d, owner, "data", last));
+        CLI_TRY(verify_ledger(d, owner, "state/ledger/data", last));
     }
-    return verify_ledger(d, "coordinator", plan->privacy->dataset, d->spent);
+    snprintf(below, sizeof below, "ledger/%s", plan->privacy->dataset); /* for all studies: beside the state of one */
+    return verify_ledger(d, "coordinator", below, d->spent);
 }
 
 static int run_fleet(demo *d, cli_runs *federated, cli_fleet *fleet)

@@ -2,6 +2,7 @@
 #include "cli/commands.h"
 #include "cli/few.h"
 #include "cli/rows.h"
+#include "cli/runs.h"
 #include "cli/signals.h"
 #include "cli/term.h"
 #include "cli/training.h"
@@ -58,12 +59,28 @@ static int tell(const cli_args *args, const cli_few *few, const whist_meta_state
 
 CLI_ENDER(train_end, whist_meta_train, whist_meta_train_free)
 
+/* Nothing here clips, adds noise or pays, and the model would name a study that promises all three. */
+static int refuse_promise(const char *path)
+{
+    CLI_AUTO(cli_study_end) whist_study *study = NULL;
+    CLI_LIB(whist_study_load(&study, path));
+    const whist_fed_privacy *p = whist_study_plan(study)->privacy;
+    if (!p) return CLI_OK;
+    return cli_fail_text(
+        CLI_FAILED, "unsupported",
+        "study %s promises something about one %s (epsilon %g, delta %g), and whist meta train adds no noise and "
+        "charges no ledger: let its sites learn together (whist simulate, then whist coordinator and whist site run), "
+        "or leave privacy out and train in the open",
+        whist_study_name(study), whist_dp_unit_name(p->unit), p->epsilon, p->delta);
+}
+
 static int train(const cli_args *args)
 {
     CLI_AUTO(cli_few_clear_one) cli_few few = {0};
     CLI_AUTO(train_end) whist_meta_train *run = NULL;
     whist_training training;
     CLI_TRY(cli_check_checkpoint(args));
+    CLI_TRY(refuse_promise(args->words[0]));
     CLI_TRY(cli_few_open(&few, args, args->words[0], NULL));
     if (!whist_study_training(few.study, &training))
         return cli_fail_text(CLI_FAILED, "unsupported", "study %s has no section 'training': add one (docs/study.md)",
@@ -320,6 +337,20 @@ static int predictions_json(const cli_few *few, const whist_meta_personal *p, co
     return cli_json_print(json);
 }
 
+/* A name that nothing would look at is a name that was meant for something. */
+static int check_site(const cli_args *args, const cli_few *few)
+{
+    const whist_schema *schema = whist_study_schema(few->study);
+    size_t at;
+    if (!cli_flag(args, "site")) return CLI_OK;
+    CLI_WORD(whist_study_site_find(few->study, cli_text(args, "site"), &at));
+    if (schema->standardize == WHIST_STANDARDIZE_SITE || schema->rows_with_missing == WHIST_MISSING_MEAN) return CLI_OK;
+    return cli_fail_text(CLI_USAGE, "usage",
+                         "--site %s: this study converts rows alike at every site (by the model file's mean and sd "
+                         "where it standardises): leave --site out",
+                         cli_text(args, "site"));
+}
+
 static int adapt(const cli_args *args)
 {
     CLI_AUTO(cli_few_clear_one) cli_few few = {0};
@@ -330,6 +361,7 @@ static int adapt(const cli_args *args)
     size_t steps = cli_flag(args, "steps") ? (size_t)cli_count(args, "steps", 0) : SIZE_MAX;
     CLI_TRY(cli_few_study(&few, args, args->words[1], args->words[0]));
     CLI_TRY(check_out(args, &few));
+    CLI_TRY(check_site(args, &few));
     CLI_TRY(open_more(&support, &s, args, &few, cli_text(args, "support"), cli_text(args, "labels")));
     CLI_TRY(open_more(&query, &q, args, &few, cli_text(args, "input"), NULL));
     CLI_LIB(whist_meta_adapt(&personal, &few.env, few.params, &s, &q, steps));

@@ -19,6 +19,12 @@ static int check_together(const cli_args *args)
     return CLI_OK;
 }
 
+/* Rows that belong to somebody: what is told of them would be a release, and here nobody pays for it. */
+static bool is_unpaid(const whist_study *study)
+{
+    return whist_study_plan(study)->privacy && whist_study_schema(study)->format != WHIST_DATA_SYNTHETIC;
+}
+
 static int print_json(const whist_study *study, const cli_results *results, double seconds)
 {
     const whist_fed_plan *plan = whist_study_plan(study);
@@ -34,6 +40,7 @@ static int print_json(const whist_study *study, const cli_results *results, doub
     whist_json_key(json, "rounds"), whist_json_uint(json, results->runs[0].rounds);
     whist_json_key(json, "seconds"), whist_json_real(json, seconds);
     cli_results_json(json, results);
+    if (plan->privacy) whist_json_key(json, "charged"), whist_json_bool(json, false);
     whist_json_key(json, "kernels"), whist_json_text(json, whist_kernels());
     whist_json_key(json, "machine"), whist_json_text(json, whist_machine());
     whist_json_end_object(json);
@@ -48,6 +55,10 @@ static int print_text(const whist_study *study, const cli_results *results, doub
            seconds);
     CLI_TRY(cli_results_table(results, stdout));
     cli_results_privacy(results, stdout);
+    if (is_unpaid(study))
+        printf("         of %s; a simulation is charged to no ledger: what others get to see of it is a release that "
+               "nobody paid for\n",
+               results->n > 1 ? "each seed" : "this run");
     return cli_flush();
 }
 
@@ -68,7 +79,10 @@ static int finish(const cli_args *args, const whist_study *study, const cli_runs
     const char *model = cli_text(args, "model"), *metrics = cli_text(args, "metrics");
     if (model && !runs->runs[0].model)
         return cli_fail_text(CLI_FAILED, "unsupported", "the local baseline has a model at each site, none to write");
-    if (model) CLI_LIB(whist_model_save(model, results.plan, runs->runs[0].model, runs->runs[0].moments, NULL));
+    const whist_model_meta unpaid[] = {{"ledger", "none: simulated, charged to no ledger"}, {NULL, NULL}};
+    if (model)
+        CLI_LIB(whist_model_save(model, results.plan, runs->runs[0].model, runs->runs[0].moments,
+                                 is_unpaid(study) ? unpaid : NULL));
     if (metrics) CLI_TRY(save_metrics(metrics, &results));
     return cli_flag(args, "json") ? print_json(study, &results, seconds) : print_text(study, &results, seconds);
 }
@@ -117,7 +131,9 @@ static const cli_option options[] = {
 const cli_command cli_simulate_commands[] = {
     {"simulate", "STUDY", "Run a study in this process, over all its sites",
      "The same machines as in the network run here: same study, seed and participation give the same model, to the "
-     "bit. Strategies local and pooled are baselines to compare with.",
+     "bit. Strategies local and pooled are baselines to compare with.\n\nA study that promises privacy is noised as in "
+     "the network, and no ledger is charged: the rows' owners and their ledgers are not here. Each seed is a training "
+     "of its own. Keep what comes of real rows where they are; whist train --ledger pays, and so does a federation.",
      options, 1, 1, simulate},
     {0},
 };

@@ -10,7 +10,8 @@ static int exit_of(whist_status status)
 {
     switch (status) {
     case WHIST_OK: return CLI_OK;
-    case WHIST_E_AUTH: return CLI_REFUSED;
+    case WHIST_E_AUTH:
+    case WHIST_E_BUDGET: return CLI_REFUSED;
     case WHIST_E_CANCELLED: return CLI_INTERRUPTED;
     case WHIST_E_TIMEOUT: return CLI_LATE;
     default: return CLI_FAILED;

@@ -10,7 +10,7 @@ typedef enum cli_exit {
     CLI_OK = 0,
     CLI_FAILED = 1,      /* anything that has no code of its own */
     CLI_USAGE = 2,       /* the command line is wrong */
-    CLI_REFUSED = 3,     /* policy, certificate, signature, permission */
+    CLI_REFUSED = 3,     /* policy, certificate, signature, permission, a budget that is spent */
     CLI_INTERRUPTED = 4, /* stopped; the same command goes on */
     CLI_LATE = 5,        /* not in time */
 } cli_exit;

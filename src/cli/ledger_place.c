@@ -1,6 +1,7 @@
 /* cli/ledger_place.c: from what people have at hand to the folder of one ledger. */
 #include "cli/ledger_place.h"
 
+#include <whist/run.h>
 #include <whist/study.h>
 
 #include <dirent.h>
@@ -96,8 +97,9 @@ static int read_certificate(cli_ledger_place *out, const cli_args *args, const c
 /* A coordinator keeps the ledgers of all data sets it has seen. */
 static int find_by_coordinator(cli_ledger_place *out, const cli_args *args, const whist_coordinator_config *config)
 {
-    bool own = config->ledger[0] != 0;
-    CLI_TRY(find_in_folder(out->path, args, own ? config->ledger : config->state));
+    char folder[4096];
+    CLI_LIB(whist_coordinator_ledger_dir(folder, config->ledger, config->state));
+    CLI_TRY(find_in_folder(out->path, args, folder));
     return read_certificate(out, args, config->certificate);
 }
 

@@ -69,4 +69,13 @@ const char *wh_safetensors_meta_find(const wh_safetensors *file, const char *key
 WH_MUST_CHECK whist_status wh_safetensors_header(wh_buf *out, wh_safetensor *tensors, size_t n_tensors,
                                                  const wh_safetensors_meta *meta, size_t n_meta);
 
+/* ---- A file that says the SHA-256 of itself (safetensors_seal.c) ----
+ *
+ * Its metadata hold this key, with 64 zeros as the file is written. seal puts the digest there (fd reads and writes);
+ * check_seal: WHIST_E_FORMAT where the file does not say it, or is another one than it says. */
+#define WH_SAFETENSORS_SEAL "sha256"
+#define WH_SAFETENSORS_UNSEALED "0000000000000000000000000000000000000000000000000000000000000000"
+WH_MUST_CHECK whist_status wh_safetensors_seal(int fd, const char *name);
+WH_MUST_CHECK whist_status wh_safetensors_check_seal(int fd, const char *name);
+
 #endif

@@ -61,6 +61,36 @@ static whist_status name_model(wh_coordinator *c, whist_purpose purpose)
     return status;
 }
 
+/* Whether our own ledger is charged for a training step: with local noise the sites alone pay. */
+static bool pays(const wh_coordinator *c, whist_purpose purpose)
+{
+    return c->ledger && purpose == WHIST_PURPOSE_TRAIN && wh_private_is_on(c->plan) &&
+           c->plan->privacy->noise != WHIST_NOISE_LOCAL;
+}
+
+/* Before the first training step of this process: the rounds to come fit, or none of them is begun. */
+static whist_status check_plan(wh_coordinator *c, const wh_step_row *row)
+{
+    if (c->plan_fits || !pays(c, row->purpose)) return WHIST_OK;
+    wh_charge charge = wh_private_charge(c->plan, c->plan->privacy->clip);
+    charge.step = row->step;
+    charge.round = row->round;
+    charge.phase = (unsigned)wh_upload_phase(c->plan->protection);
+    charge.planned = c->plan->rounds - row->round;
+    charge.spend = wh_spend_times(&charge.spend, charge.planned);
+    WH_TRY(wh_ledger_check(c->ledger, &charge));
+    c->plan_fits = true;
+    return WHIST_OK;
+}
+
+static whist_status end_before_it_begins(wh_coordinator *c)
+{
+    snprintf(c->failure, sizeof c->failure, "%s", whist_detail_get()->text);
+    c->state = WH_RUN_FAILED;
+    c->failed = WHIST_E_BUDGET;
+    return WHIST_OK;
+}
+
 /* Makes the step of the present position, or ends the run. */
 static whist_status open_step(wh_coordinator *c)
 {
@@ -70,6 +100,9 @@ static whist_status open_step(wh_coordinator *c)
         return WHIST_OK;
     }
     WH_AUTO(wh_step_row) row = {.step = c->counts.step, .round = entry.round, .purpose = entry.purpose};
+    whist_status fits = check_plan(c, &row);
+    if (fits == WHIST_E_BUDGET) return end_before_it_begins(c);
+    WH_TRY(fits);
     WH_TRY(draw_cohort(c, &entry, &row));
     WH_TRY(open_model(c));
     WH_TRY(name_model(c, row.purpose));
@@ -79,6 +112,7 @@ static whist_status open_step(wh_coordinator *c)
     c->step.turn = entry.turn;
     c->step_open = true;
     c->declined[0] = 0;
+    c->unpaid = false;
     wh_log(WHIST_LOG_DEBUG, "step.open", "step %llu, round %llu, %zu sites", (unsigned long long)c->step.row.step,
            (unsigned long long)entry.round, c->step.n);
     return WHIST_OK;
@@ -185,14 +219,17 @@ static whist_status fail_step(wh_coordinator *c, const char *why)
     WH_TRY(wh_coordinator_store_row(c, &c->step.row));
     wh_log(WHIST_LOG_WARNING, "step.failed", "step %llu, round %llu: %s", (unsigned long long)c->step.row.step,
            (unsigned long long)c->step.row.round, why);
-    uint64_t round = c->step.row.round;
+    const uint64_t round = c->step.row.round;
+    const bool everybody = c->step.n == c->plan->n_sites;
     leave_step(c);
     WH_TRY(clean_spool(c));
-    if (++c->attempts < WH_MAX_ATTEMPTS) return WHIST_OK;
+    /* Another draw may leave out a site whose budget is spent, where there is one to be left out. */
+    const bool hopeless = c->unpaid && everybody;
+    if (++c->attempts < WH_MAX_ATTEMPTS && !hopeless) return WHIST_OK;
     c->state = WH_RUN_FAILED;
-    c->failed = WHIST_E_TIMEOUT;
-    snprintf(c->failure, sizeof c->failure, "round %llu failed %u times: %s", (unsigned long long)round, c->attempts,
-             why);
+    c->failed = c->unpaid ? WHIST_E_BUDGET : WHIST_E_TIMEOUT;
+    snprintf(c->failure, sizeof c->failure, "round %llu failed %u time%s: %s", (unsigned long long)round, c->attempts,
+             c->attempts == 1 ? "" : "s", why);
     return WHIST_OK;
 }
 
@@ -344,9 +381,7 @@ static whist_status end_unpaid(wh_coordinator *c)
 static whist_status pay(wh_coordinator *c)
 {
     double clip;
-    bool due = c->ledger && c->step.row.purpose == WHIST_PURPOSE_TRAIN &&
-               c->step.row.phase == wh_upload_phase(c->plan->protection) && wh_private_is_on(c->plan) &&
-               c->plan->privacy->noise != WHIST_NOISE_LOCAL;
+    const bool due = pays(c, c->step.row.purpose) && c->step.row.phase == wh_upload_phase(c->plan->protection);
     if (!due) return WHIST_OK;
     WH_TRY(wh_model_clip(&clip, c->plan, c->model));
     wh_charge charge = wh_private_charge(c->plan, clip);

@@ -381,9 +381,12 @@ whist_status wh_coordinator_submit(wh_coordinator *c, size_t actor, uint64_t ste
     return status;
 }
 
-/* A site's words in a text of ours, which is cut here and there and goes to others: plain letters only. */
-static void note_decline(wh_coordinator *c, size_t actor, const char *text)
+/* A site's words in a text of ours, which is cut here and there and goes to others: plain letters only. A spent budget
+ * is the reason that stays. */
+static void note_decline(wh_coordinator *c, size_t actor, whist_status why, const char *text)
 {
+    if (c->unpaid && why != WHIST_E_BUDGET) return;
+    c->unpaid = why == WHIST_E_BUDGET;
     snprintf(c->declined, sizeof c->declined, "%.40s: %.240s", actor_name(c, actor), text);
     for (char *at = c->declined; *at; at++)
         if (*at < ' ' || *at > '~') *at = '?';
@@ -414,7 +417,7 @@ whist_status wh_coordinator_decline(wh_coordinator *c, size_t actor, uint64_t st
     if (status == WHIST_OK && !is_party(c, actor)) status = drop_site(c, actor);
     if (status == WHIST_OK) {
         c->counts.declined++;
-        note_decline(c, actor, text);
+        note_decline(c, actor, why, text);
         wh_log(WHIST_LOG_WARNING, "site.declined", "%s, step %llu: %s: %.200s", actor_name(c, actor),
                (unsigned long long)step, whist_status_name(why), text);
     }

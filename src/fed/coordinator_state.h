@@ -28,6 +28,8 @@ struct wh_coordinator {
     char failure[512];   /* why the run failed */
     whist_status failed; /* … and the code for it */
     char declined[320];  /* the last site that declined the open step, and why; "" for none */
+    bool unpaid;         /* … as its budget is spent, which another try does not change */
+    bool plan_fits;      /* the rounds to come were held against our own ledger */
     uint64_t position;   /* closed steps */
     uint64_t version;    /* of the model */
     uint64_t stop_round; /* early stopping; UINT64_MAX: none */

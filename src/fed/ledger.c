@@ -308,29 +308,37 @@ static void say_left(char out[160], const wh_spend *before, double epsilon, doub
         snprintf(out + at, 160 - (size_t)at, ", and no further release fits");
 }
 
+/* What the price is of: "with this round", or all that a study still plans. */
+static const char *say_what(char out[64], const wh_charge *charge)
+{
+    if (charge->planned > 1)
+        snprintf(out, 64, "with the %llu rounds still planned", (unsigned long long)charge->planned);
+    else
+        snprintf(out, 64, "with this round");
+    return out;
+}
+
 static whist_status check_budget(const wh_ledger *ledger, const wh_charge *charge, const wh_spend *total)
 {
     const char *unit = whist_dp_unit_name(charge->unit);
     const wh_spend *before = &ledger->sums.spend[charge->unit];
-    char left[160];
+    char left[160], what[64];
     if (charge->epsilon > 0 && !wh_spend_fits(total, charge->epsilon, charge->delta)) {
         say_left(left, before, charge->epsilon, charge->delta);
         WH_FAIL(
             WHIST_E_BUDGET,
-            "the budget of this data set is spent: with this round epsilon would be %.4g for one %s at delta %g, over "
-            "all studies, and %s allows %g (%s). Nothing more is released; a new budget needs a new study and the "
-            "partners' consent",
-            wh_spend_filter(total, charge->epsilon, charge->delta), unit, charge->delta, charge->study_name,
+            "the budget of this data set is spent: %s epsilon would be %.4g for one %s at delta %g, over all studies, "
+            "and %s allows %g (%s). Nothing more is released; a new budget needs a new study and the partners' consent",
+            say_what(what, charge), wh_spend_filter(total, charge->epsilon, charge->delta), unit, charge->delta, charge->study_name,
             charge->epsilon, left);
     }
     if (ledger->max_epsilon > 0 && !wh_spend_fits(total, ledger->max_epsilon, ledger->max_delta)) {
         say_left(left, before, ledger->max_epsilon, ledger->max_delta);
-        WH_FAIL(
-            WHIST_E_BUDGET,
-            "the owner's own limit is met: with this release epsilon would be %.4g for one %s at delta %g, over all "
-            "studies, and max_epsilon allows %g (%s)",
-            wh_spend_filter(total, ledger->max_epsilon, ledger->max_delta), unit, ledger->max_delta,
-            ledger->max_epsilon, left);
+        WH_FAIL(WHIST_E_BUDGET,
+                "the owner's own limit is met: %s epsilon would be %.4g for one %s at delta %g, over all studies, and "
+                "max_epsilon allows %g (%s)",
+                charge->planned > 1 ? say_what(what, charge) : "with this release",
+                wh_spend_filter(total, ledger->max_epsilon, ledger->max_delta), unit, ledger->max_delta, ledger->max_epsilon, left);
     }
     return WHIST_OK;
 }

@@ -44,6 +44,7 @@ typedef struct wh_charge {
         sensitivity;        /* standard deviation in the sum over the bound; the bound. 0 where a learner adds noise */
     double closeness, wrap; /* distributed: see spend.h; probability that a sum wraps, part of spend.slack */
     wh_spend spend;
+    uint64_t planned;      /* wh_ledger_check: `spend` is that of so many rounds to come; 0: of this one */
     wh_digest bytes;       /* of what is released; zeros where it is not yet known (a sum) */
     double epsilon, delta; /* the budget of the data set that must hold afterwards; epsilon 0: the owner's alone */
     /* > 0: nobody planned what comes, so the entry tells what the filter of (budget, delta) has let through. 0: epsilon
@@ -89,7 +90,7 @@ WH_MUST_CHECK whist_status wh_ledger_charge(wh_ledger *ledger, const wh_charge *
 /* What the study (32 bytes) kept with its newest charge that kept something, and the step of that charge. */
 WH_MUST_CHECK whist_status wh_ledger_kept(wh_ledger *ledger, const uint8_t study[32], uint64_t *step, wh_buf *out,
                                           bool *found);
-/* The same look without the charge: for a site that would rather not train in vain. */
+/* The same look without the charge: for a site that would rather not train in vain, for one round or all to come. */
 WH_MUST_CHECK whist_status wh_ledger_check(wh_ledger *ledger, const wh_charge *charge);
 
 /* Epsilon of everything charged for the unit, at delta: an upper bound where all that ran had been planned before. */

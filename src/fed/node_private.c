@@ -7,6 +7,7 @@
 
 #include "fed/aggregate.h"
 #include "fed/private.h"
+#include "fed/schedule.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -72,6 +73,58 @@ static whist_status can_pay(wh_node *node, const wh_task *task)
     return wh_ledger_check(node->env.ledger, &charge);
 }
 
+/* Rounds from this one on that the study's seed has drawn this site for. */
+static whist_status count_rounds(uint64_t *out, const wh_node *node, const wh_task *task)
+{
+    const whist_fed_plan *plan = node->env.plan;
+    WH_AUTO(wh_owned) memory = NULL;
+    *out = plan->rounds > task->round ? plan->rounds - task->round : 1;
+    if (wh_schedule_sample(plan) == plan->n_sites) return WHIST_OK;
+    WH_TRY(wh_alloc(&memory, plan->n_sites, 1));
+    const uint8_t *cohort = memory;
+    const uint64_t left = *out;
+    *out = 0;
+    for (uint64_t k = 0; k < left; k++) {
+        const wh_schedule_entry entry = {.purpose = WHIST_PURPOSE_TRAIN, .round = task->round + k};
+        WH_TRY(wh_schedule_cohort(memory, plan, &entry, task->step + k));
+        *out += cohort[node->env.index] != 0;
+    }
+    return WHIST_OK;
+}
+
+/* The price of all of them together; *known is false where a learner does not tell. */
+static whist_status price_plan(wh_charge *charge, bool *known, const wh_node *node)
+{
+    const whist_fed_plan *plan = node->env.plan;
+    *known = true;
+    if (wh_private_is_on(plan)) {
+        charge->spend = wh_spend_times(&charge->spend, charge->planned);
+        return WHIST_OK;
+    }
+    whist_dp_event events[WHIST_MAX_EVENTS] = {{0}};
+    size_t n = 0;
+    *known = plan->learner->plans != NULL;
+    if (!*known) return WHIST_OK;
+    WH_TRY(plan->learner->plans(plan->learner_settings, charge->planned, events, &n));
+    return wh_spend_events(&charge->spend, events, n);
+}
+
+/* Before the first training of this process: half a study is paid for and good for nothing. */
+static whist_status can_pay_all(wh_node *node, const wh_task *task)
+{
+    const whist_fed_plan *plan = node->env.plan;
+    bool known;
+    if (!node->env.ledger || node->plan_fits) return WHIST_OK;
+    wh_charge charge = wh_private_is_on(plan) ? wh_private_charge(plan, plan->privacy->clip) : charge_of(node, task);
+    charge.step = task->step;
+    charge.phase = (unsigned)wh_private_paying_phase(plan);
+    WH_TRY(count_rounds(&charge.planned, node, task));
+    WH_TRY(price_plan(&charge, &known, node));
+    if (known) WH_TRY(wh_ledger_check(node->env.ledger, &charge));
+    node->plan_fits = true;
+    return WHIST_OK;
+}
+
 /* A learner that noises by itself says what this fit will have spent. */
 static whist_status ask_learner(wh_node *node, const wh_task *task, const whist_learner_round *round)
 {
@@ -102,6 +155,7 @@ whist_status wh_node_before_fit(wh_node *node, const wh_task *task, const whist_
     const whist_fed_plan *plan = node->env.plan;
     if (!plan->privacy) return WHIST_OK;
     if (!wh_private_is_on(plan)) WH_TRY(ask_learner(node, task, round));
+    WH_TRY(can_pay_all(node, task));
     return can_pay(node, task);
 }
 

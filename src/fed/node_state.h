@@ -34,6 +34,7 @@ struct wh_node {
 
     bool made; /* the answer to the present task is made; what fails now is the sending */
 
+    bool plan_fits; /* the rounds to come were held against the ledger */
     bool has_price;
     wh_price price; /* of the newest update */
     wh_spend spent; /* without a ledger */

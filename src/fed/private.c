@@ -234,6 +234,11 @@ static bool rounds_fit(const whist_fed_plan *plan, double sigma)
     return wh_spend_fits(&sum, privacy.epsilon, privacy.delta);
 }
 
+bool wh_private_fits(const whist_fed_plan *plan)
+{
+    return rounds_fit(plan, plan->privacy->sigma);
+}
+
 whist_status wh_private_calibrate(double *sigma, const whist_fed_plan *plan)
 {
     double low, high;

@@ -62,6 +62,8 @@ size_t wh_private_paying_phase(const whist_fed_plan *plan);
 WH_MUST_CHECK whist_status wh_private_check(const whist_fed_plan *plan);
 /* Least sigma for which the plan's rounds stay within its epsilon. */
 WH_MUST_CHECK whist_status wh_private_calibrate(double *sigma, const whist_fed_plan *plan);
+/* Whether the plan's rounds, with its own sigma, stay within its epsilon: by the rule of ledgers. */
+bool wh_private_fits(const whist_fed_plan *plan);
 /* Epsilon of `rounds` rounds at the plan's delta. */
 double wh_private_epsilon(const whist_fed_plan *plan, uint64_t rounds);
 

@@ -78,6 +78,28 @@ static whist_status check_records(const whist_fed_plan *plan)
     return plan->learner->records(&sum, plan->model, plan->learner_settings, p->clip, ldexp(1, -(int)plan->fraction));
 }
 
+static whist_status check_distributed(const whist_fed_plan *plan)
+{
+    const whist_fed_privacy *p = plan->privacy;
+    if (plan->protection->shows_updates)
+        REFUSE(
+            "distributed noise is a share of what hides a site: alone it hides nothing, and protection %s shows each "
+            "update to the coordinator; take a protection that opens sums only, or noise central or local",
+            plan->protection->name);
+    if (p->mechanism == WHIST_MECHANISM_GAUSSIAN)
+        REFUSE("distributed noise lives on whole numbers: take mechanism discrete-gaussian or skellam");
+    if (p->honest == 0)
+        REFUSE("distributed noise needs honest: the least number of honest sites that stay to the end; each adds one "
+               "part in so many");
+    if (plan->min_sites < p->honest + p->colluders)
+        REFUSE("with sampling.min_sites %zu and %zu colluders only %zu honest sites are sure to stay, and honest says "
+               "%zu: "
+               "raise min_sites to %zu, or lower honest",
+               plan->min_sites, p->colluders, plan->min_sites > p->colluders ? plan->min_sites - p->colluders : 0,
+               p->honest, p->honest + p->colluders);
+    return WHIST_OK;
+}
+
 static whist_status check_unit(const whist_fed_plan *plan)
 {
     const whist_fed_privacy *p = plan->privacy;
@@ -86,6 +108,10 @@ static whist_status check_unit(const whist_fed_plan *plan)
     const char *objection =
         plan->learner->objection ? plan->learner->objection(plan->learner_settings, p->unit, p->plain_metrics) : NULL;
     if (objection) REFUSE("unit %s with learner %s: %s", unit, plan->learner->name, objection);
+    const bool ours = p->unit == WHIST_DP_SITE || (p->unit == WHIST_DP_RECORD && plan->learner->records);
+    if (ours && p->noise == WHIST_NOISE_DISTRIBUTED) WH_TRY(check_distributed(plan));
+    if (ours && !(p->clip > 0))
+        REFUSE("clip is missing: the bound on what one %s adds, without which no noise hides it", unit);
     if (plan->learner->records) return check_records(plan);
     if (p->unit == WHIST_DP_SITE && p->sigma > 0) return WHIST_OK;
     if (p->unit == WHIST_DP_SITE) REFUSE("unit site needs sigma, or epsilon with rounds that noise can be found for");
@@ -107,28 +133,6 @@ static whist_status check_unit(const whist_fed_plan *plan)
                "learner",
                plan->learner->name, whist_dp_unit_name(plan->learner->unit), unit,
                whist_dp_unit_name(plan->learner->unit));
-    return WHIST_OK;
-}
-
-static whist_status check_distributed(const whist_fed_plan *plan)
-{
-    const whist_fed_privacy *p = plan->privacy;
-    if (plan->protection->shows_updates)
-        REFUSE(
-            "distributed noise is a share of what hides a site: alone it hides nothing, and protection %s shows each "
-            "update to the coordinator; take a protection that opens sums only, or noise central or local",
-            plan->protection->name);
-    if (p->mechanism == WHIST_MECHANISM_GAUSSIAN)
-        REFUSE("distributed noise lives on whole numbers: take mechanism discrete-gaussian or skellam");
-    if (p->honest == 0)
-        REFUSE("distributed noise needs honest: the least number of honest sites that stay to the end; each adds one "
-               "part in so many");
-    if (plan->min_sites < p->honest + p->colluders)
-        REFUSE("with sampling.min_sites %zu and %zu colluders only %zu honest sites are sure to stay, and honest says "
-               "%zu: "
-               "raise min_sites to %zu, or lower honest",
-               plan->min_sites, p->colluders, plan->min_sites > p->colluders ? plan->min_sites - p->colluders : 0,
-               p->honest, p->honest + p->colluders);
     return WHIST_OK;
 }
 
@@ -189,11 +193,34 @@ static whist_status check_adaptive(const whist_fed_plan *plan)
 static whist_status check_budget(const whist_fed_plan *plan)
 {
     const whist_fed_privacy *p = plan->privacy;
-    double spent = wh_private_epsilon(plan, plan->rounds);
-    if (spent <= p->epsilon) return WHIST_OK;
-    REFUSE("%u rounds with sigma %g spend epsilon %.4g for one %s at delta %g, more than epsilon %g: raise sigma, take "
-           "fewer rounds, or leave out sigma and let it be found",
-           plan->rounds, p->sigma, spent, whist_dp_unit_name(p->unit), p->delta, p->epsilon);
+    if (wh_private_fits(plan)) return WHIST_OK;
+    REFUSE("%u rounds with sigma %g spend epsilon %.4g for one %s at delta %g, and a ledger that allows %g has to "
+           "refuse before the end: raise sigma, take fewer rounds, or leave out sigma and let it be found",
+           plan->rounds, p->sigma, wh_private_epsilon(plan, plan->rounds), whist_dp_unit_name(p->unit), p->delta,
+           p->epsilon);
+}
+
+/* What the learner will ask for in all, by its settings alone. */
+static whist_status check_learner_budget(const whist_fed_plan *plan)
+{
+    const whist_fed_privacy *p = plan->privacy;
+    whist_dp_event events[WHIST_MAX_EVENTS] = {{0}};
+    size_t n = 0;
+    wh_spend all;
+    if (!plan->learner->plans || !plan->learner_settings) return WHIST_OK;
+    WH_TRY(plan->learner->plans(plan->learner_settings, plan->rounds, events, &n));
+    for (size_t i = 0; i < n; i++)
+        if (events[i].unit != p->unit || events[i].relation != p->relation)
+            REFUSE("learner %s promises something about one %s (%s), the study about one %s (%s): set unit and "
+                   "relation alike",
+                   plan->learner->name, whist_dp_unit_name(events[i].unit), whist_dp_relation_name(events[i].relation),
+                   whist_dp_unit_name(p->unit), whist_dp_relation_name(p->relation));
+    WH_TRY(wh_spend_events(&all, events, n));
+    if (wh_spend_fits(&all, p->epsilon, p->delta)) return WHIST_OK;
+    REFUSE("%u rounds of learner %s spend epsilon %.4g for one %s at delta %g, and a ledger that allows %g has to "
+           "refuse before the end: raise noise, lower updates, rate or rounds, or raise epsilon",
+           plan->rounds, plan->learner->name, wh_spend_epsilon(&all, p->delta), whist_dp_unit_name(p->unit), p->delta,
+           p->epsilon);
 }
 
 whist_status wh_private_check(const whist_fed_plan *plan)
@@ -216,7 +243,7 @@ whist_status wh_private_check(const whist_fed_plan *plan)
     WH_TRY(check_numbers(plan));
     WH_TRY(check_parts(plan));
     WH_TRY(check_unit(plan));
-    if (!wh_private_is_on(plan)) return WHIST_OK;
+    if (!wh_private_is_on(plan)) return check_learner_budget(plan);
     WH_TRY(check_noise(plan));
     WH_TRY(check_adaptive(plan));
     return check_budget(plan);

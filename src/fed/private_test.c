@@ -498,7 +498,7 @@ static void test_a_private_learner_is_charged(void **state)
     plan.privacy.epsilon = 0.5;
     world poor = {.plan = &plan};
     assert_ok(world_start(&poor));
-    assert_int_equal(world_run(&poor, 100), WHIST_E_TIMEOUT);
+    assert_int_equal(world_run(&poor, 100), WHIST_E_BUDGET);
     assert_non_null(strstr(whist_detail_get()->text, "the budget of this data set is spent"));
     assert_int_equal(poor.actors[1].ledger->state.tree.n, 0);
     world_end(&poor);
@@ -573,44 +573,6 @@ static void test_metrics_stay_unless_plain(void **state)
 
 /* ---- Budgets ---- */
 
-static void test_a_second_study_finds_less(void **state)
-{
-    (void)state;
-    char *dir = test_dir("private");
-    world_plan plan;
-    plan_for(&plan, 3, 5, WHIST_NOISE_CENTRAL);
-    plan.plan.rounds = 4;
-    plan.privacy.epsilon = wh_private_epsilon(&plan.plan, 6);
-    for (uint8_t study = 0; study < 2; study++) {
-        char *sub = NULL, *move = NULL;
-        plan.plan.study[5] = study;
-        world w = {.plan = &plan, .dir = dir};
-        assert_ok(world_start(&w));
-        if (study == 0) {
-            assert_ok(world_run(&w, 100));
-            assert_int_equal(w.actors[1].ledger->state.tree.n, 4);
-        } else {
-            /* Two rounds, and then the sites decline before they train. */
-            assert_int_equal(world_run(&w, 100), WHIST_E_TIMEOUT);
-            assert_non_null(strstr(whist_detail_get()->text, "the budget of this data set is spent"));
-            assert_int_equal(w.actors[1].ledger->state.tree.n, 6);
-            assert_int_equal(w.ledger->state.tree.n, 6);
-        }
-        world_end(&w);
-        /* The studies' states go, the ledgers stay. */
-        assert_true(asprintf(&sub, "%s", dir) > 0);
-        assert_true(asprintf(&move, "rm -rf %s/coordinator %s/site0 %s/site1 %s/site2", dir, dir, dir, dir) > 0);
-        assert_int_equal(system(move), 0);
-        free(sub);
-        free(move);
-    }
-    assert_ok(wh_tree_remove(dir));
-    test_dir_free(dir);
-    world_plan_clear(&plan);
-}
-
-/* ---- Old copies ---- */
-
 static void shell(const char *format, const char *dir, const char *name)
 {
     char *command = NULL;
@@ -618,6 +580,90 @@ static void shell(const char *format, const char *dir, const char *name)
     assert_int_equal(system(command), 0);
     free(command);
 }
+
+static void a_second_study(whist_privacy_noise noise)
+{
+    char *dir = test_dir("private");
+    world_plan plan;
+    plan_for(&plan, 3, 5, noise);
+    plan.plan.rounds = 4;
+    plan.privacy.epsilon = wh_private_epsilon(&plan.plan, 6);
+    for (uint8_t study = 0; study < 2; study++) {
+        plan.plan.study[5] = study;
+        world w = {.plan = &plan, .dir = dir};
+        assert_ok(world_start(&w));
+        if (study == 0) {
+            assert_ok(world_run(&w, 100));
+            assert_int_equal(w.actors[1].ledger->state.tree.n, 4);
+        } else {
+            /* Two of its four rounds would fit: none is begun, whoever looks first. */
+            assert_int_equal(world_run(&w, 100), WHIST_E_BUDGET);
+            assert_non_null(strstr(whist_detail_get()->text, "the budget of this data set is spent"));
+            assert_non_null(strstr(whist_detail_get()->text, "with the 4 rounds still planned epsilon would be"));
+            assert_int_equal(w.actors[1].ledger->state.tree.n, 4);
+            assert_int_equal(w.ledger->state.tree.n, noise == WHIST_NOISE_LOCAL ? 0 : 4);
+        }
+        world_end(&w);
+        /* The studies' states go, the ledgers stay. */
+        shell("cd %s && rm -rf coordinator site0 site1 site2 keeper0 %s", dir, "");
+    }
+    assert_ok(wh_tree_remove(dir));
+    test_dir_free(dir);
+    world_plan_clear(&plan);
+}
+
+static void test_a_second_study_finds_less(void **state)
+{
+    (void)state;
+    for (int noise = WHIST_NOISE_LOCAL; noise <= WHIST_NOISE_CENTRAL; noise++)
+        a_second_study((whist_privacy_noise)noise);
+}
+
+/* The same for a learner that noises by itself and knows its plan: the second study's three rounds are one too many. */
+static whist_status flat_plans(const whist_settings *settings, uint64_t rounds, whist_dp_event *out, size_t *n)
+{
+    (void)settings;
+    out[0] = flat_event;
+    out[0].count *= rounds;
+    *n = 1;
+    return WHIST_OK;
+}
+
+static void test_a_plan_is_held_against_the_ledger(void **state)
+{
+    (void)state;
+    char *dir = test_dir("private");
+    whist_learner_class planning = noisy_learner;
+    planning.plans = flat_plans;
+    world_plan plan;
+    wh_spend one, four, five;
+    plan_of_noisy(&plan);
+    assert_ok(world_plan_learner(&plan, &planning));
+    flat_event = (whist_dp_event){
+        .mechanism = WHIST_DP_GAUSSIAN, .noise = 8, .count = 1, .relation = WHIST_DP_ZERO_OUT, .unit = WHIST_DP_RECORD};
+    assert_ok(wh_spend_events(&one, &flat_event, 1));
+    four = wh_spend_times(&one, 4);
+    five = wh_spend_times(&one, 5);
+    for (plan.privacy.epsilon = 1; !wh_spend_fits(&four, plan.privacy.epsilon, plan.privacy.delta);)
+        plan.privacy.epsilon *= 1.001;
+    assert_false(wh_spend_fits(&five, plan.privacy.epsilon, plan.privacy.delta));
+    for (uint8_t study = 0; study < 3; study++) {
+        plan.plan.study[5] = study;
+        plan.plan.rounds = study == 1 ? 3 : 2;
+        world w = {.plan = &plan, .dir = dir};
+        assert_ok(world_start(&w));
+        assert_int_equal(world_run(&w, 100), study == 1 ? WHIST_E_BUDGET : WHIST_OK);
+        if (study == 1) assert_non_null(strstr(whist_detail_get()->text, "with the 3 rounds still planned"));
+        assert_int_equal(w.actors[1].ledger->state.tree.n, study == 2 ? 4 : 2);
+        world_end(&w);
+        shell("cd %s && rm -rf coordinator site0 site1 site2 %s", dir, "");
+    }
+    assert_ok(wh_tree_remove(dir));
+    test_dir_free(dir);
+    world_plan_clear(&plan);
+}
+
+/* ---- Old copies ---- */
 
 /* A study, then a second one on the same data, whose ledger `name` is the one of before the first. */
 static void run_with_old_ledger(const char *name, whist_status wanted, const char *says)
@@ -727,6 +773,8 @@ static void test_refusals(void **state)
             plan.plan.n_parties = 0, "protection none shows each update");
     REFUSED(shares, plan.privacy.mechanism = WHIST_MECHANISM_GAUSSIAN, "lives on whole numbers");
     REFUSED(shares, plan.privacy.honest = 0, "needs honest");
+    REFUSED(shares, (plan.privacy.honest = 0, plan.privacy.sigma = 0), "needs honest");
+    REFUSED(central, (plan.privacy.clip = 0, plan.privacy.sigma = 0), "clip is missing");
     REFUSED(shares, plan.privacy.colluders = 3, "raise min_sites to 13");
     REFUSED(shares, plan.privacy.mechanism = WHIST_MECHANISM_SKELLAM, "skellam noise of");
     REFUSED(shares, (plan.plan.bits = 24, plan.plan.fraction = 18, plan.privacy.sigma = 10), "the sum wraps");
@@ -754,6 +802,7 @@ int main(void)
         cmocka_unit_test(test_what_was_not_kept_is_forgotten),
         cmocka_unit_test(test_metrics_stay_unless_plain),
         cmocka_unit_test(test_a_second_study_finds_less),
+        cmocka_unit_test(test_a_plan_is_held_against_the_ledger),
         cmocka_unit_test(test_another_name),
         cmocka_unit_test(test_old_copies),
         cmocka_unit_test(test_refusals),

@@ -50,6 +50,13 @@ void wh_spend_add(wh_spend *sum, const wh_spend *one)
     sum->slack = up(sum->slack + one->slack);
 }
 
+wh_spend wh_spend_times(const wh_spend *one, uint64_t times)
+{
+    wh_spend sum = {.slack = 0};
+    for (uint64_t i = 0; i < times; i++) wh_spend_add(&sum, one);
+    return sum;
+}
+
 bool wh_spend_is_good(const wh_spend *spend)
 {
     for (size_t i = 0; i < WH_SPEND_ORDERS; i++)

@@ -35,6 +35,8 @@ typedef struct wh_spend {
 
 /* sum += one, rounded up. */
 void wh_spend_add(wh_spend *sum, const wh_spend *one);
+/* What a ledger comes to that is charged so many times. */
+wh_spend wh_spend_times(const wh_spend *one, uint64_t times);
 /* Every value is a number >= 0 (infinity at an order is none). */
 bool wh_spend_is_good(const wh_spend *spend);
 

@@ -13,9 +13,10 @@
 static whist_status write_file(const char *path, const wh_buf *header, wh_checkpoint_values *values, void *user)
 {
     WH_AUTO(wh_fd) fd = -1;
-    WH_TRY(wh_open(&fd, path, O_WRONLY | O_CREAT | O_TRUNC, 0644));
+    WH_TRY(wh_open(&fd, path, O_RDWR | O_CREAT | O_TRUNC, 0644));
     whist_status status = wh_write_at(fd, header->data, header->len, 0);
     if (status == WHIST_OK) status = values(user, fd, header->len);
+    if (status == WHIST_OK) status = wh_safetensors_seal(fd, "a checkpoint");
     if (status == WHIST_OK) status = wh_sync(fd);
     return status == WHIST_OK ? WHIST_OK : wh_fail_context(status, "%s: ", path);
 }
@@ -26,10 +27,11 @@ whist_status wh_checkpoint_save(const char *path, wh_safetensor tensors[], size_
     WH_AUTO(wh_buf) header = WH_BUF_EMPTY;
     WH_AUTO(wh_buf) part = WH_BUF_EMPTY;
     WH_AUTO(wh_owned) memory = NULL;
-    WH_TRY(wh_alloc(&memory, meta->n, sizeof(wh_safetensors_meta)));
+    WH_TRY(wh_alloc(&memory, meta->n + 1, sizeof(wh_safetensors_meta)));
     wh_safetensors_meta *texts = memory;
     for (size_t i = 0; i < meta->n; i++) texts[i] = (wh_safetensors_meta){meta->keys[i], meta->values[i]};
-    WH_TRY(wh_safetensors_header(&header, tensors, n_tensors, texts, meta->n));
+    texts[meta->n] = (wh_safetensors_meta){WH_SAFETENSORS_SEAL, WH_SAFETENSORS_UNSEALED};
+    WH_TRY(wh_safetensors_header(&header, tensors, n_tensors, texts, meta->n + 1));
     WH_TRY(wh_buf_text(&part, "%s.part", path));
     whist_status status = write_file(wh_buf_str(&part), &header, values, user);
     if (status == WHIST_OK) status = wh_file_put_in_place(wh_buf_str(&part), path);
@@ -41,7 +43,7 @@ whist_status wh_checkpoint_save(const char *path, wh_safetensor tensors[], size_
 
 /* ---- Reading ---- */
 
-whist_status wh_checkpoint_check(const wh_safetensors *file, const wh_checkpoint *own, const char *path)
+whist_status wh_checkpoint_check(const wh_safetensors *file, const wh_checkpoint *own, int fd, const char *path)
 {
     for (size_t i = 0; i < own->identity; i++) {
         const char *have = wh_safetensors_meta_find(file, own->keys[i]);
@@ -50,7 +52,7 @@ whist_status wh_checkpoint_check(const wh_safetensors *file, const wh_checkpoint
             WH_FAIL(WHIST_E_STATE, "%s: its %s is %.80s and this run's is %.80s: the bits would be others", path,
                     own->keys[i], have, own->values[i]);
     }
-    return WHIST_OK;
+    return wh_safetensors_check_seal(fd, path);
 }
 
 whist_status wh_checkpoint_number(double *out, const wh_safetensors *file, const wh_checkpoint *own, const char *key,

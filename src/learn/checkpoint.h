@@ -1,5 +1,5 @@
 /* learn/checkpoint.h: what checkpoints of all trainings share: a safetensors file that is whole or not there, whose
- * metadata say what the training is, and then where it stands. */
+ * metadata say what the training is, where it stands, and the SHA-256 of the file. */
 #ifndef WH_LEARN_CHECKPOINT_H
 #define WH_LEARN_CHECKPOINT_H
 
@@ -21,8 +21,10 @@ typedef whist_status wh_checkpoint_values(void *user, int fd, uint64_t at);
 WH_MUST_CHECK whist_status wh_checkpoint_save(const char *path, wh_safetensor tensors[], size_t n_tensors,
                                               const wh_checkpoint *meta, wh_checkpoint_values *values, void *user);
 
-/* WHIST_E_FORMAT where it does not say what it is of, WHIST_E_STATE where it is of something else; own: the run's. */
-WH_MUST_CHECK whist_status wh_checkpoint_check(const wh_safetensors *file, const wh_checkpoint *own, const char *path);
+/* WHIST_E_FORMAT where it does not say what it is of or is another file than its digest says, WHIST_E_STATE where it is
+ * of something else; own: the run's. */
+WH_MUST_CHECK whist_status wh_checkpoint_check(const wh_safetensors *file, const wh_checkpoint *own, int fd,
+                                               const char *path);
 /* A number of the metadata; hexadecimal ones too. WHIST_E_FORMAT. */
 WH_MUST_CHECK whist_status wh_checkpoint_number(double *out, const wh_safetensors *file, const wh_checkpoint *own,
                                                 const char *key, const char *path);

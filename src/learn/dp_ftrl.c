@@ -132,6 +132,17 @@ static whist_status dp_ftrl_spends(whist_learner *self, const whist_learner_roun
     return wh_ftrl_events_of(out, n, d->ftrl, wh_ftrl_at(d->ftrl), d->local.steps);
 }
 
+/* Runs follow one another; one that the last round cuts short counts as a whole one. */
+static whist_status dp_ftrl_plans(const whist_settings *settings, uint64_t rounds, whist_dp_event *out, size_t *n)
+{
+    wh_ftrl_options options;
+    const uint64_t span = (uint64_t)whist_settings_int(settings, "span");
+    read_options(&options, settings);
+    *n = wh_ftrl_events(out, &options);
+    for (size_t i = 0; i < *n; i++) out[i].count *= (rounds + span - 1) / span;
+    return WHIST_OK;
+}
+
 static const char *const vectors[] = {"delta", NULL};
 
 const whist_learner_class wh_learner_dp_ftrl = {
@@ -144,4 +155,5 @@ const whist_learner_class wh_learner_dp_ftrl = {
     .fit = dp_ftrl_fit,
     .evaluate = wh_local_evaluate,
     .spends = dp_ftrl_spends,
+    .plans = dp_ftrl_plans,
 };

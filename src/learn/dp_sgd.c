@@ -140,6 +140,14 @@ static whist_status dp_sgd_spends(whist_learner *self, const whist_learner_round
     return WHIST_OK;
 }
 
+static whist_status dp_sgd_plans(const whist_settings *settings, uint64_t rounds, whist_dp_event *out, size_t *n)
+{
+    wh_dp_step_options options;
+    wh_dp_step_options_read(&options, settings);
+    *n = wh_dp_step_events(out, &options, rounds * (uint64_t)whist_settings_int(settings, "updates"));
+    return WHIST_OK;
+}
+
 static const char *const vectors[] = {"delta", NULL};
 
 const whist_learner_class wh_learner_dp_sgd = {
@@ -152,4 +160,5 @@ const whist_learner_class wh_learner_dp_sgd = {
     .fit = dp_sgd_fit,
     .evaluate = wh_local_evaluate,
     .spends = dp_sgd_spends,
+    .plans = dp_sgd_plans,
 };

@@ -145,6 +145,29 @@ static void test_answers(void **state)
     check_answers(replaced, &p);
 }
 
+/* What is said of the noise is its law's: Σ x² p(x) for discrete Laplace, which at an epsilon of 5 is far from √2/5. */
+static void test_noise_is_said_as_it_is(void **state)
+{
+    (void)state;
+    static const double epsilons[] = {0.1, 1, 5, 8};
+    static const char *const text[] = {"count"};
+    char *folder = write_table("query", false);
+    for (size_t k = 0; k < 8; k++) {
+        const double a = epsilons[k / 2];
+        double sum = 0, all = 0;
+        purse p = {.n = 0};
+        whist_query_terms terms = terms_of(&p, a);
+        whist_query_answer answer[1];
+        for (int x = -2000; x <= 2000; x++) all += exp(-a * abs(x)), sum += exp(-a * abs(x)) * x * x;
+        if (k % 2) terms.steady = true, terms.delta = 1e-6, terms.public_n = 1000;
+        if (k % 2 && a == 8) continue; /* its second charge is above the terms' */
+        assert_ok(ask(answer, text, 1, folder, &terms));
+        near(answer[0].values[0].noise, sqrt(sum / all), 1e-6 * sqrt(sum / all));
+        whist_query_answer_clear(&answer[0]);
+    }
+    end_table(folder);
+}
+
 /* Gaussian noise: each charge alone stays within its share. */
 static void test_gaussian(void **state)
 {
@@ -590,6 +613,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_answers),
+        cmocka_unit_test(test_noise_is_said_as_it_is),
         cmocka_unit_test(test_gaussian),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_missing),

@@ -2,7 +2,8 @@
  *
  *   tensors    those of the model; optimizer.state0, optimizer.state1 (n); training.points (k, 4 + 3 m) F64:
  *              step, rate, loss, fold, then num, den, n of each metric
- *   metadata   study, seed, optimizer, kernels, metrics, step, optimizer_steps, loss_sum (as hexadecimal), loss_n */
+ *   metadata   study, seed, optimizer, kernels, metrics, step, optimizer_steps, loss_sum (as hexadecimal), loss_n;
+ *              sha256 of all of it (codec/safetensors_seal.c), which files of before that lack */
 #include <fcntl.h>
 #include <inttypes.h>
 #include <math.h>
@@ -232,7 +233,7 @@ whist_status whist_train_load(whist_train *t, const char *path)
     WH_TRY(wh_open(&fd, path, O_RDONLY, 0));
     WH_TRY(wh_safetensors_read_fd(&file, fd, path));
     identity(&own, t);
-    WH_TRY(wh_checkpoint_check(&file, &own.meta, path));
+    WH_TRY(wh_checkpoint_check(&file, &own.meta, fd, path));
     const wh_safetensor *points = wh_safetensors_find(&file, POINTS);
     WH_TRY(lay_out(&want, t, points && points->n_dims == 2 ? points->dims[0] : 0));
     WH_TRY(check_tensors(&want, &file, path));

@@ -246,6 +246,37 @@ static void test_checkpoints_of_something_else(void **state)
     refuse_load(&w, WHIST_E_FORMAT, file_);
 }
 
+/* Any byte that is not what was written is seen, wherever it stands: the run is untouched. */
+static void test_a_damaged_checkpoint(void **state)
+{
+    (void)state;
+    WH_AUTO(world) w = {0};
+    WH_AUTO(whist_train_ptr) train = NULL;
+    WH_AUTO(whist_train_ptr) other = NULL;
+    WH_AUTO(wh_buf) bytes = WH_BUF_EMPTY;
+    world_init(&w, "mlp", "hidden=[16]", "adam", "");
+    assert_ok(whist_train_new(&train, &w.env));
+    assert_ok(whist_train_run(train, &(whist_train_go){.checkpoint = file_}));
+    assert_ok(whist_train_new(&other, &w.env));
+    assert_ok(wh_file_read(&bytes, file_, 1 << 24));
+    size_t tried = 0;
+    for (size_t i = 8; i < bytes.len; i += i < 3000 ? 1 : bytes.len / 97, tried++) {
+        bytes.data[i] ^= 1;
+        assert_ok(wh_file_write(file_, wh_buf_view(&bytes), 0600));
+        if (whist_train_load(other, file_) == WHIST_OK) fail_msg("byte %zu of %zu may be another one", i, bytes.len);
+        assert_int_equal(whist_train_done(other, NULL), 0);
+        bytes.data[i] ^= 1;
+    }
+    assert_true(tried > 1000);
+    bytes.data[bytes.len - 50000] ^= 1; /* in the midst of the optimiser's state */
+    assert_ok(wh_file_write(file_, wh_buf_view(&bytes), 0600));
+    assert_int_equal(whist_train_load(other, file_), WHIST_E_FORMAT);
+    assert_non_null(strstr(whist_detail_get()->text, "is damaged: its SHA-256 is"));
+    bytes.data[bytes.len - 50000] ^= 1;
+    assert_ok(wh_file_write(file_, wh_buf_view(&bytes), 0600));
+    assert_ok(whist_train_load(other, file_));
+}
+
 static void test_a_loss_that_runs_away(void **state)
 {
     (void)state;
@@ -285,6 +316,7 @@ int main(void)
         cmocka_unit_test(test_stopped_and_threaded_runs_give_the_same_bits),
         cmocka_unit_test(test_it_learns_and_measures),
         cmocka_unit_test(test_checkpoints_of_something_else),
+        cmocka_unit_test(test_a_damaged_checkpoint),
         cmocka_unit_test(test_a_loss_that_runs_away),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);

@@ -2,7 +2,7 @@
  *
  *   tensors    params, best, optimizer.state0, optimizer.state1 (n), F32
  *   metadata   study, seed, learner, optimizer, kernels, step, optimizer_steps, loss_sum, best_score (hexadecimal),
- *              loss_n, best_step */
+ *              loss_n, best_step; sha256 of all of it (codec/safetensors_seal.c), which files of before that lack */
 #include <fcntl.h>
 #include <inttypes.h>
 #include <math.h>
@@ -122,7 +122,7 @@ whist_status whist_meta_train_load(whist_meta_train *t, const char *path)
     WH_TRY(wh_open(&fd, path, O_RDONLY, 0));
     WH_TRY(wh_safetensors_read_fd(&file, fd, path));
     describe(&own, t);
-    WH_TRY(wh_checkpoint_check(&file, &own.meta, path));
+    WH_TRY(wh_checkpoint_check(&file, &own.meta, fd, path));
     WH_TRY(position(at, t, &file, &own.meta, path));
     WH_TRY(wh_checkpoint_number(&loss_sum, &file, &own.meta, "loss_sum", path));
     WH_TRY(wh_checkpoint_number(&best, &file, &own.meta, "best_score", path));

@@ -134,13 +134,20 @@ static whist_status fit(whist_learner *self, const whist_learner_round *round, w
     return WHIST_OK;
 }
 
+static whist_status plans(const whist_settings *settings, uint64_t rounds, whist_dp_event *out, size_t *n)
+{
+    out[0] = (whist_dp_event){.mechanism = WHIST_DP_GAUSSIAN,
+                              .noise = whist_settings_real(settings, "noise"),
+                              .sampling = WHIST_DP_ALL,
+                              .count = rounds};
+    *n = 1;
+    return WHIST_OK;
+}
+
 static whist_status spends(whist_learner *self, const whist_learner_round *round, whist_dp_event *out, size_t *n)
 {
     (void)round;
-    out[0] = (whist_dp_event){
-        .mechanism = WHIST_DP_GAUSSIAN, .noise = ((const learner *)self)->noise, .sampling = WHIST_DP_ALL, .count = 1};
-    *n = 1;
-    return WHIST_OK;
+    return plans(((const learner *)self)->env->settings, 1, out, n);
 }
 
 static whist_status evaluate(whist_learner *self, const float *model, whist_fold fold, whist_metric_value *out)
@@ -160,5 +167,6 @@ const whist_learner_class wh_learner_dp_protonet = {
     .fit = fit,
     .evaluate = evaluate,
     .spends = spends,
+    .plans = plans,
     .unit = WHIST_DP_RECORD,
 };

@@ -131,6 +131,14 @@ static whist_status spends(whist_learner *self, const whist_learner_round *round
     return WHIST_OK;
 }
 
+/* Private gradients in `rounds` rounds. */
+static size_t plans(const whist_settings *settings, uint64_t rounds, bool query, whist_dp_event *out)
+{
+    wh_dp_step_options options;
+    const uint64_t steps = wh_meta_records_read(&options, settings, query);
+    return wh_dp_step_events(out, &options, rounds * steps);
+}
+
 static whist_status evaluate(whist_learner *self, const float *model, whist_fold fold, whist_metric_value *out)
 {
     return wh_learner_measure(out, ((learner *)self)->env, model, fold);
@@ -154,6 +162,18 @@ static whist_status fomaml_new(whist_learner **out, const whist_learner_env *env
     return make(out, env, &wh_learner_dp_fomaml);
 }
 
+static whist_status reptile_plans(const whist_settings *settings, uint64_t rounds, whist_dp_event *out, size_t *n)
+{
+    *n = plans(settings, rounds, false, out);
+    return WHIST_OK;
+}
+
+static whist_status fomaml_plans(const whist_settings *settings, uint64_t rounds, whist_dp_event *out, size_t *n)
+{
+    *n = plans(settings, rounds, true, out);
+    return WHIST_OK;
+}
+
 static const char *const vectors[] = {"delta", NULL};
 
 #define RECORD_LEARNER(id, text, words)                                                                                \
@@ -167,6 +187,7 @@ static const char *const vectors[] = {"delta", NULL};
                                                     .evaluate = evaluate,                                              \
                                                     .adapt = adapt,                                                    \
                                                     .spends = spends,                                                  \
+                                                    .plans = id##_plans,                                               \
                                                     .unit = WHIST_DP_RECORD};
 
 RECORD_LEARNER(reptile, "dp-reptile", "Reptile whose inner steps are DP-SGD on the site's rows: hides records")

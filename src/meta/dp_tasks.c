@@ -204,18 +204,23 @@ static whist_status fit(whist_learner *self, const whist_learner_round *round, w
     return WHIST_OK;
 }
 
-static whist_status spends(whist_learner *self, const whist_learner_round *round, whist_dp_event *out, size_t *n)
+static whist_status plans(const whist_settings *settings, uint64_t rounds, whist_dp_event *out, size_t *n)
 {
-    const learner *l = (const learner *)self;
-    (void)round;
+    const double rate = whist_settings_real(settings, "rate");
     out[0] = (whist_dp_event){.mechanism = WHIST_DP_GAUSSIAN,
-                              .noise = l->noise,
-                              .sampling = l->rate < 1 ? WHIST_DP_POISSON : WHIST_DP_ALL,
-                              .rate = l->rate < 1 ? l->rate : 0,
-                              .count = l->updates,
+                              .noise = whist_settings_real(settings, "noise"),
+                              .sampling = rate < 1 ? WHIST_DP_POISSON : WHIST_DP_ALL,
+                              .rate = rate < 1 ? rate : 0,
+                              .count = rounds * (uint64_t)whist_settings_int(settings, "updates"),
                               .unit = WHIST_DP_TASK};
     *n = 1;
     return WHIST_OK;
+}
+
+static whist_status spends(whist_learner *self, const whist_learner_round *round, whist_dp_event *out, size_t *n)
+{
+    (void)round;
+    return plans(((const learner *)self)->env->settings, 1, out, n);
 }
 
 static whist_status evaluate(whist_learner *self, const float *model, whist_fold fold, whist_metric_value *out)
@@ -255,6 +260,7 @@ const whist_learner_class wh_learner_dp_meta = {
     .evaluate = evaluate,
     .adapt = adapt,
     .spends = spends,
+    .plans = plans,
     .unit = WHIST_DP_TASK,
     .objection = objection,
 };

@@ -312,6 +312,37 @@ static void a_checkpoint_of_another_run_is_refused(void **state)
     test_dir_free(dir);
 }
 
+static void a_damaged_checkpoint_is_refused(void **state)
+{
+    (void)state;
+    char *dir = test_dir("few"), path[4096];
+    world w;
+    whist_meta_train *run;
+    WH_AUTO(wh_buf) bytes = WH_BUF_EMPTY;
+    snprintf(path, sizeof path, "%s/run.ck", dir);
+    open_world(&w, learner("maml"), false);
+    assert_ok(whist_meta_train_new(&run, &w.env, &w.training));
+    assert_ok(whist_meta_train_save(run, path));
+    assert_ok(wh_file_read(&bytes, path, 1 << 24));
+    for (size_t i = 8; i < bytes.len; i += i < 1000 ? 1 : bytes.len / 97) {
+        bytes.data[i] ^= 1;
+        assert_ok(wh_file_write(path, wh_buf_view(&bytes), 0600));
+        if (whist_meta_train_load(run, path) == WHIST_OK) fail_msg("byte %zu of %zu may be another one", i, bytes.len);
+        bytes.data[i] ^= 1;
+    }
+    bytes.data[bytes.len - 40] ^= 1;
+    assert_ok(wh_file_write(path, wh_buf_view(&bytes), 0600));
+    assert_int_equal(whist_meta_train_load(run, path), WHIST_E_FORMAT);
+    assert_non_null(strstr(whist_detail_get()->text, "is damaged: its SHA-256 is"));
+    bytes.data[bytes.len - 40] ^= 1;
+    assert_ok(wh_file_write(path, wh_buf_view(&bytes), 0600));
+    assert_ok(whist_meta_train_load(run, path));
+    whist_meta_train_free(run);
+    close_world(&w);
+    assert_ok(wh_tree_remove(dir));
+    test_dir_free(dir);
+}
+
 /* ---- Sites --------------------------------------------------------------------------------------------------- */
 
 /* On the learner joint: the same update twice, and a step along it lowers the loss of that very round's tasks. */
@@ -691,6 +722,7 @@ int main(void)
         cmocka_unit_test(every_learner_trains_stops_and_goes_on),
         cmocka_unit_test(learned_rates_stay_rates),
         cmocka_unit_test(a_checkpoint_of_another_run_is_refused),
+        cmocka_unit_test(a_damaged_checkpoint_is_refused),
         cmocka_unit_test(every_learner_updates_at_a_site),
         cmocka_unit_test(a_few_rows_make_a_personal_model),
         cmocka_unit_test(attacks_do_harm_and_training_against_them_helps),

@@ -117,16 +117,32 @@ static whist_status start_servers(running *r)
     return wh_server_start(&r->operations, &plain);
 }
 
+/* Beside the state folder, which belongs to one study: those of further studies lie next to it, and find the same. */
+whist_status whist_coordinator_ledger_dir(char out[4096], const char *ledger, const char *state)
+{
+    WH_ENSURE(out && state && state[0], WHIST_E_ARG);
+    size_t len = strlen(state);
+    while (len > 1 && state[len - 1] == '/') len--;
+    size_t end = len;
+    while (end > 0 && state[end - 1] != '/') end--;
+    const char *last = state + end;
+    const bool named = len > end && !(len - end == 1 && last[0] == '.') && strncmp(last, "..", len - end) != 0;
+    int n = ledger && ledger[0] ? snprintf(out, 4096, "%s", ledger)
+            : !named            ? snprintf(out, 4096, "%.*s/../ledger", (int)len, state)
+                                : snprintf(out, 4096, "%.*sledger", (int)end, state);
+    if (n >= 4096) WH_FAIL(WHIST_E_RANGE, "the name of the ledger's folder is too long");
+    return WHIST_OK;
+}
+
 static whist_status open_ledger(running *r)
 {
     const whist_coordinator_run *run = r->run;
     const whist_fed_privacy *privacy = run->plan->privacy;
-    char dir[4096];
+    char folder[4096], dir[4096];
     if (!privacy) return WHIST_OK;
     const char *dataset = privacy->dataset && privacy->dataset[0] ? privacy->dataset : "data";
-    bool own = run->ledger && run->ledger[0];
-    if (snprintf(dir, sizeof dir, "%s%s/%s", own ? run->ledger : run->state, own ? "" : "/ledger", dataset) >=
-        (int)sizeof dir)
+    WH_TRY(whist_coordinator_ledger_dir(folder, run->ledger, run->state));
+    if (snprintf(dir, sizeof dir, "%s/%s", folder, dataset) >= (int)sizeof dir)
         WH_FAIL(WHIST_E_RANGE, "the name of the ledger's folder is too long");
     const wh_ledger_env env = {.dir = dir, .dataset = dataset, .owner = "coordinator", .key = r->identity.key};
     return wh_ledger_open(&r->ledger, &env);

@@ -184,11 +184,13 @@ static whist_status serve(connection *c, wh_node *node, wh_backoff *backoff)
 {
     const whist_site_run *run = c->run;
     wh_node_state state = WH_NODE_WAITING;
+    bool unpaid = false; /* the study ended for want of our own budget, if it ended without a result */
     for (;;) {
         if (stopped(run)) WH_FAIL(WHIST_E_CANCELLED, "stopped; the same command goes on from here");
         uint32_t wait_ms;
         whist_status status = wh_node_step(node, &state, &wait_ms);
         if (status != WHIST_OK && state == WH_NODE_DECLINED) {
+            unpaid = status == WHIST_E_BUDGET;
             /* This step goes on without us; the next one may do better. */
             wh_log(WHIST_LOG_ERROR, "site.declined", "%s: %s", whist_status_name(status), whist_detail_get()->text);
         } else if (status != WHIST_OK && !worth_another_try(status)) {
@@ -205,7 +207,7 @@ static whist_status serve(connection *c, wh_node *node, wh_backoff *backoff)
     }
     const char *text = wh_node_text(node);
     if (state == WH_NODE_REFUSED) WH_FAIL(WHIST_E_AUTH, "the coordinator refuses this site: %s", text);
-    if (text[0]) WH_FAIL(WHIST_E_TIMEOUT, "the study ended without a result: %s", text);
+    if (text[0]) WH_FAIL(unpaid ? WHIST_E_BUDGET : WHIST_E_TIMEOUT, "the study ended without a result: %s", text);
     return WHIST_OK;
 }
 

@@ -272,6 +272,55 @@ static void events_are_composed_over_rounds(void **state)
     }
 }
 
+/* What a plan is judged by is what its rounds are charged, for every learner that prices itself. */
+static void plans_are_what_is_charged(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *task, *learner, *unit;
+    } cases[] = {
+        {"regression", "{name: dp-sgd, rows: 120, rate: 0.2, updates: 3, noise: 4}", "record"},
+        {"regression", "{name: dp-sgd, rows: 120, rate: 0.2, updates: 3, noise: 4, clipping: adaptive}", "record"},
+        {"regression", "{name: dp-ftrl, rows: 120, pass: 4, updates: 4, span: 2, noise: 4}", "record"},
+        {"regression", "{name: dp-ftrl, rows: 120, pass: 4, updates: 4, noise: 4}", "record"},
+        {"regression", "{name: dp-meta, support: 3, query: 3, persons: 20, rate: 0.5, updates: 2, noise: 4}", "task"},
+        {"regression", "{name: dp-reptile, rows: 120, rate: 0.2, noise: 4, updates: 2, inner_steps: 2}", "record"},
+        {"regression", "{name: dp-fomaml, rows: 120, rate: 0.2, noise: 4, updates: 2, inner_steps: 2}", "record"},
+        {"binary", "{name: dp-protonet, rows: 120, noise: 8}", "record"},
+    };
+    rounds_ = 4;
+    for (size_t i = 0; i < WH_COUNT(cases); i++) {
+        whist_study *study;
+        whist_fed_result result = {0};
+        whist_dp_event events[WHIST_MAX_EVENTS] = {{0}};
+        wh_spend planned;
+        char privacy[200], text[64];
+        size_t n;
+        snprintf(privacy, sizeof privacy,
+                 "privacy: {unit: %s, noise: local, relation: add_remove, units: 500, epsilon: 30, delta: 1e-3}\n",
+                 cases[i].unit);
+        assert_ok(parse(&study, cases[i].task, "person", cases[i].learner, "none", privacy));
+        const whist_fed_plan *plan = whist_study_plan(study);
+        simulate(&result, study, false);
+        assert_ok(plan->learner->plans(plan->learner_settings, plan->rounds, events, &n));
+        assert_ok(wh_spend_events(&planned, events, n));
+        double want = wh_spend_epsilon(&planned, 1e-3);
+        if (!(fabs(result.epsilon / want - 1) < 1e-6))
+            fail_msg("%s: charged %g, planned %g", cases[i].learner, result.epsilon, want);
+        whist_fed_result_clear(&result);
+        whist_study_free(study);
+        /* The same plan under a budget that it passes is refused, with the number. */
+        snprintf(privacy, sizeof privacy,
+                 "privacy: {unit: %s, noise: local, relation: add_remove, units: 500, epsilon: %g, delta: 1e-3}\n",
+                 cases[i].unit, 0.9 * want);
+        assert_int_equal(parse(&study, cases[i].task, "person", cases[i].learner, "none", privacy),
+                         WHIST_E_UNSUPPORTED);
+        snprintf(text, sizeof text, "spend epsilon %.4g for one %s", want, cases[i].unit);
+        if (!strstr(whist_detail_get()->text, text)) fail_msg("%s: %s", text, whist_detail_get()->text);
+    }
+    rounds_ = 2;
+}
+
 /* ---- What is refused ---- */
 
 static void refused(const char *who, const char *learner, const char *privacy, const char *words)
@@ -302,6 +351,10 @@ static void what_cannot_be_promised_is_refused(void **state)
     snprintf(learner, sizeof learner, meta, "fomaml");
     refused("person", learner, record, "hides a record only as long as nobody has two");
     refused("ignore", learner, task, "a task is a person");
+    refused("person", "{name: dp-meta, support: 3, query: 3, persons: 501, rate: 0.5, noise: 4}", task,
+            "the learner counts on up to 501 persons and units says 500");
+    refused("person", "{name: dp-meta, support: 3, query: 3, persons: 20, rate: 0.5, noise: 0.001}", task,
+            "has to refuse before the end: raise noise");
     refused("person", "{name: dp-reptile, rows: 120, rate: 0.2, noise: 4}", task,
             "hides one record, and the study promises something about one task");
     /* Frozen tasks that share rows, claimed private. */
@@ -321,7 +374,7 @@ int main(void)
         cmocka_unit_test(the_protection_changes_no_bit),      cmocka_unit_test(nor_of_class_sums),
         cmocka_unit_test(private_updates_go_through_it),      cmocka_unit_test(a_site_moves_no_more_than_its_bound),
         cmocka_unit_test(it_is_charged_like_any_update),      cmocka_unit_test(events_are_composed_over_rounds),
-        cmocka_unit_test(what_cannot_be_promised_is_refused),
+        cmocka_unit_test(what_cannot_be_promised_is_refused), cmocka_unit_test(plans_are_what_is_charged),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -256,6 +256,14 @@ static whist_status check_parts(const wh_study_file *file, const place *p)
     return WHIST_OK;
 }
 
+/* Does "section.key" stand in the file? */
+static bool stands(const place *p, const char *path)
+{
+    const char *dot = strchr(path, '.');
+    const wh_yaml *node = wh_yaml_nearest(p->root, path);
+    return node != p->root && node->key && strcmp(node->key, dot + 1) == 0;
+}
+
 /* Words that have to be said; what the numbers mean together is the plan's affair. */
 static whist_status check_privacy(const wh_study_file *file, const place *p)
 {
@@ -276,19 +284,17 @@ static whist_status check_privacy(const wh_study_file *file, const place *p)
         REFUSE(
             p, "privacy",
             "privacy: noise is missing: say where it is added, and so who is trusted (local, distributed or central)");
+    if (!(privacy->epsilon > 0) && stands(p, "privacy.epsilon"))
+        REFUSE(p, "privacy.epsilon", "privacy: epsilon must be above 0: no release at all is within a budget of 0");
+    if (!(privacy->delta > 0) && stands(p, "privacy.delta"))
+        REFUSE(p, "privacy.delta",
+               "privacy: delta must be above 0: Gaussian noise keeps no promise without a probability that it may fail "
+               "by, such as 1e-5");
     if (!(privacy->epsilon > 0))
         REFUSE(p, "privacy", "privacy: epsilon is missing: the budget of the data set, over all studies on it");
     if (!(privacy->delta > 0))
         REFUSE(p, "privacy", "privacy: delta is missing: the probability that the promise may fail by, such as 1e-5");
     return WHIST_OK;
-}
-
-/* Does "section.key" stand in the file? */
-static bool stands(const place *p, const char *path)
-{
-    const char *dot = strchr(path, '.');
-    const wh_yaml *node = wh_yaml_nearest(p->root, path);
-    return node != p->root && node->key && strcmp(node->key, dot + 1) == 0;
 }
 
 /* What few-shot tasks leave without a meaning, or cannot do without. */

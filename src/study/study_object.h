@@ -18,7 +18,7 @@ struct whist_study {
 };
 WH_AUTO_FREE(whist_study, whist_study_free)
 
-/* Whether a private learner of ours promises what the plan does, and its rounds fit the plan's budget. Texts begin with
+/* Whether the units that a private learner counts on are no more than the study names. Texts begin with
  * "privacy: ". */
 WH_MUST_CHECK whist_status wh_study_check_learner(const whist_fed_plan *plan);
 

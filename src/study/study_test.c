@@ -435,6 +435,14 @@ static void test_privacy(void **state)
         "central)");
     refused("rounds: 3", "privacy: {unit: site, noise: local, delta: 1e-3}\nrounds: 3", WHIST_E_UNSUPPORTED,
             "s.yaml:15:10: privacy: epsilon is missing: the budget of the data set, over all studies on it");
+    refused("rounds: 3", "privacy: {unit: site, noise: local, epsilon: 0, delta: 1e-3}\nrounds: 3", WHIST_E_UNSUPPORTED,
+            "s.yaml:15:46: privacy: epsilon must be above 0: no release at all is within a budget of 0");
+    refused("rounds: 3", "privacy: {unit: site, noise: local, epsilon: 1, delta: 0}\nrounds: 3", WHIST_E_UNSUPPORTED,
+            "s.yaml:15:56: privacy: delta must be above 0: Gaussian noise keeps no promise without a probability that "
+            "it may fail by, such as 1e-5");
+    refused("rounds: 3", "privacy: {unit: site, noise: central, epsilon: 1, delta: 1e-3}\nrounds: 3",
+            WHIST_E_UNSUPPORTED,
+            "s.yaml:15:10: privacy: clip is missing: the bound on what one site adds, without which no noise hides it");
     refused("rounds: 3", "privacy: {unit: site, noise: local, epsilon: 1}\nrounds: 3", WHIST_E_UNSUPPORTED,
             "s.yaml:15:10: privacy: delta is missing: the probability that the promise may fail by, such as 1e-5");
     refused("rounds: 3", "privacy: {unit: site, noise: local, epsilon: .nan, delta: 1e-3}\nrounds: 3", WHIST_E_FORMAT,

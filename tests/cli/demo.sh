@@ -31,6 +31,26 @@ sed 's/"seq":3/"seq":2/' proof.json >other.json
 ends 3 "$whist" ledger verify other.json --proof --certificate "$certificate"
 ends 2 "$whist" ledger prove "$ledger" --certificate "$certificate" --key private/federation/sites/va/key.pem --out x
 
+# Another study on the same data finds the budget spent, at the sites and at the coordinator, whose ledger lies beside the
+# states of its studies: nothing is charged, and the reason is told.
+F=private/federation
+sed 's/^name: .*/name: second/' $F/study.yaml >second.yaml
+sed 's/^state: .*/state: state2/' $F/coordinator/coordinator.yaml >$F/coordinator/second.yaml
+entries() { "$whist" ledger verify "$1" --dataset "$2" --certificate "$3" --json | sed 's/.*"entries":\([0-9]*\).*/\1/'; }
+owned=$(ls $F/coordinator/ledger)
+[ "$(entries $F/coordinator/ledger "$owned" $F/coordinator/cert.pem)" = 5 ] || { echo 'FAILED: no ledger beside the state'; bad=1; }
+pids=
+for site in cleveland hungarian switzerland va; do
+    "$whist" site approve $F/sites/$site/site.yaml --study second.yaml --as 'Dr Example' --yes >/dev/null 2>&1
+    "$whist" site run $F/sites/$site/site.yaml --study second.yaml -q --log off >/dev/null 2>&1 &
+    pids="$pids $!"
+done
+ends 3 timeout 60 "$whist" coordinator $F/coordinator/second.yaml --study second.yaml -q --log off && silent
+says err 'the budget of this data set is spent: with the 5 rounds still planned'
+for pid in $pids; do kill "$pid" 2>/dev/null; wait "$pid"; done
+[ "$(entries $F/sites/va/state data "$certificate")" = 5 ] || { echo "FAILED: a refused study was charged"; bad=1; }
+[ "$(entries $F/coordinator/ledger "$owned" $F/coordinator/cert.pem)" = 5 ] || { echo "FAILED: … at the coordinator"; bad=1; }
+
 # A run that the coordinator has kept, made again: the same model.
 ends 0 "$whist" simulate kept/federation/study.yaml --replay kept/federation/coordinator/state --model again -q
 ends 0 "$whist" simulate kept/federation/study.yaml --model fresh -q

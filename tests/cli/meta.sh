@@ -38,6 +38,17 @@ ends 0 "$whist" meta eval one.safetensors tiny.yaml --attack both --epsilon 0.05
     says out '"attack":"both"' && says out '"epsilon":0.05' && says out '"noise":0.1'
 ends 1 "$whist" predict one.safetensors tiny.yaml --site all && says err 'gives features and no predictions' && silent
 
+# What promises privacy is not trained in the open, under the digest of the promise.
+{ study maml | sed 's/^episodes:.*/episodes: {tasks: sites, shots: 5, queries: 5, validate: 0}/; s/synthetic: {rows: 240}/synthetic: {rows: 240}\n  standardize: none/'
+  echo 'strategy: fedavg'
+  echo 'rounds: 5'
+  echo 'privacy: {unit: site, noise: central, clip: 1, epsilon: 1, delta: 1e-3}'
+  echo 'sites: [{name: a}, {name: b}, {name: c}]'; } >promise.yaml
+ends 0 "$whist" study check promise.yaml && says out 'site, ε 1'
+ends 1 "$whist" meta train promise.yaml --out open.safetensors && says err 'promises something about one site (epsilon 1, delta 0.001)' &&
+    says err 'charges no ledger' && says err 'whist simulate' && silent
+[ ! -e open.safetensors ] || { echo "FAILED: a model of a broken promise"; bad=1; }
+
 # Images of new classes in folders.
 mkdir -p few/cat few/dog
 cp "$source/tests/fuzz/corpus/png/bits" few/cat/1.png
@@ -48,6 +59,10 @@ ends 0 "$whist" meta adapt one.safetensors tiny.yaml --support few --input new.p
     says out '"classes":[0,1]'
 ends 1 "$whist" meta adapt one.safetensors tiny.yaml --support few/cat --input new.png && says err 'has a label that is no class' && silent
 ends 1 "$whist" meta adapt one.safetensors tiny.yaml --support few --input few/dog && says err 'query row 1 is support row 2' && silent
+ends 2 "$whist" meta adapt one.safetensors tiny.yaml --support few --input new.png --site nosuch && silent
+says err "has no site 'nosuch'"
+ends 2 "$whist" meta adapt one.safetensors tiny.yaml --support few --input new.png --site all && silent
+says err 'converts rows alike at every site'
 ends 1 "$whist" meta adapt one.safetensors tiny.yaml --support few --input new.png --out x && says err 'leave --out out' && silent
 
 # The same by fixed features of images.

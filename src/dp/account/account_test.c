@@ -266,7 +266,60 @@ static void test_merge(void **state)
     const double *order, *divergence;
     size_t n;
     assert_ok(whist_dp_curve(&order, &divergence, &n, a));
-    assert_true(n == WH_DP_ORDERS && order[0] == 1.1 && order[n - 1] == 1024 && divergence[5] > 0);
+    assert_true(n == WH_DP_ORDERS && order[0] == 1.1 && order[WH_DP_LOW_ORDERS - 1] == 1024 && divergence[5] > 0);
+    for (size_t i = 1; i < n; i++) assert_true(order[i] > order[i - 1]);
+    assert_true(order[n - 1] == 0x1p36);
+}
+
+/* Where epsilon is tiny the best order is far above a thousand: rdp is then near zcdp, which has them all (25 % where
+ * delta takes most of it), and never below the closed form. Sampling does not lift it. */
+static void test_tiny_epsilons(void **state)
+{
+    (void)state;
+    static const double noises[] = {30, 1e3, 1e5, 1e6};
+    static const double deltas[] = {1e-5, 1e-12};
+    for (size_t k = 0; k < 8; k++)
+        for (int relation = 0; relation < WHIST_DP_RELATIONS; relation++) {
+            const whist_dp_event e = {.mechanism = WHIST_DP_GAUSSIAN,
+                                      .noise = noises[k / 2],
+                                      .count = 3,
+                                      .relation = (whist_dp_relation)relation};
+            whist_dp_event sampled = e;
+            whist_dp_answer rdp, zcdp, pld, less;
+            sampled.sampling = WHIST_DP_POISSON, sampled.rate = 0.5;
+            for (whist_dp_method m = WHIST_DP_PLD; m <= WHIST_DP_ZCDP; m++) {
+                WH_AUTO(whist_dp_accountant_ptr) a = accountant(m, (whist_dp_relation)relation);
+                assert_ok(whist_dp_compose(a, &e));
+                assert_ok(whist_dp_epsilon(m == WHIST_DP_PLD   ? &pld
+                                           : m == WHIST_DP_RDP ? &rdp
+                                                               : &zcdp,
+                                           a, deltas[k % 2]));
+            }
+            WH_AUTO(whist_dp_accountant_ptr) b = accountant(WHIST_DP_RDP, (whist_dp_relation)relation);
+            assert_ok(whist_dp_compose(b, &sampled));
+            assert_ok(whist_dp_epsilon(&less, b, deltas[k % 2]));
+            if (!(rdp.upper <= zcdp.upper * 1.25 && rdp.upper >= pld.upper && less.upper <= rdp.upper * (1 + 1e-9)))
+                fail_msg("noise %g: pld %g, rdp %g (sampled %g), zcdp %g", e.noise, pld.upper, rdp.upper, less.upper,
+                         zcdp.upper);
+        }
+}
+
+/* An upper end of 0 would be a promise that nothing can fail. */
+static void test_no_delta_is_zero(void **state)
+{
+    (void)state;
+    const whist_dp_event e = {.mechanism = WHIST_DP_GAUSSIAN, .noise = 1, .count = 1};
+    whist_dp_event sampled = e;
+    sampled.sampling = WHIST_DP_POISSON, sampled.rate = 0.01;
+    for (whist_dp_method m = WHIST_DP_PLD; m <= WHIST_DP_ZCDP; m++)
+        for (int k = 0; k < 2; k++) {
+            whist_dp_answer answer;
+            WH_AUTO(whist_dp_accountant_ptr) a = accountant(m, WHIST_DP_ADD_REMOVE);
+            if (m == WHIST_DP_ZCDP && k) continue;
+            assert_ok(whist_dp_compose(a, k ? &sampled : &e));
+            assert_ok(whist_dp_delta(&answer, a, 50));
+            assert_true(answer.upper > 0 && answer.lower <= answer.upper);
+        }
 }
 
 static void test_calibrate(void **state)
@@ -415,11 +468,10 @@ static void test_bad_json(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_compose_is_loop), cmocka_unit_test(test_coverage),
-        cmocka_unit_test(test_order),           cmocka_unit_test(test_group),
-        cmocka_unit_test(test_refusals),        cmocka_unit_test(test_design),
-        cmocka_unit_test(test_merge),           cmocka_unit_test(test_calibrate),
-        cmocka_unit_test(test_odometer),        cmocka_unit_test(test_json),
+        cmocka_unit_test(test_compose_is_loop), cmocka_unit_test(test_coverage),         cmocka_unit_test(test_order),
+        cmocka_unit_test(test_group),           cmocka_unit_test(test_refusals),         cmocka_unit_test(test_design),
+        cmocka_unit_test(test_tiny_epsilons),   cmocka_unit_test(test_no_delta_is_zero), cmocka_unit_test(test_merge),
+        cmocka_unit_test(test_calibrate),       cmocka_unit_test(test_odometer),         cmocka_unit_test(test_json),
         cmocka_unit_test(test_bad_json),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,6 +3,7 @@
  * Events are kept as they came, equal ones counted together: so n calls are the same as one of count n, to the bit. */
 #include "dp/account/accountant.h"
 
+#include <float.h>
 #include <math.h>
 
 #include "dp/account/closed.h"
@@ -266,6 +267,8 @@ whist_status whist_dp_delta(whist_dp_answer *out, whist_dp_accountant *a, double
         WH_FAIL(WHIST_E_ARG, "epsilon is %g: it must lie above 0, up to 1e6", epsilon);
     WH_TRY(answer(&found, a, epsilon, true));
     found.upper = fmin(found.upper, 1);
+    /* What is too small for a number is not 0, unless nothing ran. */
+    if (found.certified && a->n > 0) found.upper = fmax(found.upper, DBL_MIN);
     *out = found;
     return WHIST_OK;
 }

@@ -120,9 +120,35 @@ static void multiply(double complex *value, double *bound, double complex factor
     }
 }
 
-/* Both sides travel in one complex transform: above + i below. */
-static void take_spectrum(spectrum *to, const double *re, const double *im, size_t n, double error, double uses)
+/* Masses that are kept out of a transform: where nearly every use has a loss in a few cells (rare sampling), the
+ * transform's error is relative to those, and raised to the number of uses it buries all that is rare. What they add to
+ * a coefficient is summed here instead, to a few units. */
+enum { CORE = 16 };
+static const double core_error = (CORE + 12) * 0x1p-53; /* twiddles within 4u, products, sums; of a total of 1 */
+typedef struct heart {
+    size_t n;     /* 0: none */
+    size_t first; /* index modulo the transform's length */
+    double above[CORE], below[CORE];
+} heart;
+
+static void add_core(double complex *above, double complex *below, const heart *c, const wh_dp_fft *fft, size_t k)
 {
+    double ar = 0, ai = 0, br = 0, bi = 0;
+    for (size_t i = 0; i < c->n; i++) {
+        const size_t at = (k * (c->first + i)) & (fft->n - 1);
+        const double x = fft->cosine[at], y = fft->sine[at];
+        ar += c->above[i] * x, ai -= c->above[i] * y;
+        br += c->below[i] * x, bi -= c->below[i] * y;
+    }
+    *above += ar + ai * I;
+    *below += br + bi * I;
+}
+
+/* Both sides travel in one complex transform: above + i below. */
+static void take_spectrum(spectrum *to, const double *re, const double *im, const wh_dp_fft *fft, const heart *core,
+                          double error, double uses)
+{
+    const size_t n = fft->n;
     double alive = exp(-dead / uses);
     to->lost *= real_power(1 + error, uses);
     for (size_t k = 0; k <= n / 2; k++) {
@@ -130,6 +156,7 @@ static void take_spectrum(spectrum *to, const double *re, const double *im, size
         size_t m = (n - k) % n;
         double complex a = ((re[k] + re[m]) + (im[k] - im[m]) * I) / 2;
         double complex b = ((im[k] + im[m]) + (re[m] - re[k]) * I) / 2;
+        if (core->n) add_core(&a, &b, core, fft, k);
         multiply(&to->above[k], &to->above_bound[k], a, error, uses, alive);
         multiply(&to->below[k], &to->below_bound[k], b, error, uses, alive);
     }
@@ -186,6 +213,32 @@ static double norm(const double *re, const double *im, size_t n)
     return sqrt(sum);
 }
 
+/* Takes the cells around the largest one out, where the transform's error would matter and they are most of it; *error
+ * is that of each coefficient. */
+static void set_core_aside(heart *out, double *error, job *w, size_t i, double fade)
+{
+    const size_t n = w->fft->n;
+    const double each = wh_dp_fft_error(n) * sqrt((double)n);
+    heart found = {.n = CORE};
+    double whole = norm(w->re, w->im, n), taken = 0;
+    size_t peak = 0;
+    out->n = 0;
+    *error = each * whole;
+    if (n < 4 * CORE || w->uses[i] * *error < 1e-4 * fade) return;
+    for (size_t k = 1; k < n; k++)
+        if (w->re[k] > w->re[peak]) peak = k;
+    found.first = modulo((ptrdiff_t)peak - CORE / 2, n);
+    for (size_t k = 0; k < CORE; k++) {
+        const size_t at = (found.first + k) & (n - 1);
+        found.above[k] = w->re[at], found.below[k] = w->im[at];
+        taken += w->re[at] * w->re[at] + w->im[at] * w->im[at];
+    }
+    if (whole * whole - taken > whole * whole / 64) return;
+    for (size_t k = 0; k < CORE; k++) w->re[(found.first + k) & (n - 1)] = w->im[(found.first + k) & (n - 1)] = 0;
+    *out = found;
+    *error = each * norm(w->re, w->im, n) + core_error;
+}
+
 static whist_status make_room(job *w)
 {
     size_t n = w->fft->n, half = n / 2 + 1;
@@ -209,10 +262,12 @@ static void transform(job *w, wh_dp_composed *out)
     size_t n = w->fft->n;
     spectrum *s = &w->spectrum;
     for (size_t i = 0; i < w->n; i++) {
+        heart core;
+        double error;
         load(w, i);
-        double error = wh_dp_fft_error(n) * sqrt((double)n) * norm(w->re, w->im, n);
+        set_core_aside(&core, &error, w, i, -expm1(-out->tilt * out->h));
         wh_dp_fft_forward(w->fft, w->re, w->im);
-        take_spectrum(s, w->re, w->im, n, error, w->uses[i]);
+        take_spectrum(s, w->re, w->im, w->fft, &core, error, w->uses[i]);
     }
     for (size_t k = 0; k <= n / 2; k++) {
         double complex z = s->above[k] + I * s->below[k], twin = conj(s->above[k]) + I * conj(s->below[k]);

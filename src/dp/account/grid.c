@@ -246,10 +246,16 @@ double wh_dp_lattice_step(const wh_dp_pair *pair, double h)
     return lattice > 0 ? lattice / ceil(lattice / h) : h;
 }
 
-/* The grid goes through the largest loss that has a mass of its own. A subset's has one at 0. */
+/* The grid goes through the largest loss that has a mass of its own. A subset's has one at 0. Of a sampled Gaussian the
+ * outcomes with a base loss below 0 are nearly all, and their losses lie in a range of q: where steps are larger than
+ * that, they can be thrown together without a loss worth the name if the point of their common ratio is on the grid. */
 static double offset_for(const wh_dp_pair *pair, double h)
 {
     double low, high;
+    if (pair->shape == WH_DP_NORMAL && pair->amplify == WH_DP_BY_POISSON && pair->rate < 1) {
+        const double below = erfc(-pair->mu / 2 * 0.70710678118654752440), above = 2 - below;
+        return log1p(-pair->rate * (1 - above / below));
+    }
     if (pair->amplify == WH_DP_BY_SUBSET || !wh_dp_has_atoms(pair)) return 0;
     end_atoms(&low, &high, pair);
     return high - floor(high / h) * h;

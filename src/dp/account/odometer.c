@@ -15,7 +15,7 @@
 #include "dp/account/accountant.h"
 
 /* Every sixth order of the grid. */
-enum { STRIDE = 6, USED = WH_DP_ORDERS / STRIDE };
+enum { STRIDE = 6, USED = WH_DP_LOW_ORDERS / STRIDE };
 
 struct whist_dp_odometer {
     whist_dp_options options;
@@ -59,7 +59,7 @@ static double bound(const whist_dp_odometer *o, const wh_dp_curve *curve, double
     *order = 0;
     if (!(left > 0)) return INFINITY;
     if (curve->log_keep == 0 && rho == 0 && curve->at[0] == 0) return 0;
-    for (size_t i = STRIDE - 1; i < WH_DP_ORDERS; i += STRIDE) {
+    for (size_t i = STRIDE - 1; i < WH_DP_LOW_ORDERS; i += STRIDE) {
         double a = wh_dp_order[i], eps = curve->at[i] + rho * a + log(USED / left) / (a - 1);
         if (eps < best) best = eps, *order = a;
     }

@@ -116,6 +116,9 @@ static direction look(problem *p, bool backward)
     return d;
 }
 
+/* Longer grids than POINTS are for what does not get narrow enough on those. */
+enum { POINTS = 1 << 21, POINTS_MOST = 1 << 22 };
+
 /* ---- One attempt ------------------------------------------------------------------------------- */
 
 /* Puts n copies of one offset into a step that suits the first part that has a lattice. */
@@ -128,9 +131,8 @@ static double suited_step(const problem *p, double h)
     return h;
 }
 
-static whist_status attempt(wh_dp_interval *out, problem *p, const direction *d, double h)
+static whist_status attempt(wh_dp_interval *out, problem *p, const direction *d, double h, size_t most)
 {
-    enum { POINTS_MAX = 1 << 21 };
     wh_dp_measure *measure = NULL;
     wh_dp_composed composed;
     wh_arena_reset(&p->scratch);
@@ -144,8 +146,7 @@ static whist_status attempt(wh_dp_interval *out, problem *p, const direction *d,
         if (d->backward) wh_dp_cells_mirror(&cells);
         WH_TRY(wh_dp_measure_init(&measure[i], &p->scratch, &cells, d->tilt));
     }
-    WH_TRY(
-        wh_dp_compose_measures(&composed, &p->scratch, &p->fft, measure, p->uses, p->n, d->tilt, d->lean, POINTS_MAX));
+    WH_TRY(wh_dp_compose_measures(&composed, &p->scratch, &p->fft, measure, p->uses, p->n, d->tilt, d->lean, most));
     if (p->ask.want_delta) {
         out->upper = wh_dp_composed_delta_upper(&composed, p->ask.given);
         out->lower = wh_dp_composed_delta_lower(&composed, p->ask.given);
@@ -165,18 +166,20 @@ static bool good_enough(const wh_dp_interval *i, double width)
  * step larger instead. */
 static whist_status solve(wh_dp_interval *out, problem *p, const direction *d, double h)
 {
-    enum { ATTEMPTS = 8 };
-    int idle = 0;
+    enum { ATTEMPTS = 10 };
+    int idle = 0, misfits = 0;
     bool any = false;
+    double good = INFINITY; /* the finest step that fitted */
     for (int i = 0; i < ATTEMPTS; i++) {
         wh_dp_interval now;
-        whist_status status = attempt(&now, p, d, h);
+        whist_status status = attempt(&now, p, d, h, any ? POINTS_MOST : POINTS);
         if (status == WHIST_E_RANGE) {
-            if (any) return WHIST_OK;
-            h *= 4;
+            if (any && ++misfits == 2) return WHIST_OK; /* near the finest that fits */
+            h = any ? sqrt(h * good) : 4 * h;
             continue;
         }
         WH_TRY(status);
+        good = h;
         if (any) { /* both are proven */
             now.upper = fmin(now.upper, out->upper);
             now.lower = fmax(now.lower, out->lower);
@@ -221,7 +224,7 @@ static whist_status both(wh_dp_interval *out, problem *p)
     const direction *second = &d[!first];
     wh_dp_interval other;
     double h = first_step(p, second);
-    whist_status status = attempt(&other, p, second, 4 * h);
+    whist_status status = attempt(&other, p, second, 4 * h, POINTS);
     if (status != WHIST_OK || other.upper > out->upper) WH_TRY(solve(&other, p, second, h));
     out->upper = fmax(out->upper, other.upper);
     out->lower = fmax(out->lower, other.lower);
@@ -244,6 +247,11 @@ static whist_status answer(wh_dp_interval *out, const wh_dp_part *part, size_t n
         delta = exp(fmax(fmax(a, b), -60)) * 1e-3;
     }
     p.tail = fmax(delta * 1e-8 / p.all_uses, 1e-280);
+    for (size_t i = 0; i < p.n; i++) {
+        double low, high;
+        wh_dp_loss_range(&low, &high, &p.part[i].pair, p.tail);
+        wh_dp_sketch_trim(&p.sketch[i], low, high);
+    }
     return both(out, &p);
 }
 

@@ -332,6 +332,13 @@ static void test_tiny_rate(void **state)
         .mechanism = WHIST_DP_GAUSSIAN, .noise = 0.6, .sampling = WHIST_DP_POISSON, .rate = 1e-4, .count = 100000};
     wh_dp_interval i = epsilon_of(&e, 1, 1e-6, 1e-2);
     assert_true(i.lower > 0.9 && i.upper < 1);
+    i = epsilon_of(&e, 1, 1e-5, 1e-4);
+    if (!(i.upper - i.lower < 2e-3 * i.upper)) fail_msg("[%g, %g]", i.lower, i.upper);
+    /* A millionth part of the uses is nearly all of the loss: the transform's rounding, which is relative to the rest,
+     * must not bury it. */
+    e.noise = 0.5, e.rate = 1e-5, e.count = 1000000;
+    i = epsilon_of(&e, 1, 1e-5, 1e-4);
+    if (!(i.lower > 0.49 && i.upper < 0.4955)) fail_msg("[%g, %g]", i.lower, i.upper);
 }
 
 int main(void)

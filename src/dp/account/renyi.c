@@ -3,14 +3,70 @@
 
 #include <math.h>
 
+#include "dp/account/accountant.h"
 #include "dp/account/closed.h"
 
 #define TENTH(x) (x) + 0.1, (x) + 0.2, (x) + 0.3, (x) + 0.4, (x) + 0.5, (x) + 0.6, (x) + 0.7, (x) + 0.8, (x) + 0.9
 #define DECADE(x) (x) + 0, (x) + 1, (x) + 2, (x) + 3, (x) + 4, (x) + 5, (x) + 6, (x) + 7, (x) + 8, (x) + 9
+#define OCTAVE(e, next) 0x1.8p##e, 0x1p##next
 const double wh_dp_order[WH_DP_ORDERS] = {
-    TENTH(1), 2,  TENTH(2), 3,   TENTH(3), 4,   TENTH(4),  5,          TENTH(5),   6,          TENTH(6),   7,
-    TENTH(7), 8,  TENTH(8), 9,   TENTH(9), 10,  TENTH(10), DECADE(11), DECADE(21), DECADE(31), DECADE(41), DECADE(51),
-    61,       62, 63,       128, 256,      512, 1024,
+    TENTH(1),
+    2,
+    TENTH(2),
+    3,
+    TENTH(3),
+    4,
+    TENTH(4),
+    5,
+    TENTH(5),
+    6,
+    TENTH(6),
+    7,
+    TENTH(7),
+    8,
+    TENTH(8),
+    9,
+    TENTH(9),
+    10,
+    TENTH(10),
+    DECADE(11),
+    DECADE(21),
+    DECADE(31),
+    DECADE(41),
+    DECADE(51),
+    61,
+    62,
+    63,
+    128,
+    256,
+    512,
+    1024,
+    OCTAVE(10, 11),
+    OCTAVE(11, 12),
+    OCTAVE(12, 13),
+    OCTAVE(13, 14),
+    OCTAVE(14, 15),
+    OCTAVE(15, 16),
+    OCTAVE(16, 17),
+    OCTAVE(17, 18),
+    OCTAVE(18, 19),
+    OCTAVE(19, 20),
+    OCTAVE(20, 21),
+    OCTAVE(21, 22),
+    OCTAVE(22, 23),
+    OCTAVE(23, 24),
+    OCTAVE(24, 25),
+    OCTAVE(25, 26),
+    OCTAVE(26, 27),
+    OCTAVE(27, 28),
+    OCTAVE(28, 29),
+    OCTAVE(29, 30),
+    OCTAVE(30, 31),
+    OCTAVE(31, 32),
+    OCTAVE(32, 33),
+    OCTAVE(33, 34),
+    OCTAVE(34, 35),
+    OCTAVE(35, 36),
 };
 
 /* ---- Conversion -------------------------------------------------------------------------------- */
@@ -114,7 +170,7 @@ static whist_status own_curve(double *out, const whist_dp_event *e, const double
 static whist_status repeat(double *out, const whist_dp_event *e, const double *order, size_t n)
 {
     double inner[WH_DP_ORDERS] = {0}, one[WH_DP_ORDERS];
-    if (n != WH_DP_ORDERS) WH_FAIL(WHIST_E_UNSUPPORTED, "repeat needs the whole curve, not one order");
+    if (n != WH_DP_LOW_ORDERS) WH_FAIL(WHIST_E_UNSUPPORTED, "repeat needs the whole curve, not one order");
     for (size_t k = 0; k < e->n_inner; k++) {
         wh_dp_curve curve;
         whist_dp_event run = e->inner[k];
@@ -165,11 +221,24 @@ whist_status wh_dp_event_order(double *out, const whist_dp_event *event, double 
     return one_use(out, event, &order, 1);
 }
 
+/* Beyond sums and quadratures: rho-zCDP is a divergence of at most order * rho at every order (Bun, Steinke 2016), and
+ * Poisson sampling, a mixture with the neighbour, does not make it more (joint quasi-convexity). */
+static void high_orders(double *out, const whist_dp_event *event)
+{
+    whist_dp_event all = *event;
+    double rho = INFINITY;
+    if (all.sampling == WHIST_DP_POISSON) all.sampling = WHIST_DP_ALL, all.rate = 0;
+    all.count = 1;
+    if (event->mechanism == WHIST_DP_REPEAT || wh_dp_event_rho(&rho, &all) != WHIST_OK) rho = INFINITY;
+    for (size_t i = WH_DP_LOW_ORDERS; i < WH_DP_ORDERS; i++) out[i] = wh_dp_order[i] * rho;
+}
+
 whist_status wh_dp_event_curve(wh_dp_curve *out, const whist_dp_event *event)
 {
     wh_dp_curve curve = {.log_keep = 0};
     double uses = (double)wh_dp_count(event);
-    WH_TRY(one_use(curve.at, event, wh_dp_order, WH_DP_ORDERS));
+    WH_TRY(one_use(curve.at, event, wh_dp_order, WH_DP_LOW_ORDERS));
+    high_orders(curve.at, event);
     for (size_t i = 0; i < WH_DP_ORDERS; i++) curve.at[i] *= uses;
     if (event->mechanism == WHIST_DP_APPROXIMATE) {
         double g = wh_dp_group(event), grown = event->delta;

@@ -9,7 +9,10 @@
 
 #include "dp/account/pair.h"
 
-enum { WH_DP_ORDERS = 156 };
+enum {
+    WH_DP_LOW_ORDERS = 156, /* up to 1024: known for every event that has a curve at all */
+    WH_DP_ORDERS = 208      /* up to 2^36, where tiny epsilons are found: of those whose zCDP is known */
+};
 extern const double wh_dp_order[WH_DP_ORDERS];
 
 /* The curve of one use; keep: probability that nothing worse happens, 1 for all but (epsilon, delta) events. */

@@ -103,6 +103,14 @@ whist_status wh_dp_sketch_init(wh_dp_sketch *out, wh_arena *arena, const wh_dp_p
     return WHIST_OK;
 }
 
+void wh_dp_sketch_trim(wh_dp_sketch *s, double low, double high)
+{
+    for (size_t i = 0; i < s->n; i++) {
+        if (s->loss[i] > high) s->p[i] = 0;
+        if (s->loss[i] < low) s->q[i] = 0;
+    }
+}
+
 static void add_cumulant(wh_dp_cumulant *to, const wh_dp_sketch *s, bool backward, double t)
 {
     const double *mass = backward ? s->q : s->p;

@@ -13,6 +13,9 @@ typedef struct wh_dp_sketch {
 
 WH_MUST_CHECK whist_status wh_dp_sketch_init(wh_dp_sketch *out, wh_arena *arena, const wh_dp_pair *pair, double uses);
 
+/* Forgets what a grid from low to high leaves out: rare losses far beyond it would rule large tilts. */
+void wh_dp_sketch_trim(wh_dp_sketch *sketch, double low, double high);
+
 /* The cumulant function of all uses, K(t) = log E_P e^{t L}, its slope and curvature. backward: of (Q, P). */
 typedef struct wh_dp_cumulant {
     double value, slope, curvature;
