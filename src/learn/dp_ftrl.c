@@ -137,7 +137,7 @@ static whist_status dp_ftrl_plans(const whist_settings *settings, uint64_t round
 {
     wh_ftrl_options options;
     const uint64_t span = (uint64_t)whist_settings_int(settings, "span");
-    read_options(&options, settings);
+    wh_ftrl_options_read(&options, settings);
     *n = wh_ftrl_events(out, &options);
     for (size_t i = 0; i < *n; i++) out[i].count *= (rounds + span - 1) / span;
     return WHIST_OK;

@@ -134,9 +134,9 @@ static whist_status spends(whist_learner *self, const whist_learner_round *round
 /* Private gradients in `rounds` rounds. */
 static size_t plans(const whist_settings *settings, uint64_t rounds, bool query, whist_dp_event *out)
 {
-    wh_dp_step_options options;
-    const uint64_t steps = wh_meta_records_read(&options, settings, query);
-    return wh_dp_step_events(out, &options, rounds * steps);
+    wh_dp_step_options read;
+    const uint64_t steps = wh_meta_records_read(&read, settings, query);
+    return wh_dp_step_events(out, &read, rounds * steps);
 }
 
 static whist_status evaluate(whist_learner *self, const float *model, whist_fold fold, whist_metric_value *out)
