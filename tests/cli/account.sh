@@ -25,7 +25,7 @@ ends 0 "$whist" dp account $adaptive --method rdp --adaptive --json
 awk -v a="$planned" -v b="$(sed 's/.*"upper":\([0-9.]*\).*/\1/' out)" 'BEGIN { exit !(b > a && b < 2 * a) }' ||
     { echo 'FAILED: what is chosen on the way costs no more than a plan'; cat out; bad=1; }
 ends 0 "$whist" dp account $adaptive --method zcdp --adaptive --budget 4
-ends 1 "$whist" dp account $adaptive --method rdp --adaptive --budget 2 && says err 'would pass epsilon 2' && silent
+ends 3 "$whist" dp account $adaptive --method rdp --adaptive --budget 2 && says err 'would pass epsilon 2' && silent
 ends 2 "$whist" dp account $adaptive --budget 2 && says err 'is for --adaptive runs' && silent
 ends 2 "$whist" dp account --mechanism gaussian --noise 20 --epsilon 2 --method rdp --adaptive && says err 'told at a --delta' && silent
 ends 2 "$whist" dp account --mechanism gaussian --noise 20 --epsilon 1e9 && says err 'up to 1e6' && silent

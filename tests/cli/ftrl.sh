@@ -48,7 +48,7 @@ ends 1 "$whist" simulate one.yaml -q && says err 'more training rows than the pu
 sed 's/pass: 4/pass: 4, design: banded, bands: 5/' tiny.yaml >one.yaml
 ends 1 "$whist" simulate one.yaml -q && says err 'do not overlap' && silent
 sed 's/unit: record/unit: site/' tiny.yaml >one.yaml
-ends 1 "$whist" study check one.yaml && says err 'unit site needs sigma'
+ends 1 "$whist" study check one.yaml && says err 'clip is missing'
 
 # Sums over records, for noise that is not the site's.
 synthetic sums north south | sed 's/^learner: .*/learner: {name: record-sum, rows: 100, lr: 2}/' >bare.yaml
