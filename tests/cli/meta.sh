@@ -171,7 +171,7 @@ ends 2 "$whist" meta backdoor poisoned.yaml --poison 2 && silent
 
 # The real Omniglot: classes that training never saw, and the twenty one-shot runs.
 if [ -f "${WHIST_DATA:-}/omniglot/omniglot28-images-idx3-ubyte.gz" ]; then
-    sed 's/model: .*/model: {name: conv4, norm: transductive, width: 8}/; s/steps: 3000/steps: 3/
+    sed 's/model: .*/model: {name: conv4, norm: transductive, width: 8}/; s/steps: 2000/steps: 3/; s/ways: 60/ways: 20/
         s/validate: 50/validate: 2/' "$source/examples/omniglot/protonet.yaml" >omniglot.yaml
     ends 0 "$whist" meta train omniglot.yaml --out omniglot.safetensors && says out 'best validation'
     ends 0 "$whist" meta eval omniglot.safetensors omniglot.yaml -n 2 --ways 20 --queries 5 && says out '20 ways, 1 shots'

@@ -120,26 +120,33 @@ else
 fi
 
 # ---- Omniglot, Vinyals' split: 600 episodes of new characters ----
-omniglot() { # EXAMPLE BOUND EVAL-OPTION…
-    name=$1 bound=$2
-    shift 2
+train() { # EXAMPLE
     mkdir -p "$runs"
-    whist meta train "$here/examples/omniglot/$name.yaml" --data "$data/omniglot" --out "$runs/$name.safetensors" \
-        --checkpoint "$runs/$name.ck" --resume -q --log off || { bad=1; return; }
-    for statistics in batch support; do
-        json=$(whist meta eval "$runs/$name.safetensors" "$here/examples/omniglot/$name.yaml" --data "$data/omniglot" \
-            --statistics $statistics --json "$@") || { bad=1; return; }
-        printf '%-10s %s: %.4f ± %.4f' "$name" "$(printf '%s' "$json" | sed 's/.*"batches":"\([^"]*\)".*/\1/')" \
-            "$(number accuracy "$json")" "$(number interval95 "$json")"
-        [ $statistics = batch ] && judge "$(number accuracy "$json")" least "$bound" || echo
-    done
+    whist meta train "$here/examples/omniglot/$1.yaml" --data "$data/omniglot" --out "$runs/$1.safetensors" \
+        --checkpoint "$runs/$1.ck" --resume -q --log off || bad=1
+}
+measure() { # EXAMPLE STATISTICS BOUND EVAL-OPTION…
+    name=$1 statistics=$2 bound=$3
+    shift 3
+    json=$(whist meta eval "$runs/$name.safetensors" "$here/examples/omniglot/$name.yaml" --data "$data/omniglot" \
+        --statistics "$statistics" --json "$@") || { bad=1; return; }
+    printf '%-10s %-26s %s: %.4f ± %.4f' "$name" "$*" "$(printf '%s' "$json" | sed 's/.*"batches":"\([^"]*\)".*/\1/')" \
+        "$(number accuracy "$json")" "$(number interval95 "$json")"
+    judge "$(number accuracy "$json")" least "$bound"
 }
 if [ -n "${WHIST_REPRO_HOURS:-}" ] && [ -f "$data/omniglot/omniglot28-images-idx3-ubyte.gz" ]; then
     echo '-- Omniglot'
-    omniglot protonet 0.98 --ways 5 --queries 15
+    train protonet
+    measure protonet batch .98 --ways 5 --queries 15
+    measure protonet support .975 --ways 5 --queries 15
+    measure protonet batch .94 --ways 20 --queries 15
+    measure protonet support .938 --ways 20 --queries 15
     whist meta eval "$runs/protonet.safetensors" "$here/examples/omniglot/protonet.yaml" --data "$data/omniglot" \
         --one-shot "$data/omniglot/all_runs.zip" || bad=1
-    omniglot maml 0.97
+    train maml
+    measure maml batch .97 --queries 1
+    measure maml batch .955 --queries 15
+    measure maml support .93 --queries 15
 else
     echo 'skipped: Omniglot takes hours (WHIST_REPRO_HOURS=yes)'
 fi
