@@ -329,8 +329,8 @@ static whist_status check_budget(const wh_ledger *ledger, const wh_charge *charg
             WHIST_E_BUDGET,
             "the budget of this data set is spent: %s epsilon would be %.4g for one %s at delta %g, over all studies, "
             "and %s allows %g (%s). Nothing more is released; a new budget needs a new study and the partners' consent",
-            say_what(what, charge), wh_spend_filter(total, charge->epsilon, charge->delta), unit, charge->delta, charge->study_name,
-            charge->epsilon, left);
+            say_what(what, charge), wh_spend_filter(total, charge->epsilon, charge->delta), unit, charge->delta,
+            charge->study_name, charge->epsilon, left);
     }
     if (ledger->max_epsilon > 0 && !wh_spend_fits(total, ledger->max_epsilon, ledger->max_delta)) {
         say_left(left, before, ledger->max_epsilon, ledger->max_delta);
@@ -338,7 +338,8 @@ static whist_status check_budget(const wh_ledger *ledger, const wh_charge *charg
                 "the owner's own limit is met: %s epsilon would be %.4g for one %s at delta %g, over all studies, and "
                 "max_epsilon allows %g (%s)",
                 charge->planned > 1 ? say_what(what, charge) : "with this release",
-                wh_spend_filter(total, ledger->max_epsilon, ledger->max_delta), unit, ledger->max_delta, ledger->max_epsilon, left);
+                wh_spend_filter(total, ledger->max_epsilon, ledger->max_delta), unit, ledger->max_delta,
+                ledger->max_epsilon, left);
     }
     return WHIST_OK;
 }

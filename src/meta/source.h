@@ -45,8 +45,8 @@ typedef struct wh_source_step {
     uint64_t step;
     size_t n; /* as wh_source_step_tasks says */
     const whist_attack *attack;
-    bool unit;           /* attacked numbers stay in 0 … 1 */
-    const float *params; /* (P) */
+    bool unit;                    /* attacked numbers stay in 0 … 1 */
+    const float *params;          /* (P) */
     const whist_meta_env *poison; /* whose backdoor some of the episodes get; or NULL */
 } wh_source_step;
 /* Tasks of a step of so many episodes. */

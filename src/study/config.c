@@ -200,9 +200,10 @@ const wh_key wh_coordinator_config_table[] = {
     {"passphrase_file", WH_KEY_PATH, COORDINATOR(passphrase_file), "", .doc = "File with the passphrase of the key."},
     {"state", WH_KEY_PATH, COORDINATOR(state), NULL, .doc = "Folder for studies, models and rounds."},
     {"ledger", WH_KEY_PATH, COORDINATOR(ledger), "",
-     .doc = "Folder of privacy ledgers, one for each data set and for all studies on it: name the same one in every "
-            "configuration. Left out: `ledger` beside the state folder, which is the same for studies whose state folders "
-            "lie side by side."},
+     .doc =
+         "Folder of privacy ledgers, one for each data set and for all studies on it: name the same one in every "
+         "configuration. Left out: `ledger` beside the state folder, which is the same for studies whose state folders "
+         "lie side by side."},
     {"metrics", WH_KEY_PATH, COORDINATOR(metrics), "", .doc = "Folder for CSV and TensorBoard files; left out: none."},
     {"max_spool_bytes", WH_KEY_BYTES, COORDINATOR(max_spool_bytes), "64GiB", 0x1p20, 0x1p50, .type = "1MiB … 1024TiB",
      .doc = "Ceiling on uploads that wait on disk."},
