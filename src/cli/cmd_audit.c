@@ -25,16 +25,22 @@ static int print_text(const whist_audit *a, const whist_fed_plan *plan, bool rep
     return cli_flush();
 }
 
-static int print_json(const whist_audit *a, const whist_fed_plan *plan)
+/* What both audits say of the study first; the object stays open. */
+static void json_promise(whist_json *json, const whist_fed_plan *plan, double delta, uint64_t steps)
 {
-    CLI_AUTO(cli_json_end) whist_json *json = NULL;
-    CLI_LIB(whist_json_new(&json));
     whist_json_begin_object(json);
     whist_json_key(json, "study"), whist_json_text(json, plan->name);
     whist_json_key(json, "unit"), whist_json_text(json, whist_dp_unit_name(plan->privacy->unit));
     whist_json_key(json, "relation"), whist_json_text(json, whist_dp_relation_name(plan->privacy->relation));
-    whist_json_key(json, "delta"), whist_json_real(json, a->delta);
-    whist_json_key(json, "steps"), whist_json_uint(json, a->steps);
+    whist_json_key(json, "delta"), whist_json_real(json, delta);
+    whist_json_key(json, "steps"), whist_json_uint(json, steps);
+}
+
+static int print_json(const whist_audit *a, const whist_fed_plan *plan)
+{
+    CLI_AUTO(cli_json_end) whist_json *json = NULL;
+    CLI_LIB(whist_json_new(&json));
+    json_promise(json, plan, a->delta, a->steps);
     whist_json_key(json, "proven"), whist_json_real(json, a->proven);
     whist_json_key(json, "attacked"), whist_json_real(json, a->attacked);
     whist_json_key(json, "confidence"), whist_json_real(json, a->confidence);
@@ -71,12 +77,7 @@ static int print_canaries_json(const whist_canaries *a, const whist_fed_plan *pl
 {
     CLI_AUTO(cli_json_end) whist_json *json = NULL;
     CLI_LIB(whist_json_new(&json));
-    whist_json_begin_object(json);
-    whist_json_key(json, "study"), whist_json_text(json, plan->name);
-    whist_json_key(json, "unit"), whist_json_text(json, whist_dp_unit_name(plan->privacy->unit));
-    whist_json_key(json, "relation"), whist_json_text(json, whist_dp_relation_name(plan->privacy->relation));
-    whist_json_key(json, "delta"), whist_json_real(json, a->delta);
-    whist_json_key(json, "steps"), whist_json_uint(json, a->steps);
+    json_promise(json, plan, a->delta, a->steps);
     whist_json_key(json, "white_box"), whist_json_bool(json, white_box);
     whist_json_key(json, "canaries"), whist_json_uint(json, a->canaries);
     whist_json_key(json, "there"), whist_json_uint(json, a->there);

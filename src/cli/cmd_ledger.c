@@ -2,6 +2,7 @@
 #include "cli/commands.h"
 #include "cli/ledger_place.h"
 #include "cli/pem.h"
+#include "cli/purse.h"
 
 #include <whist/run.h>
 #include <whist/study.h>
@@ -120,16 +121,7 @@ static int write_key(const cli_args *args, const char *folder)
 
 static int begin_ledger(const whist_ledger_config *config)
 {
-    const whist_purse_place place = {
-        .state = config->state,
-        .dataset = config->dataset,
-        .owner = config->owner,
-        .key = config->key,
-        .passphrase_file = config->passphrase_file,
-        .epsilon = config->epsilon,
-        .delta = config->delta,
-        .head = config->head,
-    };
+    const whist_purse_place place = cli_purse_place(config);
     CLI_LIB(whist_purse_begin(&place));
     return CLI_OK;
 }

@@ -4,6 +4,20 @@
 #include <stdio.h>
 #include <string.h>
 
+whist_purse_place cli_purse_place(const whist_ledger_config *config)
+{
+    return (whist_purse_place){
+        .state = config->state,
+        .dataset = config->dataset,
+        .owner = config->owner,
+        .key = config->key,
+        .passphrase_file = config->passphrase_file,
+        .epsilon = config->epsilon,
+        .delta = config->delta,
+        .head = config->head,
+    };
+}
+
 /* Charged to another data set's ledger, what is released of these rows would be missing in their own. */
 static int check_dataset(const whist_ledger_config *config, const cli_args *args, const char *set)
 {
@@ -30,16 +44,7 @@ int cli_purse_open(whist_purse **out, whist_ledger_config *config, const cli_arg
                              "begins a ledger; a site names its configuration");
     CLI_LIB(whist_ledger_config_load(config, path));
     CLI_TRY(check_dataset(config, args, set));
-    const whist_purse_place place = {
-        .state = config->state,
-        .dataset = config->dataset,
-        .owner = config->owner,
-        .key = config->key,
-        .passphrase_file = config->passphrase_file,
-        .epsilon = config->epsilon,
-        .delta = config->delta,
-        .head = config->head,
-    };
+    const whist_purse_place place = cli_purse_place(config);
     CLI_LIB(whist_purse_open(out, &place));
     return CLI_OK;
 }

@@ -28,6 +28,9 @@ CLI_ENDER(cli_purse_end, whist_purse, whist_purse_free)
             "The ledger's data set, where the study calls its own otherwise: they are the same data."                  \
     }
 
+/* Where the ledger of a configuration lies and what it allows; points into the configuration. */
+whist_purse_place cli_purse_place(const whist_ledger_config *config);
+
 /* Opens what --ledger names. *out stays NULL without it, which is refused (CLI_USAGE) unless `made_up`. set: what the
  * study calls its data ("" where it calls them nothing), which is the ledger's name unless --dataset says so. */
 int cli_purse_open(whist_purse **out, whist_ledger_config *config, const cli_args *args, bool made_up, const char *set);
