@@ -173,6 +173,14 @@ static double spectrum_error(const double complex *value, const double *bound, s
     return sum / (double)n + lost;
 }
 
+/* What rounding of powers may do to all coefficients together, in the norm that the inverse transform keeps. */
+static double spectrum_norm(const double *bound, size_t n, double uses)
+{
+    double sum = 0;
+    for (size_t k = 0; k <= n / 2; k++) sum += (k == 0 || k == n / 2 ? 1 : 2) * bound[k] * bound[k];
+    return 10 * unit * uses * sqrt(sum / (double)n);
+}
+
 /* ---- Composing --------------------------------------------------------------------------------- */
 
 typedef struct job {
@@ -261,6 +269,7 @@ static void transform(job *w, wh_dp_composed *out)
 {
     size_t n = w->fft->n;
     spectrum *s = &w->spectrum;
+    double off = 0;
     for (size_t i = 0; i < w->n; i++) {
         heart core;
         double error;
@@ -268,6 +277,7 @@ static void transform(job *w, wh_dp_composed *out)
         set_core_aside(&core, &error, w, i, -expm1(-out->tilt * out->h));
         wh_dp_fft_forward(w->fft, w->re, w->im);
         take_spectrum(s, w->re, w->im, w->fft, &core, error, w->uses[i]);
+        off += w->uses[i] * (core.n ? (error - core_error) / sqrt((double)n) + core_error : error / sqrt((double)n));
     }
     for (size_t k = 0; k <= n / 2; k++) {
         double complex z = s->above[k] + I * s->below[k], twin = conj(s->above[k]) + I * conj(s->below[k]);
@@ -281,8 +291,12 @@ static void transform(job *w, wh_dp_composed *out)
     wh_dp_fft_inverse(w->fft, w->re, w->im);
     out->above.mass = w->re;
     out->below.mass = w->im;
-    out->above.error = back + spectrum_error(s->above, s->above_bound, n, s->lost, w->all_uses);
-    out->below.error = back + spectrum_error(s->below, s->below_bound, n, s->lost, w->all_uses);
+    out->above.inverse = out->below.inverse = back;
+    out->above.error = spectrum_error(s->above, s->above_bound, n, s->lost, w->all_uses);
+    out->below.error = spectrum_error(s->below, s->below_bound, n, s->lost, w->all_uses);
+    off = s->lost * (1 + off / exp(-dead)) * exp(out->relative_error); /* lost holds all (1 + error)^uses */
+    out->above.norm = off + spectrum_norm(s->above_bound, n, w->all_uses);
+    out->below.norm = off + spectrum_norm(s->below_bound, n, w->all_uses);
 }
 
 static whist_status choose_window(wh_dp_composed *out, wh_dp_fft *fft, const logs *above, const logs *below,
@@ -307,7 +321,7 @@ whist_status wh_dp_compose_measures(wh_dp_composed *out, wh_arena *arena, wh_dp_
     job w = {.arena = arena, .fft = fft, .measure = measure, .uses = uses, .n = n};
     wh_dp_composed c = {.h = measure[0].h, .tilt = tilt};
     logs above = {0, 0, 0}, below = {0, 0, 0};
-    double reach = 0;
+    double reach = 0, finite = 0, grown = 0;
     WH_TRY(WH_ARENA_NEW(&w.tilted, arena, n));
     for (size_t i = 0; i < n; i++) {
         double widest = (double)measure[i].n * c.h;
@@ -323,10 +337,22 @@ whist_status wh_dp_compose_measures(wh_dp_composed *out, wh_arena *arena, wh_dp_
         add_logs(&below, &b, uses[i]);
         w.all_uses += uses[i];
         c.origin += uses[i] * measure[i].offset;
+        if (measure[i].blurred) {
+            double sine = sinh(c.h / 2);
+            c.blur += uses[i] * log1p(4 * sine * sine / 3) * (1 + 1e-12);
+            c.blur_squares += uses[i] * c.h * c.h;
+        }
         c.slack += uses[i] * measure[i].slack;
-        c.infinity += uses[i] * measure[i].infinity;
+        c.beyond_p += uses[i] * log1p(-measure[i].beyond_p);
+        c.beyond_q += uses[i] * log1p(-measure[i].beyond_q);
+        finite += uses[i] * log1p(-measure[i].infinity / (1 + measure[i].excess));
+        grown += uses[i] * measure[i].excess;
         c.certain += uses[i] * log1p(-measure[i].certain);
     }
+    /* (1 + x)^n - (1 + x - i)^n, for masses that sum to 1 + x, i of them infinite */
+    c.infinity = -expm1(finite) * exp(grown) * (1 + 1e-12);
+    c.beyond_p = -expm1(c.beyond_p) * (1 - 1e-12);
+    c.beyond_q = -expm1(c.beyond_q) * (1 + 1e-12);
     c.certain = -expm1(c.certain) * (1 - 1e-12);
     WH_TRY(choose_window(&c, fft, &above, &below, &lean, n_max));
     c.slack += 8 * unit * (fabs(c.origin) + fabs((double)c.first) * c.h + (double)c.n * c.h);
@@ -338,121 +364,4 @@ whist_status wh_dp_compose_measures(wh_dp_composed *out, wh_arena *arena, wh_dp_
     transform(&w, &c);
     *out = c;
     return WHIST_OK;
-}
-
-/* ---- Summing ----------------------------------------------------------------------------------- */
-
-/* At grid index j, relative to e^{log_scale - tilt j h}: the tilted masses from j on, weighted for P and for Q.
- *   sum_P = sum_{i >= j} w_i e^{-t (i-j) h},   sum_Q = sum_{i >= j} w_i e^{-(t+1) (i-j) h}
- * delta(eps) = e^{log_scale - tilt j h} (sum_P - e^{eps - x_j} sum_Q) for x_{j-1} <= eps <= x_j. */
-typedef struct walk {
-    const wh_dp_composed *c;
-    const wh_dp_side *side;
-    double p, q, p_error, q_error;
-    double fade_p, fade_q;
-    ptrdiff_t j;
-} walk;
-
-static walk walk_from_top(const wh_dp_composed *c, const wh_dp_side *side)
-{
-    walk w = {.c = c, .side = side, .j = c->first + (ptrdiff_t)c->n};
-    double lost_p = -expm1(-c->tilt * c->h), lost_q = -expm1(-(c->tilt + 1) * c->h);
-    w.fade_p = 1 - lost_p;
-    w.fade_q = 1 - lost_q;
-    w.p_error = (side->error + 4 * unit) / lost_p + side->outside; /* masses sum to 1: recursion loses 4u a step */
-    w.q_error = (side->error + 4 * unit) / lost_q + side->outside;
-    return w;
-}
-
-static void walk_down(walk *w)
-{
-    w->j--;
-    double mass = w->side->mass[modulo(w->j, w->c->n)];
-    w->p = mass + w->fade_p * w->p;
-    w->q = mass + w->fade_q * w->q;
-}
-
-static double loss_at(const walk *w)
-{
-    return w->c->origin + (double)w->j * w->c->h;
-}
-
-/* What (sum_P - …) may be at j for the given delta. */
-static double allowed(const walk *w, double delta)
-{
-    double e = log(delta) + w->c->tilt * ((double)w->j * w->c->h) - w->side->log_scale;
-    return e < 700 ? exp(e) : (double)INFINITY;
-}
-
-/* Goes down to the last index at which the bound (sign +1: upper, -1: lower) stays within delta; true where a
- * violation was found below it. The state is that of the last good index. */
-static bool find(walk *at, const wh_dp_composed *c, const wh_dp_side *side, double delta, double sign)
-{
-    walk w = walk_from_top(c, side);
-    double limit = INFINITY, fade = exp(-c->tilt * c->h);
-    *at = w;
-    for (size_t i = 0; i < c->n; i++) {
-        walk_down(&w);
-        limit = i % 32 == 0 ? allowed(&w, delta) : limit * fade;
-        if (w.p - w.q + sign * (w.p_error + w.q_error) > limit * (1 - sign * 1e-12)) return true;
-        *at = w;
-    }
-    return false;
-}
-
-/* The last good index is above the true crossing; within its cell delta is linear in e^eps. */
-static double refine(const walk *w, double delta, double sign)
-{
-    double limit = allowed(w, delta) * (1 - sign * 1e-14);
-    double q = w->q - sign * w->q_error, ratio = (w->p + sign * w->p_error - limit) / q;
-    double step = q > 0 && ratio > 0 ? log(ratio) : sign > 0 ? 0 : -w->c->h;
-    return loss_at(w) + fmin(0, fmax(-w->c->h, step));
-}
-
-double wh_dp_composed_upper(const wh_dp_composed *c, double delta)
-{
-    walk w;
-    double left = (delta - c->infinity * (1 + 1e-9)) * (1 - c->relative_error);
-    if (!(left > 0)) return INFINITY;
-    bool found = find(&w, c, &c->above, left, 1);
-    if (found && w.j == c->first + (ptrdiff_t)c->n) return INFINITY; /* not even the top of the window is good */
-    double epsilon = found ? refine(&w, left, 1) : loss_at(&w);
-    return fmax(0, epsilon + c->slack);
-}
-
-double wh_dp_composed_lower(const wh_dp_composed *c, double delta)
-{
-    walk w;
-    double left = (delta - c->certain) * (1 + c->relative_error);
-    if (!(left > 0)) return INFINITY; /* no epsilon holds */
-    if (!find(&w, c, &c->below, left, -1)) return 0;
-    if (w.j == c->first + (ptrdiff_t)c->n) return 0;
-    return fmax(0, refine(&w, left, -1) - c->slack);
-}
-
-/* The state at the first grid point >= epsilon. */
-static walk walk_to(const wh_dp_composed *c, const wh_dp_side *side, double epsilon)
-{
-    walk w = walk_from_top(c, side);
-    while (w.j > c->first && loss_at(&w) - c->h >= epsilon) walk_down(&w);
-    return w;
-}
-
-static double delta_at(const walk *w, double epsilon, double sign)
-{
-    double scale = exp(w->side->log_scale - w->c->tilt * ((double)w->j * w->c->h));
-    double rest = w->p + sign * w->p_error - exp(epsilon - loss_at(w)) * fmax(0, w->q - sign * w->q_error);
-    return fmax(0, scale * rest * (1 + sign * (w->c->relative_error + 1e-14)));
-}
-
-double wh_dp_composed_delta_upper(const wh_dp_composed *c, double epsilon)
-{
-    walk w = walk_to(c, &c->above, epsilon - c->slack);
-    return fmin(1, delta_at(&w, epsilon - c->slack, 1) + c->infinity * (1 + 1e-9));
-}
-
-double wh_dp_composed_delta_lower(const wh_dp_composed *c, double epsilon)
-{
-    walk w = walk_to(c, &c->below, epsilon + c->slack);
-    return c->certain + (w.j == c->first ? 0 : delta_at(&w, epsilon + c->slack, -1));
 }

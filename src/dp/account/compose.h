@@ -10,6 +10,8 @@ typedef struct wh_dp_side {
     const double *mass; /* (n) by index modulo n */
     double log_scale;   /* mass of the real measure at loss index j: mass_j e^{log_scale - tilt j h} */
     double error;       /* of each mass, at most */
+    double norm;        /* the same of all together, in the Euclidean norm */
+    double inverse;     /* and besides, from the inverse transform: of all together, in that norm */
     double outside;     /* tilted mass outside the window, at most; it may also lie inside by aliasing */
 } wh_dp_side;
 
@@ -18,10 +20,12 @@ typedef struct wh_dp_composed {
     ptrdiff_t first;
     size_t n;
     wh_dp_side above, below;
-    double infinity;       /* mass of `above` without a finite loss */
-    double certain;        /* such mass of `below` */
-    double slack;          /* losses are off by at most this */
-    double relative_error; /* of every mass, besides `error`: rounding of weights and their powers */
+    double infinity;           /* mass of `above` without a finite loss */
+    double certain;            /* such mass of `below` */
+    double beyond_p, beyond_q; /* of some loss above the grid: at least p - e^eps q of delta, which `below` lacks */
+    double blur, blur_squares; /* log E R^2 of what `below` is blurred by, n h^2; 0 where it is not */
+    double slack;              /* losses are off by at most this */
+    double relative_error;     /* of every mass, besides `error`: rounding of weights and their powers */
 } wh_dp_composed;
 
 /* By how much more and less the tilt is for the Chernoff bounds on the window's ends: any > 0 is sound, good ones make

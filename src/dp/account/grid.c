@@ -8,6 +8,8 @@
 static const double tail_error = 12 * 0x1p-53;
 /* In parts of a grid step: nearer than this to a grid point is on it. */
 static const double close_enough = 1e-7;
+/* Masses outside the grid are rounded up, by less than this. */
+static const double outside_error = 4e-9;
 /* Relative error of the mass of an outcome on a grid point: the largest of all lists of atoms. */
 static const double on_error = 0x1p-43;
 
@@ -261,13 +263,18 @@ static double offset_for(const wh_dp_pair *pair, double h)
     return high - floor(high / h) * h;
 }
 
+static bool is_counted(const wh_dp_pair *pair)
+{
+    return pair->shape == WH_DP_ATOMS && (!pair->other || is_counted(pair->other));
+}
+
 whist_status wh_dp_cells_init(wh_dp_cells *out, wh_arena *arena, const wh_dp_pair *pair, double h, double low,
                               double high)
 {
     enum { MAX = 1 << 23, LARGEST = 600 }; /* e^loss is a number */
     if (!(high <= LARGEST && low >= -LARGEST))
         WH_FAIL(WHIST_E_RANGE, "one use has privacy losses up to %g: that is no privacy", fmax(high, -low));
-    wh_dp_cells c = {.h = h, .offset = offset_for(pair, h)};
+    wh_dp_cells c = {.h = h, .offset = offset_for(pair, h), .counted = is_counted(pair)};
     double from = floor((low - c.offset) / h) - 1, to = ceil((high - c.offset) / h) + 1;
     if (pair->amplify == WH_DP_BY_SUBSET) from = -to; /* the mirror image fits */
     double n = 2 * (to - from);
@@ -309,21 +316,31 @@ void wh_dp_cells_mirror(wh_dp_cells *c)
 
 /* ---- Measures ---------------------------------------------------------------------------------- */
 
-static void connect_dots(wh_dp_measure *m, const wh_dp_cells *c, const double *ratio)
+/* Each step's masses go to its ends. sign +1: with errors upward, -1: downward. */
+static void connect_dots(double *to, const wh_dp_measure *m, const wh_dp_cells *c, const double *ratio, double sign)
 {
     double width = -expm1(-c->h),
            reach = fabs(c->offset) + c->h * fmax(fabs((double)m->first), fabs((double)m->first + (double)m->n));
-    m->infinity = c->p_above;
-    m->above[0] += c->p_below; /* rounded up to the first point */
+    for (size_t i = 0; i < m->n; i++) to[i] = 0;
     for (size_t i = 0; i + 1 < m->n; i++) {
         size_t k = 2 * i;
-        double p = c->p[k] + c->p[k + 1] + c->p_error[k] + c->p_error[k + 1];
-        double q = fmax(0, c->q[k] + c->q[k + 1] - c->q_error[k] - c->q_error[k + 1]);
-        double up = (p - ratio[i] * q) / width + 16 * 0x1p-53 * p / width * (1 + reach);
+        double p = fmax(0, c->p[k] + c->p[k + 1] + sign * (c->p_error[k] + c->p_error[k + 1]));
+        double q = fmax(0, c->q[k] + c->q[k + 1] - sign * (c->q_error[k] + c->q_error[k + 1]));
+        double up = (p - ratio[i] * q) / width + sign * 16 * 0x1p-53 * p / width * (1 + reach);
         up = fmin(fmax(up, 0), p);
-        m->above[i] += p - up;
-        m->above[i + 1] += up;
+        to[i] += p - up;
+        to[i + 1] += up;
     }
+}
+
+static void fill_above(wh_dp_measure *m, const wh_dp_cells *c, const double *ratio)
+{
+    connect_dots(m->above, m, c, ratio, 1);
+    /* Beyond the last point: the chord from there to infinity. */
+    double common = fmin(c->p_above, ratio[m->n - 1] * c->q_above * (1 - outside_error));
+    m->above[m->n - 1] += common;
+    m->infinity = c->p_above - common;
+    m->above[0] += c->p_below; /* rounded up to the first point */
 }
 
 /* Mixing goes along the grid, upward or downward: at each point what waits from before is mixed with parts of the next
@@ -432,6 +449,24 @@ static void choose_below(wh_dp_measure *m, double *other, double *rest, const wh
     }
 }
 
+/* Outcomes far apart find no partners, and move down by half a step: where that costs more than sharpening what is
+ * blurred, as far as is known before composing, they are blurred. */
+static void blur(wh_dp_measure *m, const wh_dp_cells *c, const double *ratio, double tilt)
+{
+    double lost = log(tilted_mass(m->above, m, tilt) / tilted_mass(m->below, m, tilt));
+    m->blurred = lost > 2 * tilt * (tilt + 1) * m->h * m->h;
+    if (m->blurred) connect_dots(m->below, m, c, ratio, -1);
+}
+
+/* More than 1 by at most this is what all masses of P come to, with their errors. */
+static double excess(const wh_dp_cells *c)
+{
+    double sum = 0x1p-44 + outside_error * (c->p_above + c->p_below);
+    for (size_t k = 0; k < c->n; k++) sum += 2 * c->p_error[k];
+    for (size_t k = 0; k <= c->n / 2; k++) sum += 2 * on_error * c->p_on[k];
+    return sum;
+}
+
 whist_status wh_dp_measure_init(wh_dp_measure *out, wh_arena *arena, const wh_dp_cells *cells, double tilt)
 {
     double *memory = NULL;
@@ -445,14 +480,18 @@ whist_status wh_dp_measure_init(wh_dp_measure *out, wh_arena *arena, const wh_dp
     m.below = memory + m.n;
     double *other = m.below + m.n, *ratio = other + m.n; /* e^loss of the points */
     for (size_t i = 0; i < m.n; i++) ratio[i] = exp(m.offset + (double)(m.first + (ptrdiff_t)i) * m.h);
-    connect_dots(&m, cells, ratio);
+    fill_above(&m, cells, ratio);
     choose_below(&m, other, ratio + m.n, cells, ratio, tilt);
+    if (cells->counted) blur(&m, cells, ratio, tilt);
     /* Lists of atoms are cut where their mass is below 1e-80: that is no mass to be certain of. */
     m.certain = cells->p_never > 1e-60 ? fmin(cells->p_never * (1 - on_error), 1) : 0;
     for (size_t i = 0; i < m.n; i++) {
         m.above[i] += cells->p_on[i] * (1 + on_error);
         m.below[i] += cells->p_on[i] * (1 - on_error);
     }
+    m.beyond_p = fmin(1, cells->p_above * (1 - outside_error));
+    m.beyond_q = fmin(1, cells->q_above);
+    m.excess = excess(cells);
     *out = m;
     return WHIST_OK;
 }

@@ -24,6 +24,7 @@ typedef struct wh_dp_cells {
     ptrdiff_t first;
     size_t n;
     double *p, *q, *p_error, *q_error; /* (n), one block */
+    bool counted;                      /* outcomes one by one, all with errors in proportion */
     double *p_on, *q_on;               /* (n/2 + 1): masses of outcomes that lie on the grid points themselves */
     double p_never, q_never;           /* of these, masses where the other distribution has nothing */
     double p_below, q_below, p_above, q_above; /* the masses outside, above includes infinity; rounded up */
@@ -44,8 +45,11 @@ typedef struct wh_dp_measure {
     ptrdiff_t first;
     size_t n;
     double *above, *below; /* (n) */
-    double infinity;       /* the mass of `above` that has no finite loss */
-    double certain;        /* what of that is not rounding, and so belongs to `below`, too */
+    bool blurred;    /* `below` is as `above`, deflated: dots connected, to be sharpened after composing (sum.c) */
+    double infinity; /* the mass of `above` that has no finite loss */
+    double excess;   /* P's masses of `above` come to at most this more than 1 */
+    double beyond_p, beyond_q; /* masses above the last point, which `below` lacks: P's rounded down, Q's up */
+    double certain;            /* what of that is not rounding, and so belongs to `below`, too */
 } wh_dp_measure;
 /* tilt: losses about which weight to care about, for choosing between two ways to `below`. */
 WH_MUST_CHECK whist_status wh_dp_measure_init(wh_dp_measure *out, wh_arena *arena, const wh_dp_cells *cells,

@@ -34,7 +34,8 @@ WH_AUTO_CLEAR(problem, problem_clear)
 
 /* One direction of the pairs, and what the sketch says of it. */
 typedef struct direction {
-    bool backward;
+    wh_dp_view view;
+    double margin;              /* how far all uses together may go below 0 */
     double tilt, spread, guess; /* guess: at what is asked for */
     wh_dp_lean lean;
 } direction;
@@ -90,29 +91,78 @@ static bool all_symmetric(const problem *p)
 }
 
 /* The leans with the narrowest window: for Gaussian tails sqrt(2 cut) over the spread, less where tails are heavier. */
-static void choose_lean(const problem *p, direction *d)
+static void choose_lean(direction *d)
 {
-    double at = wh_dp_sketch_cumulant(p->sketch, p->n, d->backward, d->tilt).value;
+    double at = wh_dp_sketch_cumulant(&d->view, d->tilt).value;
     double s = sqrt(2 * wh_dp_window_cut) / fmax(d->spread, 1e-9), top = INFINITY, bottom = INFINITY;
     for (int i = 0; i < 8; i++, s /= 1.5) {
-        double more = wh_dp_sketch_cumulant(p->sketch, p->n, d->backward, d->tilt + s).value;
-        double less = wh_dp_sketch_cumulant(p->sketch, p->n, d->backward, d->tilt - s).value;
+        double more = wh_dp_sketch_cumulant(&d->view, d->tilt + s).value;
+        double less = wh_dp_sketch_cumulant(&d->view, d->tilt - s).value;
         double high = (more - at + wh_dp_window_cut) / s, low = (less - at + wh_dp_window_cut) / s;
         if (high < top) top = high, d->lean.up = s;
         if (low < bottom) bottom = low, d->lean.down = s;
     }
 }
 
+static void aim(direction *d, const question *ask)
+{
+    if (ask->want_delta)
+        d->tilt = wh_dp_sketch_tilt_at(&d->guess, &d->view, ask->given);
+    else
+        d->tilt = wh_dp_sketch_tilt(&d->guess, &d->view, ask->given - wh_dp_sketch_infinity(&d->view));
+    d->spread = sqrt(wh_dp_sketch_cumulant(&d->view, d->tilt).curvature);
+}
+
+/* What all uses together fall below -m with probability e^-margin_cut at most (Chernoff). */
+static double margin_of(const wh_dp_view *view)
+{
+    static const double margin_cut = 12;
+    double best = INFINITY;
+    for (double s = 1e-3; s < 1e7; s *= 2) {
+        double m = (wh_dp_sketch_cumulant(view, -s).value + margin_cut) / s;
+        if (m < best) best = m;
+        if (m > 2 * best) break;
+    }
+    return best;
+}
+
+/* A loss above epsilon + margin is lost whatever the others are: how large it is does not matter, and a grid that ends
+ * there allows tilts that suit rare large losses. Where one such loss is nearly all of delta the cap is higher: part of
+ * delta is left for the grid. */
+static bool lower_cap(direction *d, const question *ask, double epsilon, double high)
+{
+    static const double share = 0.8;
+    direction less = *d;
+    less.view.cap = epsilon + d->margin;
+    for (double more = d->margin; !ask->want_delta && less.view.cap < high; more *= 2, less.view.cap += more)
+        if (wh_dp_sketch_infinity(&less.view) < share * ask->given) break;
+    if (!(less.view.cap < 0.9 * fmin(d->view.cap, high))) return false;
+    aim(&less, ask);
+    *d = less;
+    return true;
+}
+
+static double highest_loss(const problem *p, bool backward)
+{
+    double high = 0, l, u;
+    for (size_t i = 0; i < p->n; i++) {
+        wh_dp_loss_range(&l, &u, &p->part[i].pair, p->tail);
+        high = fmax(high, backward ? -l : u);
+    }
+    return high;
+}
+
 static direction look(problem *p, bool backward)
 {
-    direction d = {.backward = backward};
-    if (p->ask.want_delta) {
-        d.tilt = wh_dp_sketch_tilt_at(&d.guess, p->sketch, p->n, backward, p->ask.given);
-    } else {
-        d.tilt = wh_dp_sketch_tilt(&d.guess, p->sketch, p->n, backward, p->ask.given);
+    direction d = {.view = {p->sketch, p->n, backward, INFINITY}};
+    double high = highest_loss(p, backward);
+    aim(&d, &p->ask);
+    if (high > (p->ask.want_delta ? p->ask.given : d.guess)) {
+        d.margin = margin_of(&d.view);
+        for (int i = 0; i < 8 && lower_cap(&d, &p->ask, p->ask.want_delta ? p->ask.given : d.guess, high); i++)
+            continue;
     }
-    d.spread = sqrt(wh_dp_sketch_cumulant(p->sketch, p->n, backward, d.tilt).curvature);
-    choose_lean(p, &d);
+    choose_lean(&d);
     return d;
 }
 
@@ -142,8 +192,12 @@ static whist_status attempt(wh_dp_interval *out, problem *p, const direction *d,
         wh_dp_cells cells;
         double low, high;
         wh_dp_loss_range(&low, &high, &p->part[i].pair, p->tail);
+        if (d->view.backward)
+            low = fmax(low, -d->view.cap);
+        else
+            high = fmin(high, d->view.cap);
         WH_TRY(wh_dp_cells_init(&cells, &p->scratch, &p->part[i].pair, h, low, high));
-        if (d->backward) wh_dp_cells_mirror(&cells);
+        if (d->view.backward) wh_dp_cells_mirror(&cells);
         WH_TRY(wh_dp_measure_init(&measure[i], &p->scratch, &cells, d->tilt));
     }
     WH_TRY(wh_dp_compose_measures(&composed, &p->scratch, &p->fft, measure, p->uses, p->n, d->tilt, d->lean, most));
@@ -162,37 +216,65 @@ static bool good_enough(const wh_dp_interval *i, double width)
     return i->upper - i->lower <= width * i->upper;
 }
 
+/* What has been proven so far, and with what. */
+typedef struct progress {
+    wh_dp_interval *best;
+    bool any;
+    double good; /* the finest step that fitted */
+    int idle, misfits;
+} progress;
+
+/* Whether to go on after an attempt's interval; both old and new ends are proven. */
+static bool improve(progress *s, const problem *p, const wh_dp_interval *now)
+{
+    double before = s->any ? s->best->upper - s->best->lower : INFINITY;
+    if (s->any)
+        *s->best = (wh_dp_interval){fmax(now->lower, s->best->lower), fmin(now->upper, s->best->upper)};
+    else
+        *s->best = *now;
+    s->any = true;
+    if (good_enough(s->best, p->ask.width)) return false;
+    if (s->best->upper - s->best->lower < 0.7 * before) return true;
+    return ++s->idle < 2 && now->upper - now->lower < 1.2 * before;
+}
+
+/* Where a cap turned out too low there is no upper end; where a better upper end is known, it is too high. */
+static bool move_cap(direction *d, const problem *p, const wh_dp_interval *now)
+{
+    bool moved = false;
+    if (!isfinite(now->upper) && isfinite(d->view.cap)) {
+        d->view.cap = INFINITY;
+        aim(d, &p->ask);
+        moved = true;
+    } else if (!p->ask.want_delta && isfinite(now->upper)) {
+        moved = lower_cap(d, &p->ask, now->upper, highest_loss(p, d->view.backward));
+    }
+    if (moved) choose_lean(d);
+    return moved;
+}
+
 /* The interval's width falls with the square of the step, and grows with the uses. A grid that is too long makes the
  * step larger instead. */
-static whist_status solve(wh_dp_interval *out, problem *p, const direction *d, double h)
+static whist_status solve(wh_dp_interval *out, problem *p, direction d, double h)
 {
     enum { ATTEMPTS = 10 };
-    int idle = 0, misfits = 0;
-    bool any = false;
-    double good = INFINITY; /* the finest step that fitted */
+    progress s = {.best = out, .good = INFINITY};
     for (int i = 0; i < ATTEMPTS; i++) {
         wh_dp_interval now;
-        whist_status status = attempt(&now, p, d, h, any ? POINTS_MOST : POINTS);
+        whist_status status = attempt(&now, p, &d, h, s.any ? POINTS_MOST : POINTS);
         if (status == WHIST_E_RANGE) {
-            if (any && ++misfits == 2) return WHIST_OK; /* near the finest that fits */
-            h = any ? sqrt(h * good) : 4 * h;
+            if (s.any && ++s.misfits == 2) return WHIST_OK; /* near the finest that fits */
+            h = s.any ? sqrt(h * s.good) : 4 * h;
             continue;
         }
         WH_TRY(status);
-        good = h;
-        if (any) { /* both are proven */
-            now.upper = fmin(now.upper, out->upper);
-            now.lower = fmax(now.lower, out->lower);
-        }
-        double before = any ? out->upper - out->lower : INFINITY;
-        *out = now;
-        any = true;
-        if (good_enough(&now, p->ask.width) || !isfinite(now.upper)) return WHIST_OK;
-        if (!(now.upper - now.lower < 0.7 * before) && ++idle == 3)
-            return WHIST_OK; /* outcomes between grid points: luck */
-        h *= fmax(0.25, fmin(0.6, 0.8 * sqrt(p->ask.width * now.upper / (now.upper - now.lower))));
+        s.good = h;
+        bool more = improve(&s, p, &now), moved = more && move_cap(&d, p, &now);
+        if (!more || (!isfinite(out->upper) && !moved)) return WHIST_OK;
+        if (isfinite(out->upper))
+            h *= fmax(0.25, fmin(0.6, 0.8 * sqrt(p->ask.width * out->upper / (out->upper - out->lower))));
     }
-    if (!any) WH_FAIL(WHIST_E_RANGE, "the privacy losses are too wide for any grid: use rdp");
+    if (!s.any) WH_FAIL(WHIST_E_RANGE, "the privacy losses are too wide for any grid: use rdp");
     return WHIST_OK;
 }
 
@@ -219,13 +301,13 @@ static whist_status both(wh_dp_interval *out, problem *p)
 {
     direction d[2] = {look(p, false), look(p, true)};
     int first = d[1].guess > d[0].guess;
-    WH_TRY(solve(out, p, &d[first], first_step(p, &d[first])));
+    WH_TRY(solve(out, p, d[first], first_step(p, &d[first])));
     if (all_symmetric(p) || !isfinite(out->upper)) return WHIST_OK;
     const direction *second = &d[!first];
     wh_dp_interval other;
     double h = first_step(p, second);
     whist_status status = attempt(&other, p, second, 4 * h, POINTS);
-    if (status != WHIST_OK || other.upper > out->upper) WH_TRY(solve(&other, p, second, h));
+    if (status != WHIST_OK || other.upper > out->upper) WH_TRY(solve(&other, p, *second, h));
     out->upper = fmax(out->upper, other.upper);
     out->lower = fmax(out->lower, other.lower);
     return WHIST_OK;
@@ -242,8 +324,8 @@ static whist_status answer(wh_dp_interval *out, const wh_dp_part *part, size_t n
     double delta = ask.given;
     if (ask.want_delta) { /* a rough one, to know what tails matter */
         double a, b;
-        wh_dp_sketch_tilt_at(&a, p.sketch, p.n, false, ask.given);
-        wh_dp_sketch_tilt_at(&b, p.sketch, p.n, true, ask.given);
+        wh_dp_sketch_tilt_at(&a, &(wh_dp_view){p.sketch, p.n, false, INFINITY}, ask.given);
+        wh_dp_sketch_tilt_at(&b, &(wh_dp_view){p.sketch, p.n, true, INFINITY}, ask.given);
         delta = exp(fmax(fmax(a, b), -60)) * 1e-3;
     }
     p.tail = fmax(delta * 1e-8 / p.all_uses, 1e-280);

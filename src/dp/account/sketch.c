@@ -111,17 +111,26 @@ void wh_dp_sketch_trim(wh_dp_sketch *s, double low, double high)
     }
 }
 
-static void add_cumulant(wh_dp_cumulant *to, const wh_dp_sketch *s, bool backward, double t)
+/* Line i of the sketch in the direction of the view: its loss and mass, up to the cap. */
+static double line(double *loss, const wh_dp_view *v, const wh_dp_sketch *s, size_t i)
 {
-    const double *mass = backward ? s->q : s->p;
-    double sign = backward ? -1 : 1, top = -(double)INFINITY, sum = 0, first = 0, second = 0;
+    const double *mass = v->backward ? s->q : s->p, *other = v->backward ? s->p : s->q;
+    *loss = v->backward ? -s->loss[i] : s->loss[i];
+    if (*loss <= v->cap) return mass[i];
+    *loss = v->cap;
+    return fmin(mass[i], other[i] * exp(v->cap));
+}
+
+static void add_cumulant(wh_dp_cumulant *to, const wh_dp_view *v, const wh_dp_sketch *s, double t)
+{
+    double top = -(double)INFINITY, sum = 0, first = 0, second = 0, loss;
     for (size_t i = 0; i < s->n; i++)
-        if (mass[i] > 0) top = fmax(top, t * sign * s->loss[i]);
+        if (line(&loss, v, s, i) > 0) top = fmax(top, t * loss);
     for (size_t i = 0; i < s->n; i++) {
-        double w = mass[i] * exp(t * sign * s->loss[i] - top);
+        double mass = line(&loss, v, s, i), w = mass > 0 ? mass * exp(t * loss - top) : 0;
         sum += w;
-        first += w * sign * s->loss[i];
-        second += w * s->loss[i] * s->loss[i];
+        first += w * loss;
+        second += w * loss * loss;
     }
     first /= sum;
     to->value += s->uses * (top + log(sum));
@@ -129,20 +138,31 @@ static void add_cumulant(wh_dp_cumulant *to, const wh_dp_sketch *s, bool backwar
     to->curvature += s->uses * fmax(second / sum - first * first, 0);
 }
 
-wh_dp_cumulant wh_dp_sketch_cumulant(const wh_dp_sketch *s, size_t n, bool backward, double t)
+wh_dp_cumulant wh_dp_sketch_cumulant(const wh_dp_view *view, double t)
 {
     wh_dp_cumulant k = {0, 0, 0};
-    for (size_t i = 0; i < n; i++) add_cumulant(&k, &s[i], backward, t);
+    for (size_t i = 0; i < view->n; i++) add_cumulant(&k, view, &view->sketch[i], t);
     return k;
+}
+
+double wh_dp_sketch_infinity(const wh_dp_view *v)
+{
+    double sum = 0, loss;
+    for (size_t k = 0; k < v->n; k++) {
+        const wh_dp_sketch *s = &v->sketch[k];
+        const double *mass = v->backward ? s->q : s->p;
+        for (size_t i = 0; i < s->n; i++) sum += s->uses * (mass[i] - line(&loss, v, s, i));
+    }
+    return sum;
 }
 
 /* On a falling ladder of tilts: the smallest one whose epsilon is within a part in a thousand of the best. A larger one
  * would put the weight at losses that do not matter. */
-double wh_dp_sketch_tilt(double *epsilon, const wh_dp_sketch *s, size_t n, bool backward, double delta)
+double wh_dp_sketch_tilt(double *epsilon, const wh_dp_view *view, double delta)
 {
     double best = INFINITY, t_best = 1e4;
     for (double t = 1e4; t > 1e-6; t /= 1.2) {
-        wh_dp_cumulant k = wh_dp_sketch_cumulant(s, n, backward, t);
+        wh_dp_cumulant k = wh_dp_sketch_cumulant(view, t);
         double eps = (k.value - log(delta) - log1p(t)) / t + log1p(-1 / (1 + t)); /* as in the Renyi conversion */
         if (eps < best * (best > 0 ? 1.001 : 0.999)) t_best = t;
         if (eps < best) best = eps;
@@ -152,18 +172,18 @@ double wh_dp_sketch_tilt(double *epsilon, const wh_dp_sketch *s, size_t n, bool 
     return t_best;
 }
 
-double wh_dp_sketch_tilt_at(double *log_delta, const wh_dp_sketch *s, size_t n, bool backward, double epsilon)
+double wh_dp_sketch_tilt_at(double *log_delta, const wh_dp_view *view, double epsilon)
 {
     double low = 1e-6, high = 1e4;
     for (int i = 0; i < 60 && high > low * 1.01; i++) {
         double t = sqrt(low * high);
-        wh_dp_cumulant k = wh_dp_sketch_cumulant(s, n, backward, t);
+        wh_dp_cumulant k = wh_dp_sketch_cumulant(view, t);
         if (k.slope > epsilon || t * epsilon - k.value > 60)
             high = t;
         else
             low = t;
     }
     double t = sqrt(low * high);
-    *log_delta = fmin(0, wh_dp_sketch_cumulant(s, n, backward, t).value - t * epsilon);
+    *log_delta = fmin(0, wh_dp_sketch_cumulant(view, t).value - t * epsilon);
     return t;
 }
