@@ -56,6 +56,7 @@ typedef struct whist_site_run {
     const char *dataset;           /* name of the data in the privacy ledger, below STATE/ledger; NULL: "data" */
     double max_epsilon, max_delta; /* the site's own limit on what all studies spend of it; 0: none */
     uint64_t max_state_bytes;      /* ceiling on what a study keeps on disk; 0: none */
+    unsigned threads;              /* of the learner, 0 like 1; they change the time, not the bits */
     const volatile int *stop;
     whist_progress_fn *progress;
     void *user;

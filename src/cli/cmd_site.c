@@ -50,6 +50,7 @@ static int run(const cli_args *args)
     CLI_TRY(check_approval(&s));
     CLI_LIB(cli_site_open_data(&s));
     cli_progress progress;
+    s.run.threads = (unsigned)cli_count(args, "threads", 1);
     s.run.stop = cli_signals_catch();
     cli_progress_init(&progress, args, s.run.stop);
     s.run.progress = cli_progress_show;
@@ -155,7 +156,13 @@ static int approve(const cli_args *args)
         "coordinator", 0, CLI_TEXT, "URL", "https://host:port instead of the configuration's."                         \
     }
 
-static const cli_option run_options[] = {STUDY_OPTION, COORDINATOR_OPTION, {0}};
+static const cli_option run_options[] = {
+    STUDY_OPTION,
+    COORDINATOR_OPTION,
+    {"threads", 't', CLI_COUNT, "N", "Threads of the learner (1). They change the time, not the result.", .min = 1,
+     .max = 256},
+    {0},
+};
 static const cli_option preview_options[] = {STUDY_OPTION, {0}};
 static const cli_option approve_options[] = {
     STUDY_OPTION,

@@ -251,6 +251,7 @@ static whist_status run_with_store(const whist_site_run *run, wh_store *store)
         .store = store,
         .link = &c.link.link,
         .ledger = ledger,
+        .threads = run->threads,
         .max_state_bytes = run->max_state_bytes,
         .min_metric_count = run->min_metric_count,
         .release = wh_release_note,

@@ -24,7 +24,7 @@ coordinator() {
 }
 # site NAME: starts one.
 site() {
-    "$whist" site run w/sites/$1/site.yaml $study $url --quiet >$1.out 2>$1.err </dev/null &
+    "$whist" site run w/sites/$1/site.yaml $study $url --quiet --threads 2 >$1.out 2>$1.err </dev/null &
     pids="$pids $!"
     eval "$1=$!"
 }
@@ -45,6 +45,7 @@ ends 0 "$whist" status w/operator/operator.yaml $url && says out 'round: 0'
 ends 0 "$whist" start w/operator/operator.yaml $url && says out 'it is running already'
 ends 0 "$whist" start w/operator/operator.yaml $url --json && says out '{"started":false}'
 ends 0 "$whist" site check w/sites/north/site.yaml $study $url && says out 'clock'
+ends 2 "$whist" site run w/sites/north/site.yaml $study $url --threads 0 && silent
 ends 1 "$whist" coordinator w/coordinator/coordinator.yaml $study --listen "127.0.0.1:$port" && silent
 
 # An operator who may only read; a stranger of another authority; a site that another study names.
