@@ -24,14 +24,14 @@ typedef struct learner_row {
 static const learner_row sines[] = {
     {"name: maml, inner_lr: 0.01, inner_steps: 1", false, NULL},
     {"name: fomaml, inner_lr: 0.01, inner_steps: 1", false, NULL},
-    {"name: reptile, inner_lr: 0.02, inner_steps: 10", false, NULL},
+    {"name: reptile, inner_lr: 0.01, inner_steps: 10", false, NULL},
     {"name: anil, inner_lr: 0.01, inner_steps: 5", false, NULL},
     {"name: boil, inner_lr: 0.01, inner_steps: 1", false, NULL},
     {"name: per-fedavg, inner_lr: 0.01, inner_steps: 1, variant: hf", false, NULL},
     {"name: meta-sgd, inner_lr: 0.01, inner_steps: 1", false, NULL},
     {"name: maml++, inner_lr: 0.01, inner_steps: 5", false, NULL},
-    /* longer steps blow up within two thousand iterations */
-    {"name: imaml, inner_lr: 0.005, inner_steps: 32, proximal: 1", false, "lr: 0.001, clip: 10"},
+    /* longer steps drive the start to where they cannot follow the curvature any more */
+    {"name: imaml, inner_lr: 0.003, inner_steps: 64, proximal: 1", false, "lr: 0.001, clip: 1"},
     {"name: cavia, inner_lr: 0.1, inner_steps: 2", false, NULL},
     {"name: abml, inner_lr: 0.01, inner_steps: 5", false, NULL},
     {"name: meta-lstm, inner_lr: 0.01, inner_steps: 5", false, NULL},

@@ -33,6 +33,29 @@ static whist_status solve(wh_meta_worker *w, const void *b, const wh_meta_at *at
     return WHIST_OK;
 }
 
+/* Steps that are too long for a task's curvature climb, ever faster, and what a minimum's gradient says at their end
+ * drives the start to where curvature is larger still: on sinusoids training ended at infinity within some thousand
+ * iterations. Any way down will do, so such a task goes slower. */
+whist_status wh_meta_descend(wh_meta_worker *w, double *support_loss, const wh_meta_at *at, const wh_meta_task *task)
+{
+    enum { HALVINGS = 16 };
+    const wh_meta_problem *p = &w->meta->problem;
+    wh_run *run = w->run[WH_META_SLOPE];
+    double first = 0, rate = 1;
+    w->is_tamed = false;
+    if (p->steps == 0) return WHIST_OK;
+    for (int i = 0; i <= HALVINGS; i++, rate /= 2) {
+        if (i > 0) wh_vec_scale(wh_meta_real(w), w->tamed, at->rates, rate, 1);
+        w->is_tamed = i > 0;
+        WH_TRY(wh_meta_walk(w, &first, at, task));
+        WH_TRY(wh_meta_bind(w, WH_META_SLOPE, at, task, p->steps));
+        WH_TRY(wh_run_go(run, NULL));
+        if (wh_vec_number(wh_meta_real(w), wh_run_result(run, p->n_params)) <= first) break;
+    }
+    if (support_loss) *support_loss = first;
+    return WHIST_OK;
+}
+
 whist_status wh_meta_to_minimum(wh_meta_worker *w, const wh_meta_at *at, const wh_meta_task *task)
 {
     const wh_meta_problem *p = &w->meta->problem;

@@ -63,7 +63,7 @@ typedef enum wh_meta_rule {
     WH_META_FIRST_ORDER,
     WH_META_HESSIAN_FREE,
     WH_META_REPTILE,  /* needs no query objective */
-    WH_META_IMPLICIT, /* all tensors adapt; rate ONE, not learned; proximal > 0 */
+    WH_META_IMPLICIT, /* all tensors adapt; rate ONE, not learned, halved for a task whose steps climb; proximal > 0 */
     WH_META_LSTM,     /* below */
 } wh_meta_rule;
 

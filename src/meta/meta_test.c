@@ -254,6 +254,32 @@ static void minima_agree_with_differences(void **state)
     test_free(w);
 }
 
+/* A rate that no task can take: the steps end lower than they began all the same, and at no infinity. */
+static void long_steps_to_a_minimum_are_halved(void **state)
+{
+    (void)state;
+    world *w = make_world();
+    wh_meta_problem p = maml(40);
+    p.rule = WH_META_IMPLICIT;
+    p.proximal = .1;
+    p.conjugate = 5;
+    p.tolerance = 1e-10;
+    scene s;
+    open_scene(&s, &p);
+    for (size_t t = 0; t < TASKS; t++) {
+        double curve[MAX_STEPS + 1], support;
+        const wh_meta_task own = {w->support[t], w->support[t]};
+        s.rates[0] = 30;
+        assert_ok(wh_meta_curve(curve, s.work, 0, &s.at, &own));
+        assert_true(curve[40] < curve[0] && curve[1] != curve[0]);
+        assert_ok(wh_meta_one(&(wh_meta_gradient){s.grad, NULL, &support, NULL}, s.work, 0, &s.at, &own));
+        assert_true(fabs(support - curve[0]) < 1e-12);
+        for (size_t i = 0; i < s.n; i++) assert_true(isfinite(s.grad[i]));
+    }
+    close_scene(&s);
+    test_free(w);
+}
+
 /* ---- Rules that are defined by others --------------------------------------------------------------- */
 
 /* Per-FedAvg's differences come near the exact gradient, quadratically in their step. */
@@ -560,6 +586,7 @@ int main(void)
         cmocka_unit_test(posteriors_agree_with_differences),
         cmocka_unit_test(a_missing_prior_is_told),
         cmocka_unit_test(minima_agree_with_differences),
+        cmocka_unit_test(long_steps_to_a_minimum_are_halved),
         cmocka_unit_test(differences_of_gradients_converge),
         cmocka_unit_test(first_order_and_reptile_are_what_they_say),
         cmocka_unit_test(gates_agree_with_differences),

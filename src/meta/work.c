@@ -24,7 +24,10 @@ static whist_status make_vectors(wh_meta_worker *w, size_t *bytes)
         WH_TRY(room(&w->part_d, m, m->n, bytes));
     }
     if (p->learns_rates) WH_TRY(room(&w->rates, m, m->n_rates, bytes));
-    for (int i = 0; i < 6 && p->rule == WH_META_IMPLICIT; i++) WH_TRY(room(&w->solve[i], m, m->n, bytes));
+    if (p->rule == WH_META_IMPLICIT) {
+        for (int i = 0; i < 6; i++) WH_TRY(room(&w->solve[i], m, m->n, bytes));
+        WH_TRY(wh_alloc(&w->tamed, 8, sizeof(double)));
+    }
     if (p->rule == WH_META_LSTM) {
         WH_TRY(room(&w->gates, m, 2 * points, bytes));
         WH_TRY(room(&w->slopes, m, points, bytes));
@@ -65,8 +68,8 @@ whist_status wh_meta_worker_init(wh_meta_worker *w, const wh_meta *meta, size_t 
 void wh_meta_worker_clear(wh_meta_worker *w)
 {
     for (size_t k = 0; k < WH_META_PARTS; k++) wh_run_free(w->run[k]);
-    void *const all[] = {w->z,       w->v[0],  w->v[1],   w->d,      w->part_d, w->slope,
-                         w->numbers, w->rates, w->slopes, w->losses, w->gates,  w->cotangents};
+    void *const all[] = {w->z,     w->v[0],   w->v[1],   w->d,     w->part_d,     w->slope, w->numbers,
+                         w->rates, w->slopes, w->losses, w->gates, w->cotangents, w->tamed};
     for (size_t i = 0; i < WH_COUNT(all); i++) wh_free(all[i]);
     for (size_t i = 0; i < WH_COUNT(w->solve); i++) wh_free(w->solve[i]);
 }
@@ -83,9 +86,10 @@ whist_status wh_meta_bind_rates(wh_meta_worker *w, wh_meta_part_id id, const wh_
 {
     const wh_meta *m = w->meta;
     size_t set = m->problem.rates_per_step ? j * m->rate_set : 0;
+    const void *rates = w->is_tamed ? w->tamed : at->rates;
     for (size_t r = 0; r < m->n_rate_values; r++)
         WH_TRY(wh_run_input(w->run[id], m->part[id].rate[r],
-                            wh_vec_from(wh_meta_real(w), at->rates, set + m->rate_offset[r])));
+                            wh_vec_from(wh_meta_real(w), rates, set + m->rate_offset[r])));
     return WHIST_OK;
 }
 
@@ -176,18 +180,25 @@ static whist_status make_point(wh_meta_worker *w, const wh_meta_at *at, const wh
     return WHIST_OK;
 }
 
-whist_status wh_meta_forward(wh_meta_worker *w, double *support_loss, const wh_meta_at *at, const wh_meta_task *task)
+whist_status wh_meta_walk(wh_meta_worker *w, double *support_loss, const wh_meta_at *at, const wh_meta_task *task)
 {
-    const wh_meta *m = w->meta;
-    start(w, at);
     w->segment = 0;
-    if (m->problem.rule == WH_META_LSTM) return wh_meta_gates_forward(w, support_loss, at, task);
-    for (size_t j = 0; j < m->problem.steps; j++) {
+    for (size_t j = 0; j < w->meta->problem.steps; j++) {
         WH_TRY(make_point(w, at, task, j + 1));
         const void *loss = wh_run_result(w->run[WH_META_STEP], 0);
         if (j == 0 && support_loss) *support_loss = wh_vec_number(wh_meta_real(w), loss);
     }
     return WHIST_OK;
+}
+
+whist_status wh_meta_forward(wh_meta_worker *w, double *support_loss, const wh_meta_at *at, const wh_meta_task *task)
+{
+    wh_meta_rule rule = w->meta->problem.rule;
+    start(w, at);
+    w->segment = 0;
+    if (rule == WH_META_LSTM) return wh_meta_gates_forward(w, support_loss, at, task);
+    return rule == WH_META_IMPLICIT ? wh_meta_descend(w, support_loss, at, task)
+                                    : wh_meta_walk(w, support_loss, at, task);
 }
 
 whist_status wh_meta_recall(wh_meta_worker *w, const wh_meta_at *at, const wh_meta_task *task, size_t j)

@@ -16,9 +16,11 @@ typedef struct wh_meta_worker {
     void *slope;      /* (n): ∂Q/∂z */
     void *rates;      /* (n_rates): dL/dA */
     void *solve[6];   /* IMPLICIT (n): x, r, p twice */
-    double *numbers;  /* 64 bytes: single results */
-    void *gates;      /* LSTM (k+1, 2, n_adapted): i, f of each step */
-    void *slopes;     /* LSTM (k, n_adapted), and the losses (k) */
+    void *tamed;      /* IMPLICIT: 64 bytes: the rate of this task, where the problem's own climbs */
+    bool is_tamed;
+    double *numbers; /* 64 bytes: single results */
+    void *gates;     /* LSTM (k+1, 2, n_adapted): i, f of each step */
+    void *slopes;    /* LSTM (k, n_adapted), and the losses (k) */
     void *losses;
     void *cotangents; /* LSTM (2, 3, n_adapted): of c, i, f, taking turns */
     size_t now;       /* which of v holds the current one */
@@ -54,6 +56,13 @@ void wh_meta_take_rates(wh_meta_worker *worker, wh_meta_part_id id, size_t first
 
 /* z_0 … z_k. support_loss: S(z_0), or NULL. */
 WH_MUST_CHECK whist_status wh_meta_forward(wh_meta_worker *worker, double *support_loss, const wh_meta_at *at,
+                                           const wh_meta_task *task);
+/* The points z_1 … z_k from z_0, as they are made. */
+WH_MUST_CHECK whist_status wh_meta_walk(wh_meta_worker *worker, double *support_loss, const wh_meta_at *at,
+                                        const wh_meta_task *task);
+/* IMPLICIT: the same at the rate, or at the largest half, quarter, … of it with which the steps end lower than they
+ * began. */
+WH_MUST_CHECK whist_status wh_meta_descend(wh_meta_worker *worker, double *support_loss, const wh_meta_at *at,
                                            const wh_meta_task *task);
 /* IMPLICIT: moves z_k on to the minimum, and v to λ (H + λ)⁻¹ v. */
 WH_MUST_CHECK whist_status wh_meta_to_minimum(wh_meta_worker *worker, const wh_meta_at *at, const wh_meta_task *task);
