@@ -95,9 +95,24 @@ static int put_event(whist_json *json, const cli_args *args, const cli_design *d
     return CLI_OK;
 }
 
+/* The one event of the command line. *code: of what is wrong with an option, which has been told. */
+static whist_status read_event(whist_dp_events *out, cli_design *design, const cli_args *args, const char *open,
+                               int *code)
+{
+    CLI_AUTO(cli_json_end) whist_json *json = NULL;
+    const char *text;
+    whist_status status = whist_json_new(&json);
+    if (status != WHIST_OK) return status;
+    *code = put_event(json, args, design, open);
+    if (*code != CLI_OK) return WHIST_OK;
+    status = whist_json_finish(json, &text);
+    return status == WHIST_OK ? whist_dp_events_read(out, (whist_bytes){(const uint8_t *)text, strlen(text)}) : status;
+}
+
 static int events_of(whist_dp_events *out, cli_design *design, const cli_args *args, const char *open)
 {
-    const char *path = cli_text(args, "events"), *text;
+    const char *path = cli_text(args, "events");
+    int code = CLI_OK;
     if (!path == !cli_text(args, "mechanism"))
         return cli_fail_text(CLI_USAGE, "usage", "say what runs: --events FILE, or --mechanism NAME with its numbers");
     CLI_TRY(cli_design_read(design, args));
@@ -107,12 +122,11 @@ static int events_of(whist_dp_events *out, cli_design *design, const cli_args *a
         whist_status status = whist_dp_events_read(out, cli_view(&blob));
         return status == WHIST_OK ? CLI_OK : cli_fail_file(status, path);
     }
-    CLI_AUTO(cli_json_end) whist_json *json = NULL;
-    CLI_LIB(whist_json_new(&json));
-    CLI_TRY(put_event(json, args, design, open));
-    CLI_LIB(whist_json_finish(json, &text));
-    CLI_WORD(whist_dp_events_read(out, (whist_bytes){(const uint8_t *)text, strlen(text)}));
-    return CLI_OK;
+    /* Without what is open first: a mechanism that is whole then has no such number, and calibrating says so. */
+    if (open && read_event(out, design, args, NULL, &code) == WHIST_OK) return code;
+    whist_status status = read_event(out, design, args, open, &code);
+    if (code != CLI_OK) return code;
+    return status == WHIST_OK ? CLI_OK : cli_fail_word(status);
 }
 
 /* ---- Questions ---- */
@@ -139,14 +153,15 @@ static int question_of(question *out, const cli_args *args)
     return real_option(&out->given, args, epsilon ? "epsilon" : "delta", 0);
 }
 
-static int method_of(whist_dp_method *out, const char *word)
+static int method_of(whist_dp_method *out, const char *word, bool or_all)
 {
     for (whist_dp_method m = 0; m < WHIST_DP_METHODS; m++)
         if (strcmp(word, whist_dp_method_name(m)) == 0) {
             *out = m;
             return CLI_OK;
         }
-    return cli_fail_text(CLI_USAGE, "usage", "there is no method '%s': pld, rdp, zcdp, gdp or all", word);
+    return cli_fail_text(CLI_USAGE, "usage", "there is no method '%s': pld, rdp, zcdp or gdp%s", word,
+                         or_all ? ", or all of them" : "");
 }
 
 static whist_dp_options options_of(const cli_args *args, const whist_dp_events *events, whist_dp_method method)
@@ -223,8 +238,8 @@ static void print_promise(const whist_dp_events *events, question q)
 {
     unsigned long long uses = 0;
     for (size_t i = 0; i < events->n; i++) uses += events->event[i].count ? events->event[i].count : 1;
-    printf("%s of %llu uses of %zu mechanism%s, %s = %g; protects one %s, relation %s\n",
-           q.want_delta ? "delta" : "epsilon", uses, events->n, events->n == 1 ? "" : "s",
+    printf("%s of %llu use%s of %zu mechanism%s, %s = %g; protects one %s, relation %s\n",
+           q.want_delta ? "delta" : "epsilon", uses, uses == 1 ? "" : "s", events->n, events->n == 1 ? "" : "s",
            q.want_delta ? "epsilon" : "delta", q.given, whist_dp_unit_name(events->event[0].unit),
            whist_dp_relation_name(events->event[0].relation));
 }
@@ -292,6 +307,7 @@ typedef struct report {
     cli_table *table;
     whist_json *json;
     bool as_json, all;
+    size_t answers;
 } report;
 
 static int report_method(report *r, const cli_args *args, const whist_dp_events *events, whist_dp_method m, question q)
@@ -303,6 +319,7 @@ static int report_method(report *r, const cli_args *args, const whist_dp_events 
     if (status == WHIST_E_BUDGET && !r->all) return cli_fail(status);
     if (status != WHIST_OK && !(r->all && refused)) return cli_fail_word(status);
     if (status == WHIST_OK) {
+        r->answers++;
         if (r->as_json)
             put_answer(r->json, &answer);
         else
@@ -342,7 +359,7 @@ static int wanted_methods(bool wanted[WHIST_DP_METHODS], bool *all, const cli_ar
     *all = strcmp(word, "all") == 0;
     for (whist_dp_method m = 0; m < WHIST_DP_METHODS; m++) wanted[m] = *all;
     if (*all) return CLI_OK;
-    CLI_TRY(method_of(&method, word));
+    CLI_TRY(method_of(&method, word, true));
     wanted[method] = true;
     return CLI_OK;
 }
@@ -370,11 +387,15 @@ static int account(const cli_args *args)
     cli_design_json(json, &design, events.event[0].noise);
     whist_json_end_object(json);
     if (cli_text(args, "plot")) CLI_TRY(plot(cli_text(args, "plot"), args, &events, wanted));
-    if (r.as_json) return cli_json_print(json);
+    if (r.as_json) {
+        CLI_TRY(cli_json_print(json));
+        return r.answers ? CLI_OK : CLI_FAILED;
+    }
     print_promise(&events, q);
     CLI_TRY(cli_table_print(table, stdout));
     CLI_TRY(cli_design_print(&design, events.event[0].noise));
-    return cli_flush();
+    CLI_TRY(cli_flush());
+    return r.answers ? CLI_OK : CLI_FAILED;
 }
 
 static int knob_of(whist_dp_knob *out, const cli_args *args)
@@ -387,6 +408,12 @@ static int knob_of(whist_dp_knob *out, const cli_args *args)
             return CLI_OK;
         }
     return cli_fail_text(CLI_USAGE, "usage", "--find takes noise, rate or count, not '%s'", word);
+}
+
+/* Nothing beyond is looked at (whist_dp_calibrate): the target may be far away. A rate of 1 is all there is. */
+static bool is_end(double value, whist_dp_knob knob)
+{
+    return knob == WHIST_DP_NOISE ? value <= 1e-3 || value >= 1e7 : knob == WHIST_DP_COUNT && value >= 1e12;
 }
 
 static int calibrate(const cli_args *args)
@@ -402,15 +429,18 @@ static int calibrate(const cli_args *args)
     CLI_TRY(real_option(&epsilon, args, "epsilon", 0));
     CLI_TRY(real_option(&delta, args, "delta", 0));
     CLI_TRY(knob_of(&knob, args));
-    CLI_TRY(method_of(&method, cli_text(args, "method") ? cli_text(args, "method") : "pld"));
+    CLI_TRY(method_of(&method, cli_text(args, "method") ? cli_text(args, "method") : "pld", false));
     CLI_TRY(events_of(&events, &design, args, what[knob]));
     whist_dp_options options = options_of(args, &events, method);
     uint64_t which = cli_count(args, "event", 1);
-    if (which > events.n) return cli_fail_text(CLI_USAGE, "usage", "--event: there are %zu events", events.n);
+    if (which > events.n)
+        return cli_fail_text(CLI_USAGE, "usage", "--event %llu: there %s %zu event%s", (unsigned long long)which,
+                             events.n == 1 ? "is" : "are", events.n, events.n == 1 ? "" : "s");
     CLI_WORD(whist_dp_calibrate(&value, &answer, &options, events.event, events.n, (size_t)which - 1, knob, epsilon,
                                 delta, 0));
     if (!cli_flag(args, "json")) {
-        printf("%s %.8g\n", what[knob], value);
+        printf("%s %.8g%s\n", what[knob], value,
+               is_end(value, knob) ? " (the search ends here, short of the target)" : "");
         printf("gives epsilon %.7g at delta %g for one %s, relation %s, by %s (%s)\n", answer.upper, delta,
                whist_dp_unit_name(answer.unit), whist_dp_relation_name(answer.relation), whist_dp_method_name(method),
                kind_of(&answer));
@@ -421,6 +451,7 @@ static int calibrate(const cli_args *args)
     whist_json_begin_object(json);
     whist_json_key(json, "find"), whist_json_text(json, what[knob]);
     whist_json_key(json, "value"), whist_json_real(json, value);
+    whist_json_key(json, "end_of_search"), whist_json_bool(json, is_end(value, knob));
     whist_json_key(json, "delta"), whist_json_real(json, delta);
     whist_json_key(json, "answer"), put_answer(json, &answer);
     cli_design_json(json, &design, knob == WHIST_DP_NOISE ? value : events.event[0].noise);

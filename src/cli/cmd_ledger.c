@@ -101,7 +101,11 @@ static int judge_config(whist_ledger_config *config, const char *folder, const c
     CLI_TRY(cli_write(path, text, len, 0644, CLI_WRITE_REPLACE));
     whist_status status = whist_ledger_config_load(config, path);
     (void)remove(path);
-    return status == WHIST_OK ? CLI_OK : cli_fail_word(status);
+    if (status == WHIST_OK) return CLI_OK;
+    /* "FILE:LINE:COLUMN: field: what is wrong": of a file that nobody wrote; its fields are the options */
+    const char *said = whist_detail_get()->text,
+               *field = strncmp(said, path, strlen(path)) == 0 ? strstr(said, ": ") : NULL;
+    return field ? cli_fail_text(CLI_USAGE, "usage", "--%s", field + 2) : cli_fail_word(status);
 }
 
 static int write_key(const cli_args *args, const char *folder)

@@ -188,7 +188,7 @@ static int open_rows(job *j)
 {
     if (cli_text(j->args, "table") || cli_list(j->args, "column", 0)) return open_table(j);
     const char *path = j->args->words[0], *dot = strrchr(path, '.');
-    if (dot && (strcmp(dot, ".csv") == 0 || strcmp(dot, ".tsv") == 0))
+    if (dot && cli_exists(path) && (strcmp(dot, ".csv") == 0 || strcmp(dot, ".tsv") == 0))
         return cli_fail_text(CLI_USAGE, "usage",
                              "%s is a table without a study: say what its columns are, by --column NAME:real:LOW:HIGH, "
                              "--column NAME:category:LEVEL,LEVEL,… or --table FILE",
@@ -455,7 +455,10 @@ static void json_answer(whist_json *json, const whist_query_answer *answer, cons
         whist_json_key(json, "value");
         whist_json_real(json, answer->values[k].value);
         whist_json_key(json, "noise_sd");
-        whist_json_real(json, answer->values[k].noise);
+        if (answer->values[k].noise > 0)
+            whist_json_real(json, answer->values[k].noise);
+        else
+            whist_json_null(json); /* a choice: its randomness has no deviation */
         whist_json_end_object(json);
     }
     whist_json_end_array(json);

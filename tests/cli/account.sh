@@ -39,4 +39,10 @@ ends 2 "$whist" dp account --mechanism gaussian --noise 1 --rate 0.1 --delta 1e-
 ends 0 "$whist" dp calibrate --mechanism gaussian --epsilon 1 --delta 1e-6 && says out 'noise 4.2'
 ends 2 "$whist" dp calibrate --mechanism gaussian --epsilon -1 --delta 1e-6 && silent
 ends 2 "$whist" dp calibrate --mechanism gaussian --epsilon 1 --delta 1e-6 --find luck && says err "not 'luck'"
+ends 0 "$whist" dp calibrate --mechanism gaussian --noise 1e9 --find count --epsilon 1 --delta 1e-5 && says out 'short of the target'
+ends 2 "$whist" dp calibrate --mechanism pure --mechanism-epsilon 1 --epsilon 2 --delta 1e-6 && says err 'has no noise to choose' && silent
+ends 2 "$whist" dp calibrate --mechanism gaussian --epsilon 1e-6 --delta 1e-30 --find count --noise 1 && says err 'no count between 1 and' && silent
+ends 2 "$whist" dp calibrate --mechanism gaussian --epsilon 1 --delta 1e-6 --event 2 && says err 'there is 1 event' && silent
+ends 2 "$whist" dp calibrate --mechanism gaussian --epsilon 1 --delta 1e-6 --method all && says err "there is no method 'all': pld, rdp, zcdp or gdp"
+ends 1 "$whist" dp account --mechanism approximate --mechanism-epsilon 1 --mechanism-delta 0.5 --delta 1e-5 --method all && says out 'refused: no finite epsilon'
 exit $bad

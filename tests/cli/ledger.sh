@@ -49,6 +49,7 @@ for question in count 'count(sex=f)' 'histogram(sex)' 'contingency(sex,sex)' 'mo
     'histogram(age, 12)' 'quantile(age, 0.5)'; do
     ends 0 ask b/ledger.yaml --query "$question" --epsilon 0.05
 done
+ends 0 ask b/ledger.yaml --query 'mode(sex)' --epsilon 0.05 --json && json out && says out '"noise_sd":null'
 ends 0 ask b/ledger.yaml --query 'sum(age)' --epsilon 0.01 --anew
 ledger r 5
 for question in 'response(sex)' 'unary(sex)' 'mode(sex, noisy_max)'; do
@@ -80,7 +81,7 @@ for wrong in '--epsilon 0 --delta 1e-6 --units 10' '--epsilon -1 --delta 1e-6 --
     ends 2 "$whist" ledger new wrong --owner clinic --dataset people $wrong && silent
     [ ! -e wrong ] || { echo "FAILED: $wrong leaves a folder"; bad=1; }
 done
-says err 'wrong/ledger.yaml'
+says err '--units'
 ends 1 "$whist" ledger new a --owner clinic --dataset people --epsilon 9 --delta 1e-6 --units 10 && says err 'it stays'
 
 # ---- two at once: of eight askers for 0.3 of 1 three are answered

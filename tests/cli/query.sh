@@ -41,4 +41,5 @@ refused '--epsilon' --query count
 refused 'needs a delta above 0' --query count --epsilon 1 --steady
 ends 1 $ask --query 'sum(a, 0, 1)' --epsilon 1 --delta 1e-6 --public-n 1000 --steady
 says err 'have steady noise'
+ends 1 "$whist" dp query nobody.csv --query count --epsilon 1 && says err 'nobody.csv' && silent
 exit $bad

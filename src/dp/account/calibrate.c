@@ -103,12 +103,13 @@ static whist_status close_in(search *s, double good, double g_good, double bad, 
 static whist_status find(search *s, double from, double tolerance)
 {
     static const double low[WHIST_DP_KNOBS] = {1e-3, 1e-9, 1}, high[WHIST_DP_KNOBS] = {1e7, 1, 1e12};
+    static const char *const name[WHIST_DP_KNOBS] = {"noise", "rate", "count"};
     double good, g_good = 0, bad, g_bad = 0;
     s->safe = 0;
     WH_TRY(bracket(&good, &g_good, &bad, &g_bad, s, from, low[s->knob], high[s->knob]));
     if (good == 0)
-        WH_FAIL(WHIST_E_RANGE, "no setting reaches epsilon %g at delta %g: the other events cost too much", s->epsilon,
-                s->delta);
+        WH_FAIL(WHIST_E_RANGE, "no %s between %g and %g reaches epsilon %g at delta %g%s", name[s->knob], low[s->knob],
+                high[s->knob], s->epsilon, s->delta, s->n > 1 ? ": the other events cost too much" : "");
     if (bad == 0) return WHIST_OK;
     return close_in(s, good, g_good, bad, g_bad, tolerance);
 }
@@ -120,7 +121,8 @@ static whist_status check_knob(const whist_dp_event *e, whist_dp_knob knob)
                  e->mechanism == WHIST_DP_SKELLAM || e->mechanism == WHIST_DP_GAUSSIAN_MIXTURE ||
                  e->mechanism == WHIST_DP_TREE;
     if (knob == WHIST_DP_NOISE && !noisy)
-        WH_FAIL(WHIST_E_ARG, "%s has no noise to choose", whist_dp_mechanism_name(e->mechanism));
+        WH_FAIL(WHIST_E_ARG, "%s has no noise to choose: find the count, or under Poisson sampling the rate",
+                whist_dp_mechanism_name(e->mechanism));
     if (knob == WHIST_DP_RATE && e->sampling != WHIST_DP_POISSON)
         WH_FAIL(WHIST_E_ARG, "only Poisson sampling has a rate to choose");
     return WHIST_OK;
