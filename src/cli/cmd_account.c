@@ -208,8 +208,9 @@ static bool is_wide(const whist_dp_answer *a)
     return a->method == WHIST_DP_PLD && a->certified && !(a->upper - a->lower <= 1e-3 * a->upper);
 }
 
-static const char *kind_of(const whist_dp_answer *a)
+static const char *kind_of(const whist_dp_answer *a, bool adaptive)
 {
+    if (adaptive) return "certified upper bound of an adaptive run, at every moment of it (odometer)";
     if (!a->certified) return "APPROXIMATION: may lie below the truth, no bound";
     if (is_wide(a))
         return a->tight ? "certified interval, WIDE: its ends are more than 0.1 % apart, the truth anywhere between"
@@ -219,7 +220,7 @@ static const char *kind_of(const whist_dp_answer *a)
     return "certified upper bound";
 }
 
-static void put_answer(whist_json *json, const whist_dp_answer *a)
+static void put_answer(whist_json *json, const whist_dp_answer *a, bool adaptive)
 {
     whist_json_begin_object(json);
     whist_json_key(json, "method"), whist_json_text(json, whist_dp_method_name(a->method));
@@ -228,6 +229,7 @@ static void put_answer(whist_json *json, const whist_dp_answer *a)
     whist_json_key(json, "certified"), whist_json_bool(json, a->certified);
     whist_json_key(json, "tight"), whist_json_bool(json, a->tight);
     whist_json_key(json, "wide"), whist_json_bool(json, is_wide(a));
+    whist_json_key(json, "adaptive"), whist_json_bool(json, adaptive);
     if (a->order > 0) whist_json_key(json, "order"), whist_json_real(json, a->order);
     whist_json_key(json, "unit"), whist_json_text(json, whist_dp_unit_name(a->unit));
     whist_json_key(json, "relation"), whist_json_text(json, whist_dp_relation_name(a->relation));
@@ -244,7 +246,7 @@ static void print_promise(const whist_dp_events *events, question q)
            whist_dp_relation_name(events->event[0].relation));
 }
 
-static void add_row(cli_table *table, const whist_dp_answer *a)
+static void add_row(cli_table *table, const whist_dp_answer *a, bool adaptive)
 {
     cli_table_add(table, "%s", whist_dp_method_name(a->method));
     cli_table_add(table, "%.7g", a->upper);
@@ -252,7 +254,7 @@ static void add_row(cli_table *table, const whist_dp_answer *a)
         cli_table_add(table, "%.7g", a->lower);
     else
         cli_table_add(table, "–");
-    cli_table_add(table, "%s", kind_of(a));
+    cli_table_add(table, "%s", kind_of(a, adaptive));
 }
 
 /* ---- Curves ---- */
@@ -321,9 +323,9 @@ static int report_method(report *r, const cli_args *args, const whist_dp_events 
     if (status == WHIST_OK) {
         r->answers++;
         if (r->as_json)
-            put_answer(r->json, &answer);
+            put_answer(r->json, &answer, options.adaptive);
         else
-            add_row(r->table, &answer);
+            add_row(r->table, &answer, options.adaptive);
         return CLI_OK;
     }
     if (r->as_json) {
@@ -443,7 +445,7 @@ static int calibrate(const cli_args *args)
                is_end(value, knob) ? " (the search ends here, short of the target)" : "");
         printf("gives epsilon %.7g at delta %g for one %s, relation %s, by %s (%s)\n", answer.upper, delta,
                whist_dp_unit_name(answer.unit), whist_dp_relation_name(answer.relation), whist_dp_method_name(method),
-               kind_of(&answer));
+               kind_of(&answer, options.adaptive));
         CLI_TRY(cli_design_print(&design, knob == WHIST_DP_NOISE ? value : events.event[0].noise));
         return cli_flush();
     }
@@ -453,7 +455,7 @@ static int calibrate(const cli_args *args)
     whist_json_key(json, "value"), whist_json_real(json, value);
     whist_json_key(json, "end_of_search"), whist_json_bool(json, is_end(value, knob));
     whist_json_key(json, "delta"), whist_json_real(json, delta);
-    whist_json_key(json, "answer"), put_answer(json, &answer);
+    whist_json_key(json, "answer"), put_answer(json, &answer, options.adaptive);
     cli_design_json(json, &design, knob == WHIST_DP_NOISE ? value : events.event[0].noise);
     whist_json_end_object(json);
     return cli_json_print(json);
@@ -461,7 +463,8 @@ static int calibrate(const cli_args *args)
 
 #define EVENT_OPTIONS                                                                                                  \
     {"events", 0, CLI_TEXT, "FILE", "What runs, as a JSON list of events (docs/accounting.md)."},                      \
-        {"mechanism", 'm', CLI_TEXT, "NAME", "What runs, when it is one mechanism: gaussian, laplace, matrix, …"},     \
+        {"mechanism", 'm', CLI_TEXT, "NAME",                                                                           \
+         "What runs, when it is one mechanism (docs/accounting.md): gaussian, matrix, …"},                             \
         {"noise", 0, CLI_TEXT, "X", "Its noise: sigma or b over the sensitivity; a or variance of integer noise."},    \
         {"mechanism-epsilon", 0, CLI_TEXT, "X", "Epsilon of a pure, approximate, exponential, … mechanism."},          \
         {"mechanism-delta", 0, CLI_TEXT, "X", "Delta of an approximate mechanism."},                                   \

@@ -261,6 +261,7 @@ static int print_text(const demo *d, const cli_runs *three, const whist_fed_plan
             "\n%zu processes trained together over mutual TLS: %u rounds in %.1f s. The simulation of the same study "
             "and\nseed gives the same model, bit for bit.\n\n",
             plan->n_sites + 1, plan->rounds, d->seconds);
+    if (!d->data) printf("Data: %s.\n\n", d->source);
     cli_table_add(table, "accuracy");
     for (size_t c = 0; c < 3; c++) cli_table_add(table, "%s", column(d, c));
     for (size_t i = 0; i <= plan->n_sites; i++) {

@@ -163,13 +163,21 @@ static int show_file(const cli_args *args, const char *path, shown *s)
     return cli_json_print(json);
 }
 
+/* By its content: the length of a header, far below 2^56, and the header, which is JSON. No text has a byte 0. */
+static bool is_model(const char *path)
+{
+    unsigned char head[9] = {0};
+    FILE *in = fopen(path, "rb");
+    size_t n = in ? fread(head, 1, sizeof head, in) : 0;
+    if (in) (void)fclose(in);
+    return n == sizeof head && head[7] == 0 && head[8] == '{';
+}
+
 static int show(const cli_args *args)
 {
     const char *path = args->words[0];
-    size_t len = strlen(path);
-    bool file = len > 12 && strcmp(path + len - 12, ".safetensors") == 0;
     shown s = {0};
-    int code = file ? show_file(args, path, &s) : show_study(args, path, &s);
+    int code = is_model(path) ? show_file(args, path, &s) : show_study(args, path, &s);
     free(s.tensors);
     return code;
 }

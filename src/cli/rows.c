@@ -51,11 +51,17 @@ int cli_rows_input(whist_dataset **out, const cli_args *args, const whist_study 
                              "the study standardises or fills in by a site's training rows: give --site NAME and "
                              "--data DIR with the file");
     if (by_site && schema->format == WHIST_DATA_CSV) CLI_TRY(cli_rows_site(&like, args, study));
-    if (schema->format != WHIST_DATA_CSV && schema->image_height > 0) {
+    bool images = schema->format != WHIST_DATA_CSV && schema->image_height > 0;
+    if (!images && (labels || cli_flag(args, "ink")))
+        return cli_fail_text(CLI_USAGE, "usage", "--%s is for images, and this study's rows are lines of a table",
+                             labels ? "labels" : "ink");
+    if (images) {
         CLI_LIB(whist_dataset_open_images(out, schema, path, labels, cli_flag(args, "ink")));
         return CLI_OK;
     }
     CLI_TRY(split(folder, &name, path));
+    if (!name[0] || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+        return cli_fail_text(CLI_USAGE, "usage", "%s is a folder: give the table itself", path);
     const whist_data_source source = {.folder = folder, .file = name, .site = cli_text(args, "site")};
     CLI_LIB(whist_dataset_open_more(out, schema, &source, like));
     return CLI_OK;

@@ -128,7 +128,7 @@ static whist_status read_table(wh_table *out, const whist_schema *schema, const 
     WH_FAIL(WHIST_E_ARG, "the schema names no known data format");
 }
 
-static whist_status open_sites(whist_dataset **out, const whist_schema *schema, const whist_data_source *source,
+static whist_status open_files(whist_dataset **out, const whist_schema *schema, const whist_data_source *source,
                                const char *file, const wh_sites *sites)
 {
     if (schema->format == WHIST_DATA_TEXT)
@@ -136,6 +136,14 @@ static whist_status open_sites(whist_dataset **out, const whist_schema *schema, 
     WH_AUTO(wh_table) table = WH_TABLE_EMPTY;
     WH_TRY(read_table(&table, schema, source, file, sites));
     return build(out, &table, schema, sites, source->folder);
+}
+
+static whist_status open_sites(whist_dataset **out, const whist_schema *schema, const whist_data_source *source,
+                               const char *file, const wh_sites *sites)
+{
+    whist_status status = open_files(out, schema, source, file, sites);
+    if (status != WHIST_E_IO || !whist_data_find(schema->set)) return status;
+    return wh_fail_context(status, "data set %s (`whist data get %s` fetches it): ", schema->set, schema->set);
 }
 
 whist_status whist_dataset_open(whist_dataset **out, const whist_schema *schema, const whist_data_source *source)

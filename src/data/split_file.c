@@ -122,12 +122,28 @@ static whist_status read_rows(uint32_t *out, const split_reader *split, const wh
     }
 }
 
+/* A file that was cut short would leave the classes behind it in no fold, and the rest would train all the same. */
+static whist_status check_classes_named(const wh_table *table, const bool *named, size_t n_classes, const char *file)
+{
+    const float *y = wh_table_y(table);
+    for (size_t i = 0; i < table->n; i++)
+        if (!wh_table_dropped(table, i) && !named[(size_t)y[i]])
+            WH_FAIL(WHIST_E_FORMAT,
+                    "%s: no line is about class %zu of 0 to %zu, which has rows: give it a fold, or a name "
+                    "that is none",
+                    file, (size_t)y[i], n_classes - 1);
+    return WHIST_OK;
+}
+
 /* The same for a file that names classes: out[row] is what its class has. */
 static whist_status read_classes(uint32_t *out, const split_reader *split, const wh_lookup *folds, size_t n_classes,
-                                 wh_csv *csv)
+                                 wh_csv *csv, const char *file)
 {
     WH_AUTO(wh_owned) owned = NULL;
+    WH_AUTO(wh_owned) flags = NULL;
     WH_TRY(wh_alloc_raw(&owned, n_classes, sizeof(uint32_t)));
+    WH_TRY(wh_alloc(&flags, n_classes, sizeof(bool)));
+    bool *named = flags;
     uint32_t *place = owned;
     for (size_t k = 0; k < n_classes; k++) place[k] = WH_NOBODY;
     for (bool more = true; more;) {
@@ -137,12 +153,14 @@ static whist_status read_classes(uint32_t *out, const split_reader *split, const
         WH_TRY(wh_csv_int(&k, csv, split->row));
         if (k < 0 || (size_t)k >= n_classes)
             return wh_csv_fail(WHIST_E_FORMAT, csv, split->row, "the classes are 0 to %zu", n_classes - 1);
+        named[k] = true;
         uint32_t found = wh_lookup_find(folds, csv->fields[split->fold]);
         if (found == WH_NOBODY) continue;
         if (place[k] != WH_NOBODY && place[k] != found)
             return wh_csv_fail(WHIST_E_FORMAT, csv, split->row, "the same class in two folds: folds share no class");
         place[k] = found;
     }
+    WH_TRY(check_classes_named(split->table, named, n_classes, file));
     const float *y = wh_table_y(split->table);
     for (size_t i = 0; i < split->table->n; i++)
         if (!wh_table_dropped(split->table, i)) out[i] = place[(size_t)y[i]];
@@ -180,6 +198,7 @@ whist_status wh_split_read(uint32_t *out, const wh_table *table, const whist_sch
     if (schema->split_site[0]) WH_TRY(wh_csv_column(&split.site, &csv, schema->split_site));
     WH_TRY(wh_csv_column(&split.row, &csv, or_else(schema->split_row, "row")));
     WH_TRY(wh_csv_column(&split.fold, &csv, or_else(schema->split_fold, "fold")));
-    if (schema->split_classes) return read_classes(out, &split, &folds, wh_schema_classes(schema), &csv);
+    if (schema->split_classes)
+        return read_classes(out, &split, &folds, wh_schema_classes(schema), &csv, schema->split_file);
     return read_rows(out, &split, &folds, &names, &csv);
 }

@@ -23,7 +23,7 @@ static whist_status check_learner(const whist_fed_plan *plan)
         WH_FAIL(
             WHIST_E_UNSUPPORTED,
             "learner %s and strategy %s do not fit together: the strategy needs another update than the learner makes "
-            "(scaffold goes with scaffold; every other strategy with sgd, adam or fedprox)",
+            "(the strategy scaffold and the learner scaffold go with each other alone)",
             plan->learner->name, plan->strategy->name);
     return WHIST_OK;
 }

@@ -108,6 +108,7 @@ typedef struct told {
     uint64_t *seen; /* (none + 1) */
     double *count;  /* (none + 1) */
     uint8_t *bits;
+    double keep, lie; /* with which probability a row is seen at its own level, and at each other one */
 } told;
 
 static void told_clear(told *t)
@@ -153,8 +154,15 @@ static whist_status take_rows(told *t, const whist_query *q, const wh_query_rows
     return wh_query_each(rows, q, note_row, t);
 }
 
-/* *sd of a count: what a level has that nobody chose. */
-static whist_status respond(told *t, double *sd, const wh_query_share *s)
+/* Of a level's count, which is (seen - n lie) / (keep - lie): at what it was estimated to be, for its rows and the
+ * others vary differently. */
+static double local_sd(const told *t, uint32_t level)
+{
+    const double n = (double)t->n, own = fmin(fmax(t->count[level], 0), n);
+    return sqrt(own * t->keep * (1 - t->keep) + (n - own) * t->lie * (1 - t->lie)) / (t->keep - t->lie);
+}
+
+static whist_status respond(told *t, const wh_query_share *s)
 {
     const uint32_t k = t->none + 1;
     double p;
@@ -163,11 +171,12 @@ static whist_status respond(told *t, double *sd, const wh_query_share *s)
     WH_TRY(whist_dp_response(t->value, t->value, t->n, k, p, s->payer));
     for (size_t i = 0; i < t->n; i++) t->seen[t->value[i]]++;
     whist_dp_response_counts(t->count, t->seen, t->n, k, p);
-    *sd = sqrt((double)t->n * (p / k) * (1 - p / k)) / (1 - p);
+    t->keep = 1 - p + p / k;
+    t->lie = p / k;
     return WHIST_OK;
 }
 
-static whist_status encode(told *t, double *sd, const wh_query_share *s)
+static whist_status encode(told *t, const wh_query_share *s)
 {
     const size_t k = (size_t)t->none + 1;
     if (t->n > MAX_BITS / k) WH_FAIL(WHIST_E_RANGE, "more than 2^28 bits to tell: ask response(…)");
@@ -175,8 +184,8 @@ static whist_status encode(told *t, double *sd, const wh_query_share *s)
     WH_TRY(whist_dp_unary_encode(t->bits, t->value, t->n, (uint32_t)k, s->epsilon, WHIST_DP_UNARY_OPTIMISED, s->payer));
     for (size_t i = 0; i < t->n * k; i++) t->seen[i % k] += t->bits[i];
     WH_TRY(whist_dp_unary_counts(t->count, t->seen, t->n, (uint32_t)k, s->epsilon, WHIST_DP_UNARY_OPTIMISED));
-    const double lie = 1 / (1 + exp(s->epsilon));
-    *sd = sqrt((double)t->n * lie * (1 - lie)) / (0.5 - lie);
+    t->keep = 0.5;
+    t->lie = 1 / (1 + exp(s->epsilon));
     return WHIST_OK;
 }
 
@@ -184,11 +193,10 @@ whist_status wh_query_answer_local(whist_query_answer *out, const whist_query *q
                                    const wh_query_share *s)
 {
     WH_AUTO(told) t = {.n = 0};
-    double sd;
     const bool unary = q->kind == WH_QUERY_UNARY;
     WH_TRY(check_local(q, rows, s));
     WH_TRY(take_rows(&t, q, rows));
-    WH_TRY(unary ? encode(&t, &sd, s) : respond(&t, &sd, s));
+    WH_TRY(unary ? encode(&t, s) : respond(&t, s));
     WH_TRY(wh_query_new_answer(out, (size_t)t.none + 1,
                                unary ? "unary encoding, row by row" : "randomised response, row by row"));
     for (uint32_t l = 0; l <= t.none; l++) {
@@ -198,7 +206,7 @@ whist_status wh_query_answer_local(whist_query_answer *out, const whist_query *q
         else
             (void)snprintf(v->label, sizeof v->label, "%s without a value", q->column[0]);
         v->value = t.count[l];
-        v->noise = sd;
+        v->noise = local_sd(&t, l);
     }
     return WHIST_OK;
 }

@@ -31,6 +31,7 @@ static whist_status list_classes(whist_meta_personal *out, const whist_rows *sup
     uint8_t *seen = memory;
     for (size_t i = 0; i < support->n; i++) {
         float y = support->y[i];
+        if (isnan(y)) WH_FAIL(WHIST_E_ARG, "support row %zu has no label: what is adapted to must be known", i + 1);
         if (!(y >= 0 && y < 65536 && y == floorf(y)))
             WH_FAIL(WHIST_E_RANGE, "support row %zu has a label that is no class from 0 to 65535", i + 1);
         out->n_classes += !seen[(size_t)y];

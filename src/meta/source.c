@@ -26,11 +26,14 @@ static whist_status check_owner(wh_source *s, size_t i)
     const whist_rows train = whist_dataset_rows(s->env.data[i], WHIST_FOLD_TRAIN);
     const whist_rows fold = whist_dataset_rows(s->env.data[i], s->env.fold);
     bool same = s->env.fold == WHIST_FOLD_TRAIN;
-    if (train.n < s->support + (same ? s->query : 1))
+    size_t query = same ? s->query : 0;
+    if (train.n < s->support + query)
         WH_FAIL(WHIST_E_FORMAT, "%s has %zu training rows, and a task takes %zu (%zu support, %zu query)",
-                s->env.names[i], train.n, s->support + (same ? s->query : 1), s->support, same ? s->query : 0);
+                s->env.names[i], train.n, s->support + query, s->support, query);
     if (fold.n < s->query)
-        WH_FAIL(WHIST_E_FORMAT, "%s has %zu rows to query, and a task takes %zu", s->env.names[i], fold.n, s->query);
+        WH_FAIL(WHIST_E_FORMAT,
+                "%s has %zu rows to query, and a task takes %zu: take fewer queries, or sites one by one",
+                s->env.names[i], fold.n, s->query);
     if (train.n > s->most) s->most = train.n;
     if (fold.n > s->most) s->most = fold.n;
     return WHIST_OK;

@@ -89,6 +89,26 @@ static whist_status go_on(work *w, uint64_t *kept)
 
 /* ---- Rounds ---- */
 
+/* Two equal trainings that run at once: the second to come to a round finds it paid for, with the first one's noise. */
+static whist_status pay(work *w, const whist_purse_bill *bill, uint64_t round)
+{
+    char *bytes = NULL;
+    size_t len;
+    uint64_t kept;
+    bool found;
+    whist_status status = whist_purse_pay(w->in->purse, bill, &w->after);
+    if (status != WHIST_E_AUTH) return status;
+    const whist_detail why = *whist_detail_get();
+    WH_TRY(whist_purse_kept(w->in->purse, w->id, &kept, &bytes, &len, &found));
+    whist_ledger_text_free(bytes);
+    if (found && kept >= round)
+        WH_FAIL(WHIST_E_STATE,
+                "another run of this training came first to round %llu and paid for it: nothing is charged "
+                "twice; the same command again goes on from what it has made",
+                (unsigned long long)round);
+    WH_FAIL(WHIST_E_AUTH, "%s", why.text);
+}
+
 static whist_status do_round(work *w)
 {
     size_t n;
@@ -98,7 +118,7 @@ static whist_status do_round(work *w)
     if (w->in->purse) WH_TRY(whist_purse_check(w->in->purse, &bill));
     WH_TRY(wh_private_run_round(&w->run));
     bill.release = (whist_bytes){(const uint8_t *)w->run.params, w->run.n * sizeof *w->run.params};
-    if (w->in->purse) WH_TRY(whist_purse_pay(w->in->purse, &bill, &w->after));
+    if (w->in->purse) WH_TRY(pay(w, &bill, round));
     return add_spent(w, round);
 }
 

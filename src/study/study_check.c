@@ -328,8 +328,10 @@ static whist_status check_episodes(const wh_study_file *file, const place *p)
         REFUSE(p, "learner.lr",
                "learner.lr is the step of a round, and this study has none: training.optimizer.lr is that "
                "of training in one place");
-    if (e->kind == WHIST_TASKS_CLASSES && e->ways < 2)
+    if (e->kind == WHIST_TASKS_CLASSES && e->ways == 0)
         REFUSE(p, "episodes", "episodes: ways is missing: how many classes a task has, at least 2");
+    if (e->kind == WHIST_TASKS_CLASSES && e->ways == 1)
+        REFUSE(p, "episodes.ways", "episodes: a task of one way has nothing to tell apart: at least 2");
     if (e->kind != WHIST_TASKS_CLASSES && (e->ways || e->turns > 1))
         REFUSE(p, "episodes", "episodes: ways and turns are for tasks of classes");
     if (e->turns > 1 && file->data.schema.image_features != WHIST_FEATURES_PIXELS)

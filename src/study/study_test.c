@@ -200,7 +200,7 @@ static void test_unsafe(void **state)
             "mlp");
     refused("  name: sgd", "  name: scaffold", WHIST_E_UNSUPPORTED,
             "s.yaml:11:3: learner scaffold and strategy fedavg do not fit together: the strategy needs another update "
-            "than the learner makes (scaffold goes with scaffold; every other strategy with sgd, adam or fedprox)");
+            "than the learner makes (the strategy scaffold and the learner scaffold go with each other alone)");
     refused("rounds: 3", "rounds: 3\nsampling: {min_sites: 3}", WHIST_E_UNSUPPORTED,
             "s.yaml:16:23: min_sites is 3, but the study has 2 sites: lower it, or add sites");
     refused("protection: none", "protection: {name: none, bits: 16, fraction: 15}", WHIST_E_UNSUPPORTED,

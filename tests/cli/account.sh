@@ -24,7 +24,8 @@ planned=$(sed 's/.*"upper":\([0-9.]*\).*/\1/' out)
 ends 0 "$whist" dp account $adaptive --method rdp --adaptive --json
 awk -v a="$planned" -v b="$(sed 's/.*"upper":\([0-9.]*\).*/\1/' out)" 'BEGIN { exit !(b > a && b < 2 * a) }' ||
     { echo 'FAILED: what is chosen on the way costs no more than a plan'; cat out; bad=1; }
-ends 0 "$whist" dp account $adaptive --method zcdp --adaptive --budget 4
+ends 0 "$whist" dp account $adaptive --method zcdp --adaptive --budget 4 && says out 'odometer'
+ends 1 "$whist" dp account $adaptive --method gdp --adaptive && says err 'fixed in advance' && silent
 ends 3 "$whist" dp account $adaptive --method rdp --adaptive --budget 2 && says err 'would pass epsilon 2' && silent
 ends 2 "$whist" dp account $adaptive --budget 2 && says err 'is for --adaptive runs' && silent
 ends 2 "$whist" dp account --mechanism gaussian --noise 20 --epsilon 2 --method rdp --adaptive && says err 'told at a --delta' && silent
@@ -33,7 +34,7 @@ ends 2 "$whist" dp account --mechanism gaussian --noise 20 --delta 1e-5 --count 
 ends 1 "$whist" dp account $run --delta 1e-5 --adaptive || true
 says err 'schedules fixed in advance'
 ends 2 "$whist" dp account --mechanism gaussian --delta 1e-5 && says err 'noise is missing'
-ends 2 "$whist" dp account --mechanism gauss --noise 1 --delta 1e-5 && says err "mechanism 'gauss' is not known"
+ends 2 "$whist" dp account --mechanism gauss --noise 1 --delta 1e-5 && says err "mechanism 'gauss' is not known: gaussian, laplace, "
 ends 2 "$whist" dp account --mechanism gaussian --noise nan --delta 1e-5
 ends 2 "$whist" dp account --mechanism gaussian --noise 1 --rate 0.1 --delta 1e-5 && says err 'rate means nothing'
 ends 0 "$whist" dp calibrate --mechanism gaussian --epsilon 1 --delta 1e-6 && says out 'noise 4.2'
@@ -45,4 +46,10 @@ ends 2 "$whist" dp calibrate --mechanism gaussian --epsilon 1e-6 --delta 1e-30 -
 ends 2 "$whist" dp calibrate --mechanism gaussian --epsilon 1 --delta 1e-6 --event 2 && says err 'there is 1 event' && silent
 ends 2 "$whist" dp calibrate --mechanism gaussian --epsilon 1 --delta 1e-6 --method all && says err "there is no method 'all': pld, rdp, zcdp or gdp"
 ends 1 "$whist" dp account --mechanism approximate --mechanism-epsilon 1 --mechanism-delta 0.5 --delta 1e-5 --method all && says out 'refused: no finite epsilon'
+# What a plan may do is more than what an adaptive run may: the count that is found is one that the odometer lets pass.
+ends 0 "$whist" dp calibrate --mechanism gaussian --noise 20 --epsilon 1 --delta 1e-5 --find count --adaptive --method rdp && says out 'odometer'
+count=$(awk 'NR == 1 { print $2 }' out)
+ends 0 "$whist" dp account --mechanism gaussian --noise 20 --count "$count" --delta 1e-5 --method rdp --adaptive --budget 1
+ends 3 "$whist" dp account --mechanism gaussian --noise 20 --count $((count + 1)) --delta 1e-5 --method rdp --adaptive --budget 1
+ends 1 "$whist" dp calibrate --mechanism gaussian --noise 20 --epsilon 1 --delta 1e-5 --find count --adaptive && says err 'fixed in advance' && silent
 exit $bad

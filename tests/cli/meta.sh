@@ -57,7 +57,7 @@ cp "$source/tests/fuzz/corpus/png/square" new.png
 ends 0 "$whist" meta adapt one.safetensors tiny.yaml --support few --input new.png && says out 'row,p0,p1,target'
 ends 0 "$whist" meta adapt one.safetensors tiny.yaml --support few --input new.png --ink --json && json out &&
     says out '"classes":[0,1]'
-ends 1 "$whist" meta adapt one.safetensors tiny.yaml --support few/cat --input new.png && says err 'has a label that is no class' && silent
+ends 1 "$whist" meta adapt one.safetensors tiny.yaml --support few/cat --input new.png && says err 'has no label' && silent
 ends 1 "$whist" meta adapt one.safetensors tiny.yaml --support few --input few/dog && says err 'query row 1 is support row 2' && silent
 ends 2 "$whist" meta adapt one.safetensors tiny.yaml --support few --input new.png --site nosuch && silent
 says err "has no site 'nosuch'"
@@ -141,6 +141,9 @@ ends 0 "$whist" meta adapt sites.safetensors sites.yaml --support support.csv --
 awk -F, 'NR > 1 { printf "%.5f\n", $2 }' out >adapted
 ends 0 "$whist" predict mine.safetensors sites.yaml --input new.csv && awk -F, 'NR > 1 { printf "%.5f\n", $2 }' out >predicted
 cmp adapted predicted || bad=1
+ends 2 "$whist" meta adapt sites.safetensors sites.yaml --support support.csv --input new.csv --labels nofile && says err '--labels is for images' && silent
+ends 2 "$whist" meta adapt sites.safetensors sites.yaml --support support.csv --input new.csv --ink && says err '--ink is for images' && silent
+ends 2 "$whist" meta adapt sites.safetensors sites.yaml --support . --input new.csv && says err 'is a folder' && silent
 ends 1 "$whist" meta adapt sites.safetensors sites.yaml --support support.csv --input support.csv &&
     says err 'query row 1 is support row 1' && silent
 ends 1 "$whist" meta adapt sites.safetensors sites.yaml --support new.csv --input support.csv &&

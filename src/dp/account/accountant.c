@@ -39,6 +39,8 @@ whist_status wh_dp_options_check(const whist_dp_options *o)
     if (o->method == WHIST_DP_PLD && o->adaptive)
         WH_FAIL(WHIST_E_UNSUPPORTED, "pld is for schedules fixed in advance: use rdp or zcdp where events are chosen "
                                      "by what was released");
+    if (o->method == WHIST_DP_GDP && o->adaptive)
+        WH_FAIL(WHIST_E_UNSUPPORTED, "gdp is for schedules fixed in advance: use rdp or zcdp");
     if (o->method == WHIST_DP_GDP && !o->allow_approximation)
         WH_FAIL(WHIST_E_UNSUPPORTED, "gdp is an approximation that may lie below the truth, not a bound: use pld, or "
                                      "allow approximations");

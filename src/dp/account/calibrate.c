@@ -6,6 +6,8 @@
 
 #include "dp/account/accountant.h"
 
+WH_AUTO_FREE(whist_dp_odometer, whist_dp_odometer_free)
+
 typedef struct search {
     const whist_dp_options *options;
     whist_dp_event *event;
@@ -25,15 +27,28 @@ static void turn(search *s, double value)
     if (s->knob == WHIST_DP_COUNT) e->count = (uint64_t)value;
 }
 
+/* Epsilon of all events as they are now: of an adaptive run what its odometer will say when the last has come. */
+static whist_status epsilon_now(whist_dp_answer *answer, const search *s)
+{
+    WH_AUTO(whist_dp_accountant_ptr) a = NULL;
+    if (s->options->adaptive) {
+        WH_AUTO(whist_dp_odometer_ptr) odometer = NULL;
+        WH_TRY(whist_dp_odometer_new(&odometer, s->options, s->delta, 0));
+        for (size_t i = 0; i < s->n; i++) WH_TRY(whist_dp_odometer_charge(odometer, &s->event[i]));
+        *answer = whist_dp_odometer_spent(odometer);
+        return WHIST_OK;
+    }
+    WH_TRY(whist_dp_accountant_new(&a, s->options));
+    for (size_t i = 0; i < s->n; i++) WH_TRY(whist_dp_compose(a, &s->event[i]));
+    return whist_dp_epsilon(answer, a, s->delta);
+}
+
 /* log(epsilon(value) / target); keeps the setting where it is good. A large finite value stands for infinity. */
 static whist_status evaluate(double *gap, search *s, double value)
 {
-    WH_AUTO(whist_dp_accountant_ptr) a = NULL;
     whist_dp_answer answer;
     turn(s, value);
-    WH_TRY(whist_dp_accountant_new(&a, s->options));
-    for (size_t i = 0; i < s->n; i++) WH_TRY(whist_dp_compose(a, &s->event[i]));
-    whist_status status = whist_dp_epsilon(&answer, a, s->delta);
+    whist_status status = epsilon_now(&answer, s);
     if (status == WHIST_E_RANGE) {
         *gap = 50;
         return WHIST_OK;

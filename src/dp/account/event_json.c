@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "codec/json.h"
@@ -125,7 +126,10 @@ static whist_status read_word(int *out, const wh_json *object, const char *key, 
             *out = i;
             return WHIST_OK;
         }
-    WH_FAIL(WHIST_E_FORMAT, "event: %s '%.40s' is not known", key, word ? word : "");
+    char all[512] = "";
+    for (size_t i = 0, at = 0; name((int)i) && at < sizeof all; i++)
+        at += (size_t)snprintf(all + at, sizeof all - at, "%s%s", i ? ", " : "", name((int)i));
+    WH_FAIL(WHIST_E_FORMAT, "event: %s '%.40s' is not known: %s", key, word ? word : "", all);
 }
 
 static const char *mechanism_name(int i)
