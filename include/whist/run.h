@@ -286,7 +286,7 @@ WHIST_API WHIST_MUST_CHECK whist_status whist_audit_private(whist_audit *out, co
  * ones, made up: no data, no price. It costs one training where whist_audit_private costs thousands, goes through the
  * whole learner, optimiser and schedule included, and finds less. */
 typedef struct whist_canaries_in {
-    const whist_fed_plan *plan; /* a private learner that trains in one place, unit record, add_remove or zero_out */
+    const whist_fed_plan *plan; /* learner dp-sgd or dp-ftrl, unit record, add_remove or zero_out */
     whist_row_shape shape;      /* of its rows: numbers or an image */
     uint64_t canaries;          /* 10 … 10^5, fewer than the learner's bound on rows */
     bool white_box;             /* the attacker sees each noised gradient; otherwise the final model only */
@@ -307,7 +307,7 @@ typedef struct whist_canaries {
     uint64_t guesses, right; /* of the attack that gave `attacked`, or else by_law */
     double reach; /* mean length of the planted gradients over the bound: 1 is the most; black box: at first */
 } whist_canaries;
-/* WHIST_E_UNSUPPORTED for other learners, units, relations and rows; white_box: for learners that show no steps. */
+/* WHIST_E_UNSUPPORTED for other learners, units, relations and rows. */
 WHIST_API WHIST_MUST_CHECK whist_status whist_audit_canaries(whist_canaries *out, const whist_canaries_in *in);
 
 /* What whist_purse_id takes, with the kind "training", for a plan and its seed: written into `text`. */

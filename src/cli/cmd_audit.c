@@ -167,7 +167,8 @@ static const cli_option options[] = {
      .max = 10000000},
     {"confidence", 0, CLI_TEXT, "C", "Probability that the lower bound holds (0.95)."},
     {"canaries", 0, CLI_COUNT, "K",
-     "One training instead, with K planted records that each go in by a coin; the attacker guesses the coins.",
+     "One training instead (dp-sgd, dp-ftrl), with K planted records that each go in by a coin; the attacker guesses "
+     "the coins.",
      .min = 10, .max = 100000},
     {"white-box", 0, CLI_FLAG, NULL,
      "With --canaries: the attacker sees every noised gradient, not the final model only."},

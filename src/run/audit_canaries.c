@@ -18,6 +18,7 @@
 #include "dp/one_run.h"
 #include "draw/private.h"
 #include "draw/stream.h"
+#include "learn/learners.h"
 #include "nn/clip.h"
 
 #include <math.h>
@@ -62,6 +63,12 @@ static whist_status check(const whist_canaries_in *in)
         WH_FAIL(WHIST_E_UNSUPPORTED,
                 "planted records attack a private learner that makes a promise about records: study %s has none",
                 plan->name);
+    if (plan->learner != &wh_learner_dp_sgd && plan->learner != &wh_learner_dp_ftrl)
+        WH_FAIL(WHIST_E_UNSUPPORTED,
+                "planted records attack trainings that go on from every noised gradient (dp-sgd, dp-ftrl): learner %s "
+                "does not show its releases one by one, and inner steps that are thrown away are seen at no end. whist "
+                "dp audit without --canaries says whether it can attack a single step",
+                plan->learner->name);
     if (plan->privacy->relation == WHIST_DP_REPLACE)
         WH_FAIL(WHIST_E_UNSUPPORTED,
                 "records that are planted by a coin are there or not: study %s promises something "

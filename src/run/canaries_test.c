@@ -8,6 +8,7 @@
 #include "draw/noise.h"
 #include "learn/dp_step.h"
 #include "learn/learners.h"
+#include "meta/dp_learners.h"
 
 WH_AUTO_FREE(whist_settings, whist_settings_free)
 WH_AUTO_FREE(whist_model, whist_model_free)
@@ -121,6 +122,15 @@ static void test_refusals(void **state)
     refused(WHIST_E_ARG, "confidence lies between 0 and 1", &all, &promise, 100, 1);
     refused(WHIST_E_UNSUPPORTED, "planted records attack a private learner", &open, &promise, 100, 0.95);
     refused(WHIST_E_UNSUPPORTED, "planted records attack a private learner", &all, NULL, 100, 0.95);
+    /* Inner steps are thrown away, and prototypes have none: neither is asked how it would score. */
+    const whist_learner_class *const others[] = {&wh_learner_dp_reptile, &wh_learner_dp_fomaml,
+                                                 &wh_learner_dp_protonet};
+    for (size_t i = 0; i < 2 * WH_COUNT(others); i++) {
+        attacked inner = {others[i / 2], {"noise", "2", "rate", "1"}, 1, i % 2};
+        if (inner.learner == &wh_learner_dp_protonet) inner.settings[2] = NULL;
+        refused(WHIST_E_UNSUPPORTED, "go on from every noised gradient", &inner, &promise, 100, 0.95);
+        assert_says(inner.learner->name);
+    }
     other.unit = WHIST_DP_SITE;
     refused(WHIST_E_UNSUPPORTED, "planted records attack a private learner", &all, &other, 100, 0.95);
     other = promise, other.relation = WHIST_DP_REPLACE;

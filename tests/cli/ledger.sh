@@ -289,5 +289,7 @@ ends 0 "$whist" dp audit train.yaml --canaries 100 --quiet && says out 'proven  
 ends 2 "$whist" dp audit train.yaml --canaries 5 && silent
 ends 2 "$whist" dp audit train.yaml --canaries 100 --trials 500 && silent
 ends 2 "$whist" dp audit train.yaml --white-box && silent
+ends 1 "$whist" dp audit "$1/examples/private-meta/train.yaml" --canaries 100 &&
+    says err 'go on from every noised gradient (dp-sgd, dp-ftrl): learner dp-fomaml' && silent
 ends 1 "$whist" dp audit open.yaml --canaries 100 && says err 'planted records attack a private learner' && silent
 exit $bad
