@@ -29,6 +29,8 @@ typedef enum whist_task_kind {
     WHIST_TASKS_CLASSES,  /* `ways` classes of a fold, `shots` support and `queries` query rows of each */
     WHIST_TASKS_SITES,    /* rows of one owner: `shots` support and `queries` query rows in all */
     WHIST_TASKS_SINUSOID, /* y = a sin(x + p), made up: `shots` and `queries` points; a row is x, the target y */
+    WHIST_TASKS_PERSONS,  /* rows of one person in a fold, `shots` support and `queries` query rows, by chance; only of
+                             whist_meta_own_tasks: no study says it */
 } whist_task_kind;
 typedef enum whist_adversary {
     WHIST_ADVERSARY_NONE,

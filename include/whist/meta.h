@@ -28,7 +28,7 @@ typedef struct whist_meta_env {
     const whist_learner_class *learner;
     const whist_settings *settings; /* the learner's */
     whist_episodes episodes;
-    /* CLASSES: one data set; SITES: one for each owner, called names[i]; SINUSOID: none. */
+    /* CLASSES, PERSONS: one data set; SITES: one for each owner, called names[i]; SINUSOID: none. */
     const whist_dataset *const *data;
     const char *const *names;
     size_t n_data;
@@ -41,6 +41,11 @@ typedef struct whist_meta_env {
 /* "transductive (statistics of each batch)", "inductive (statistics of the support rows)" or "no batch statistics":
  * what batch norm, where the model has any, works by. */
 WHIST_API const char *whist_meta_batches(const whist_meta_env *env);
+
+/* The tasks of a learner whose study has no `episodes` because it brings its own: of dp-meta persons, with its support
+ * and query rows. Its starts are measured and adapted by the inner steps of its rule. false: it has none. */
+WHIST_API bool whist_meta_own_tasks(whist_episodes *out, const whist_learner_class *learner,
+                                    const whist_settings *settings);
 
 /* ---- Training ---------------------------------------------------------------------------------------------- */
 

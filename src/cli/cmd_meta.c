@@ -276,6 +276,7 @@ static int check_out(const cli_args *args, const cli_few *few)
     static const char *const plain[] = {"maml",       "fomaml", "reptile",  "anil",   "boil",
                                         "per-fedavg", "imaml",  "meta-sgd", "maml++", "meta-lstm"};
     const char *name = few->env.learner->name;
+    if (strcmp(name, "dp-meta") == 0) name = whist_settings_text(few->env.settings, "rule");
     if (!cli_flag(args, "out")) return CLI_OK;
     for (size_t i = 0; i < sizeof plain / sizeof *plain; i++)
         if (strcmp(plain[i], name) == 0) return CLI_OK;
@@ -445,7 +446,8 @@ const cli_command cli_meta_commands[] = {
     {"meta eval", "MODEL STUDY", "Measure a few-shot model on episodes of the test rows",
      "The model's metadata must name the study.", eval_options, 2, 2, eval},
     {"meta adapt", "MODEL STUDY", "Make a personal model of a few rows, and predict by it",
-     "The model is one of `whist meta train`; its metadata must name the study. A row that is support and input both "
+     "The model is one of `whist meta train`, or of a federation whose learner is dp-meta, which adapts by the inner "
+     "steps of its rule; its metadata must name the study. A row that is support and input both "
      "is "
      "refused.",
      adapt_options, 2, 2, adapt},

@@ -23,6 +23,10 @@ static int choose_sides(whist_meta_env *in_env, whist_meta_test *in, whist_meta_
         in->purpose = "meta-train";
         return CLI_OK;
     }
+    if (few->env.episodes.kind == WHIST_TASKS_PERSONS)
+        return cli_fail_text(CLI_FAILED, "unsupported",
+                             "persons of the test fold may have been in training by their other rows: there is nobody "
+                             "to tell them from");
     CLI_LIB(whist_model_metadata(left_out, sizeof left_out, model, "left_out"));
     if (!left_out[0])
         return cli_fail_text(CLI_FAILED, "unsupported",

@@ -13,9 +13,23 @@
 
 CLI_ENDER(dataset_end, whist_dataset, whist_dataset_free)
 
+/* The network of a learner by CAVIA's rule says nothing by itself: its head sees features through a layer that is the
+ * learner's. */
+static int check_learner(const whist_study *study)
+{
+    const whist_fed_plan *plan = whist_study_plan(study);
+    const char *name = plan->learner->name;
+    if (strcmp(name, "dp-meta") == 0) name = whist_settings_text(plan->learner_settings, "rule");
+    if (strcmp(name, "cavia") != 0) return CLI_OK;
+    return cli_fail_text(CLI_FAILED, "unsupported",
+                         "the head of this model sees its features through a context, which cavia finds by inner "
+                         "steps: predict by whist meta adapt");
+}
+
 static int load_model(float **out, const cli_args *args, const whist_study *study)
 {
     const whist_model *model = whist_study_plan(study)->model;
+    CLI_TRY(check_learner(study));
     if (!cli_flag(args, "force")) CLI_TRY(cli_model_origin(args->words[0], study));
     float *params = calloc(whist_model_size(model), sizeof *params);
     if (!params) return cli_no_memory();

@@ -43,7 +43,7 @@ int cli_model_origin(const char *path, const whist_study *study)
 
 /* ---- Rows --------------------------------------------------------------------------------------------- */
 
-/* Which data sets there are: the rows of all sites as one, each site's own, or none. */
+/* Which data sets there are: the rows of all sites as one (classes, persons), each site's own, or none. */
 static int open_rows(cli_few *few, const cli_args *args)
 {
     const whist_fed_plan *plan = whist_study_plan(few->study);
@@ -138,7 +138,8 @@ static int read_design(cli_few *few, const cli_args *args)
 {
     whist_episodes *e = &few->env.episodes;
     const char *statistics = cli_text(args, "statistics");
-    if (!whist_study_episodes(few->study, e))
+    const whist_fed_plan *plan = whist_study_plan(few->study);
+    if (!whist_study_episodes(few->study, e) && !whist_meta_own_tasks(e, plan->learner, plan->learner_settings))
         return cli_fail_text(CLI_FAILED, "unsupported", "study %s has no section 'episodes': add one (docs/study.md)",
                              whist_study_name(few->study));
     if (cli_flag(args, "ways") && e->kind != WHIST_TASKS_CLASSES)

@@ -1,6 +1,6 @@
 /* meta/dp_learners.h: private meta-learners on the learner joint, and what the others cannot promise.
  *
- *     dp-meta       hides a task: all rows of a person         clip a task's meta-gradient     any rule
+ *     dp-meta       hides a task: all rows of a person         clip a task's meta-gradient     any with inner steps
  *     dp-reptile    hides a record of a task                   DP-SGD inside, the way taken    first order
  *     dp-fomaml     hides a record of a task                   the same, a private query step  first order
  *     dp-protonet   hides a record of a task                   noisy prototypes of K classes   no inner steps
@@ -15,6 +15,9 @@
 
 extern const whist_learner_class wh_learner_dp_meta, wh_learner_dp_reptile, wh_learner_dp_fomaml,
     wh_learner_dp_protonet;
+
+/* Does an option of dp-meta do nothing under the rule that its settings name? It is one of another rule, then. */
+bool wh_meta_rule_ignores(const whist_settings *settings, const char *option);
 
 /* What dp-reptile (query: false) or dp-fomaml (true) asks of its private steps; how many of them a round has. */
 uint64_t wh_meta_records_read(wh_dp_step_options *out, const whist_settings *settings, bool query);

@@ -15,11 +15,16 @@
 
 #include "learn/dp_step.h"
 #include "learn/learners.h"
+#include "learn/local.h"
 #include "meta/dp_learners.h"
-#include "meta/dp_parts.h"
+#include "meta/dp_options.h"
+
+WH_AUTO_FREE(whist_model_work, whist_model_work_free)
 
 static const whist_option options[] = {
-    WH_META_TASK_OPTIONS,
+    {"lr", WHIST_OPTION_REAL, "0.1", 0, 1e3, NULL, "step of the start along the private meta-gradient"},
+    {"inner_lr", WHIST_OPTION_REAL, "0.01", 0, 1e3, NULL, "learning rate of the steps inside a task"},
+    {"inner_steps", WHIST_OPTION_INT, "1", 1, 1000, NULL, "steps inside a task"},
     {"rows", WHIST_OPTION_INT, NULL, 1, 2e9, NULL,
      "public bound on the training rows of a site; a site with more rows refuses"},
     {"updates", WHIST_OPTION_INT, "1", 1, 1e9, NULL, "steps of the start in a round"},
@@ -144,10 +149,18 @@ static whist_status evaluate(whist_learner *self, const float *model, whist_fold
     return wh_learner_measure(out, ((learner *)self)->env, model, fold);
 }
 
+/* Inner steps without noise, on rows that stay where they are. */
 static whist_status adapt(whist_learner *self, const float *model, const whist_rows *support, float *personal)
 {
     const learner *l = (const learner *)self;
-    return wh_meta_personal(personal, l->env->model, model, support, l->inner_lr, l->inner_steps, NULL);
+    WH_AUTO(whist_model_work_ptr) work = NULL;
+    if (support->n == 0) WH_FAIL(WHIST_E_ARG, "no rows to adapt to");
+    const whist_batch batch = wh_batch_of(support);
+    WH_TRY(whist_model_work_new(&work, l->env->model, support->n));
+    memcpy(personal, model, l->n * sizeof *personal);
+    for (size_t k = 0; k < l->inner_steps; k++)
+        WH_TRY(whist_model_sgd_step(l->env->model, work, personal, &batch, l->inner_lr, NULL, NULL));
+    return WHIST_OK;
 }
 
 /* ---- The classes ---- */

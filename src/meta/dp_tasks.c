@@ -3,42 +3,55 @@
  *     g = (Σ_t clip(∇L_t(θ)) + σ C Z) / L,   θ ← θ - lr g,   t: each person on its own coin of probability `rate`
  *
  * which is DP-SGD with persons for rows (McMahan, Ramage, Talwar, Zhang 2018, over meta-gradients as in Li, Khodak,
- * Caldas, Talwalkar 2020): with the whole meta-gradient of a task clipped it does not matter by which rule it was made,
- * so every chain learner has its private form, second order and batch statistics of a task included. The coins and the
- * noise are the system's (draw/private.h), never the study's seed.
+ * Caldas, Talwalkar 2020). θ is all that the rule learns (meta/scheme.h): the network and what the rule brings along,
+ * rates, gates, deviations, the layer behind a context. The whole meta-gradient of a task, over all these numbers at
+ * once, is clipped, so that it does not matter by which rule it was made: every rule with inner steps has its private
+ * form, second order and batch statistics of a task included. The coins, the rows of a task, abml's draws of weights
+ * and the noise are the system's (draw/private.h, draw/noise.h), never the study's seed.
  *
  * Persons are told apart by a column of the schema, and their rows are disjoint: what leaves with one person is one
  * term of the sum. Tasks that are mixed anew from the same rows would not do: a row is then in many of them. Which of a
  * person's rows are support and which are query is drawn afresh each time, from the noise as well. A person with too
  * few rows for a task counts as zero, and how many there are enters nothing: L and the rate's base are the public
- * bound. */
-#include <stdlib.h>
+ * bound. How far maml++ has annealed is a function of round and step, which are public. */
 #include <string.h>
 
 #include "draw/private.h"
+#include "draw/sample.h"
 #include "learn/dp_sum.h"
 #include "learn/learners.h"
 #include "meta/dp_learners.h"
-#include "meta/dp_parts.h"
+#include "meta/dp_options.h"
+#include "meta/people.h"
+#include "meta/rule_options.h"
+#include "meta/scheme.h"
 
 static const whist_option options[] = {
-    WH_META_TASK_OPTIONS,
-    {"rule", WHIST_OPTION_CHOICE, "fomaml", 0, 0, "maml|fomaml|reptile|anil|boil|per-fedavg",
-     "the learner whose meta-gradients are made private; per-fedavg is Hessian-free"},
+    {"lr", WHIST_OPTION_REAL, "0.1", 0, 1e3, NULL, "step of all that is learned along the private meta-gradient"},
+    {"inner_lr", WHIST_OPTION_REAL, "0", 0, 1e3, NULL,
+     "learning rate of the steps inside a task, or what it starts as where it is learned; 0: the rule's own"},
+    {"inner_steps", WHIST_OPTION_INT, "0", 0, 1000, NULL, "steps inside a task; 0: the rule's own"},
+    {"rule", WHIST_OPTION_CHOICE, "fomaml", 0, 0,
+     "maml|fomaml|reptile|anil|boil|per-fedavg|meta-sgd|maml++|imaml|cavia|abml|meta-lstm|protonet|matching|relation|"
+     "r2d2",
+     "the learner whose meta-gradients are made private; the last four compare classes that persons do not have, and "
+     "are refused"},
     {"support", WHIST_OPTION_INT, "5", 1, 1e6, NULL, "support rows of a task"},
     {"query", WHIST_OPTION_INT, "15", 1, 1e6, NULL, "query rows of a task"},
     {"persons", WHIST_OPTION_INT, NULL, 1, 2e9, NULL,
      "public bound on the persons with training rows at a site; a site with more refuses"},
     {"updates", WHIST_OPTION_INT, "1", 1, 1e9, NULL, "private steps of the start in a round"},
     WH_META_NOISE_OPTIONS,
+    WH_META_PER_FEDAVG_OPTIONS("rule per-fedavg: "),
+    WH_META_MAMLPP_OPTIONS("rule maml++: "),
+    WH_META_IMAML_OPTIONS("rule imaml: "),
+    WH_META_CAVIA_OPTIONS("rule cavia: "),
+    WH_META_LSTM_OPTIONS("rule meta-lstm: "),
+    WH_META_ABML_OPTIONS("rule abml: "),
     {0},
 };
 
-/* Rows of a person: order[begin[p]] … order[begin[p + 1] - 1]. */
-typedef struct persons {
-    size_t n;
-    uint32_t *order, *begin;
-} persons;
+WH_AUTO_CLEAR(wh_scheme_task, wh_scheme_task_clear)
 
 typedef struct learner {
     whist_learner base;
@@ -48,11 +61,13 @@ typedef struct learner {
     uint64_t updates;
     double lr, rate, noise, batch;
     uint64_t bound;
-    persons people;
-    wh_meta_chain chain;
+    wh_people people;
+    bool by_scheme; /* what the network alone says of a row means nothing */
+    wh_scheme *scheme;
+    wh_scheme_task task;
     wh_dp_sum *sum;
     wh_private_draw draw;
-    wh_noise *coins;             /* which rows of a person */
+    wh_noise *coins;             /* which rows of a person; draws of weights */
     uint32_t *picked;            /* (rows of the largest person) */
     float *theta, *grad, *delta; /* (n) */
 } learner;
@@ -61,12 +76,12 @@ static void learner_free(whist_learner *self)
 {
     learner *l = (learner *)self;
     if (!l) return;
-    wh_meta_chain_clear(&l->chain);
+    wh_scheme_task_clear(&l->task);
+    wh_scheme_free(l->scheme);
     wh_dp_sum_free(l->sum);
     wh_private_draw_clear(&l->draw);
     wh_noise_free(l->coins);
-    wh_free(l->people.order);
-    wh_free(l->people.begin);
+    wh_people_clear(&l->people);
     wh_free(l->picked);
     wh_free(l->theta);
     if (l->grad) wh_wipe(l->grad, l->n * sizeof *l->grad);
@@ -75,48 +90,43 @@ static void learner_free(whist_learner *self)
     wh_free(l);
 }
 
-/* ---- Persons ---- */
-
-typedef struct named_row {
-    uint64_t person;
-    uint32_t row;
-} named_row;
-
-static int by_person(const void *a, const void *b)
-{
-    const named_row *x = a, *y = b;
-    if (x->person != y->person) return x->person < y->person ? -1 : 1;
-    return (x->row > y->row) - (x->row < y->row);
-}
+/* ---- Making ---- */
 
 static whist_status sort_people(learner *l)
 {
-    WH_AUTO(wh_owned) memory = NULL;
-    persons *p = &l->people;
-    size_t most = 0;
-    if (l->train.n == 0 || !l->train.person)
-        WH_FAIL(WHIST_E_FORMAT, "%s: dp-meta needs a column of type person in the study's data: whose rows are a task",
-                l->env->site);
-    WH_TRY(wh_alloc(&memory, l->train.n, sizeof(named_row)));
-    named_row *rows = memory;
-    for (size_t i = 0; i < l->train.n; i++) rows[i] = (named_row){l->train.person[i], (uint32_t)i};
-    qsort(rows, l->train.n, sizeof *rows, by_person);
-    WH_TRY(WH_NEW(&p->order, l->train.n));
-    WH_TRY(WH_NEW(&p->begin, l->train.n + 1));
-    for (size_t i = 0; i < l->train.n; i++) {
-        p->order[i] = rows[i].row;
-        if (i == 0 || rows[i].person != rows[i - 1].person) p->begin[p->n++] = (uint32_t)i;
-    }
-    p->begin[p->n] = (uint32_t)l->train.n;
-    for (size_t i = 0; i < p->n; i++)
-        if (p->begin[i + 1] - p->begin[i] > most) most = p->begin[i + 1] - p->begin[i];
-    if (p->n > l->bound) /* the text does not say by how much */
+    whist_status status = wh_people_init(&l->people, &l->train);
+    if (status != WHIST_OK) return wh_fail_context(status, "%s: dp-meta: ", l->env->site);
+    if (l->people.n > l->bound) /* the text does not say by how much */
         WH_FAIL(WHIST_E_STATE, "%s: there are more persons than the public bound of %llu: agree on a larger one",
                 l->env->site, (unsigned long long)l->bound);
-    return WH_NEW(&l->picked, most);
+    return WH_NEW(&l->picked, l->people.most);
 }
 
-/* ---- Making ---- */
+static whist_status make_scheme(wh_scheme **out, const learner *l, size_t support, size_t query, size_t steps,
+                                bool learns)
+{
+    const wh_scheme_env env = {.model = l->env->model,
+                               .learner = &wh_learner_dp_meta,
+                               .settings = l->env->settings,
+                               .support = support,
+                               .query = query,
+                               .threads = 1,
+                               .steps = steps,
+                               .learns = learns};
+    return wh_scheme_new(out, &env);
+}
+
+static void read_settings(learner *l, const whist_settings *s)
+{
+    l->lr = whist_settings_real(s, "lr");
+    l->rate = whist_settings_real(s, "rate");
+    l->noise = whist_settings_real(s, "noise");
+    l->bound = (uint64_t)whist_settings_int(s, "persons");
+    l->updates = (uint64_t)whist_settings_int(s, "updates");
+    l->batch = whist_settings_real(s, "batch");
+    if (l->batch == 0) l->batch = l->rate * (double)l->bound;
+    l->by_scheme = strcmp(whist_settings_text(s, "rule"), "cavia") == 0;
+}
 
 static whist_status init(whist_learner *self, const whist_learner_env *env)
 {
@@ -127,16 +137,10 @@ static whist_status init(whist_learner *self, const whist_learner_env *env)
     l->n = whist_model_size(env->model);
     l->each = support + query;
     l->train = whist_dataset_rows(env->data, WHIST_FOLD_TRAIN);
-    l->lr = whist_settings_real(s, "lr");
-    l->rate = whist_settings_real(s, "rate");
-    l->noise = whist_settings_real(s, "noise");
-    l->bound = (uint64_t)whist_settings_int(s, "persons");
-    l->updates = (uint64_t)whist_settings_int(s, "updates");
-    l->batch = whist_settings_real(s, "batch");
-    if (l->batch == 0) l->batch = l->rate * (double)l->bound;
+    read_settings(l, s);
     WH_TRY(sort_people(l));
-    WH_TRY(wh_meta_chain_init(&l->chain, env->model, whist_settings_text(s, "rule"), support, query,
-                              whist_settings_real(s, "inner_lr"), (size_t)whist_settings_int(s, "inner_steps")));
+    WH_TRY(make_scheme(&l->scheme, l, support, query, SIZE_MAX, true));
+    WH_TRY(wh_scheme_task_init(&l->task, l->scheme));
     WH_TRY(wh_dp_sum_new(&l->sum, l->n, whist_settings_real(s, "clip"), l->noise));
     const wh_draw_design design = {.kind = WH_DRAW_POISSON, .n = l->people.n, .rate = l->rate};
     WH_TRY(wh_private_draw_init(&l->draw, &design));
@@ -170,24 +174,40 @@ static whist_status pick(learner *l, uint32_t p, bool *enough)
     return WHIST_OK;
 }
 
-static whist_status add_task(learner *l, uint32_t p)
+/* Standard normal numbers, on a grid of 2^-20, where the rule draws weights. */
+static whist_status draw_weights(wh_scheme_task *task, const wh_scheme *scheme, wh_noise *coins)
+{
+    WH_AUTO(wh_owned) memory = NULL;
+    const size_t n = wh_scheme_noise(scheme);
+    if (n == 0) return WHIST_OK;
+    WH_TRY(wh_alloc_raw(&memory, n, sizeof(int64_t)));
+    WH_TRY(wh_sample_normal(coins, memory, n, 0x1p20));
+    for (size_t i = 0; i < n; i++) task->noise[i] = (float)((double)((int64_t *)memory)[i] * 0x1p-20);
+    return WHIST_OK;
+}
+
+static whist_status add_task(learner *l, uint32_t p, uint64_t time)
 {
     bool enough;
     WH_TRY(pick(l, p, &enough));
     if (!enough) return WHIST_OK;
-    WH_TRY(wh_meta_chain_gradient(l->grad, &l->chain, l->theta, &l->train, l->picked));
+    WH_TRY(wh_scheme_task_rows(&l->task, 0, &l->train, l->picked, l->each, l->scheme));
+    WH_TRY(draw_weights(&l->task, l->scheme, l->coins));
+    WH_TRY(wh_scheme_gradient(l->grad, NULL, l->scheme, l->theta, time, &l->task.task, 1, NULL));
     wh_dp_sum_add(l->sum, l->grad);
     return WHIST_OK;
 }
 
-static whist_status step(learner *l)
+/* time: steps before this one, in all rounds. */
+static whist_status step(learner *l, uint64_t time)
 {
     const uint32_t *drawn;
     size_t n;
     wh_dp_sum_begin(l->sum);
     WH_TRY(wh_private_draw_next(&l->draw, &drawn, &n));
-    for (size_t i = 0; i < n; i++) WH_TRY(add_task(l, drawn[i]));
+    for (size_t i = 0; i < n; i++) WH_TRY(add_task(l, drawn[i], time));
     WH_TRY(wh_dp_sum_release(l->sum, l->grad, l->batch));
+    wh_scheme_forget(l->grad, l->scheme); /* noise alone; what is released may be thrown away */
     for (size_t i = 0; i < l->n; i++) l->theta[i] -= (float)l->lr * l->grad[i];
     return WHIST_OK;
 }
@@ -197,7 +217,7 @@ static whist_status fit(whist_learner *self, const whist_learner_round *round, w
     learner *l = (learner *)self;
     if (round->n != l->n) WH_FAIL(WHIST_E_FORMAT, "the model has %zu parameters, this study's has %zu", round->n, l->n);
     memcpy(l->theta, round->model, l->n * sizeof *l->theta);
-    for (uint64_t k = 0; k < l->updates; k++) WH_TRY(step(l));
+    for (uint64_t k = 0; k < l->updates; k++) WH_TRY(step(l, round->round * l->updates + k));
     for (size_t i = 0; i < l->n; i++) l->delta[i] = l->theta[i] - round->model[i];
     /* The weight is public, where the persons and rows that there are would tell. */
     *out = (whist_update){.n_vectors = 1, .vectors = {l->delta}, .rows = (double)l->bound, .steps = (double)l->updates};
@@ -223,27 +243,79 @@ static whist_status spends(whist_learner *self, const whist_learner_round *round
     return plans(((const learner *)self)->env->settings, 1, out, n);
 }
 
-static whist_status evaluate(whist_learner *self, const float *model, whist_fold fold, whist_metric_value *out)
+/* ---- Measuring and adapting ---- */
+
+enum { AT_ONCE = 256 }; /* rows */
+
+/* Rows from … from + n - 1 as the query of a task without inner steps. */
+static whist_status predict(float *out, const learner *l, const float *model, const whist_rows *rows, size_t from,
+                            size_t n)
 {
-    return wh_learner_measure(out, ((learner *)self)->env, model, fold);
+    WH_AUTO(wh_scheme_ptr) scheme = NULL;
+    WH_AUTO(wh_scheme_task) task = {0};
+    const size_t stride = rows->x_stride ? rows->x_stride : rows->d;
+    WH_TRY(make_scheme(&scheme, l, 1, n, 0, false));
+    WH_TRY(wh_scheme_task_init(&task, scheme));
+    for (size_t i = 0; i < n; i++)
+        memcpy(task.x + (i + 1) * rows->d, rows->x + (from + i) * stride, rows->d * sizeof *task.x);
+    return wh_scheme_predict(out, scheme, 0, model, &task);
 }
 
+static whist_status measure(whist_metric_value *out, const learner *l, const float *model, const whist_rows *rows)
+{
+    WH_AUTO(wh_owned) memory = NULL;
+    const whist_learner_env *env = l->env;
+    const whist_model_shape shape = whist_model_shape_get(env->model);
+    const size_t step = rows->y_stride ? rows->y_stride : 1, k = shape.n_outputs;
+    size_t n;
+    WH_TRY(wh_alloc(&memory, rows->n + 1, (k + 1) * sizeof(float)));
+    float *prediction = memory, *target = prediction + rows->n * k;
+    for (size_t i = 0; i < rows->n; i++) target[i] = rows->y[i * step];
+    for (size_t from = 0; from < rows->n; from += n) {
+        n = rows->n - from < AT_ONCE ? rows->n - from : AT_ONCE;
+        WH_TRY(predict(prediction + from * k, l, model, rows, from, n));
+    }
+    const whist_metric_rows measured = {.prediction = prediction, .target = target, .n = rows->n, .shape = shape};
+    for (size_t i = 0; i < env->n_metrics; i++) WH_TRY(whist_metric_compute(&out[i], env->metrics[i], &measured));
+    return WHIST_OK;
+}
+
+/* The start, which no row of training has touched but through it. */
+static whist_status evaluate(whist_learner *self, const float *model, whist_fold fold, whist_metric_value *out)
+{
+    const learner *l = (const learner *)self;
+    const whist_rows rows = whist_dataset_rows(l->env->data, fold);
+    if (!l->by_scheme || rows.n == 0) return wh_learner_measure(out, l->env, model, fold);
+    return measure(out, l, model, &rows);
+}
+
+/* The rule's inner steps on all the rows that there are, which need not be as many as a task's. */
 static whist_status adapt(whist_learner *self, const float *model, const whist_rows *support, float *personal)
 {
     const learner *l = (const learner *)self;
-    return wh_meta_personal(personal, l->env->model, model, support, (double)l->chain.inner_lr, l->chain.inner_steps,
-                            l->chain.adapts);
+    WH_AUTO(wh_scheme_ptr) scheme = NULL;
+    WH_AUTO(wh_scheme_task) task = {0};
+    WH_AUTO(wh_owned) order = NULL;
+    if (support->n == 0) WH_FAIL(WHIST_E_ARG, "no rows to adapt to");
+    WH_TRY(wh_alloc(&order, support->n, sizeof(uint32_t)));
+    for (size_t i = 0; i < support->n; i++) ((uint32_t *)order)[i] = (uint32_t)i;
+    WH_TRY(make_scheme(&scheme, l, support->n, 1, SIZE_MAX, false));
+    WH_TRY(wh_scheme_task_init(&task, scheme));
+    WH_TRY(wh_scheme_task_rows(&task, 0, support, order, support->n, scheme));
+    WH_TRY(draw_weights(&task, scheme, l->coins));
+    return wh_scheme_adapt(personal, scheme, 0, model, &task);
 }
+
+/* ---- The class ---- */
 
 static const char *objection(const whist_settings *settings, whist_dp_unit unit, bool plain_metrics)
 {
-    (void)plain_metrics; /* of the start, which no row of training has touched but through it */
+    (void)plain_metrics; /* of the start */
     const char *rule = whist_settings_text(settings, "rule");
     if (unit != WHIST_DP_RECORD) return NULL;
     if (strcmp(rule, "fomaml") == 0 || strcmp(rule, "reptile") == 0)
         return "it clips whole tasks, which hides a record only as long as nobody has two; take dp-fomaml or "
-               "dp-reptile, "
-               "which clip every row";
+               "dp-reptile, which clip every row";
     return wh_meta_second_order_objection;
 }
 

@@ -16,7 +16,8 @@
 WH_AUTO_FREE(whist_model, whist_model_free)
 WH_AUTO_FREE(whist_dataset, whist_dataset_free)
 
-enum { PERSONS = 60, EACH = 12, ROWS = PERSONS * EACH, D = 4, P = D + 1, MOST = 2 * D + 5 };
+/* DEEP: numbers of the network with a hidden layer; MOST: of a network with all that a rule brings along, and more. */
+enum { PERSONS = 60, EACH = 12, ROWS = PERSONS * EACH, D = 4, P = D + 1, DEEP = 2 * D + 5, MOST = 80 };
 
 static float x_[ROWS * D], y_[ROWS];
 static uint64_t person_[ROWS];
@@ -47,7 +48,7 @@ static whist_dataset *people(size_t persons)
     return out;
 }
 
-/* P numbers; or, where there must be more than a head, MOST. */
+/* P numbers; or, where there must be more than a head, DEEP. */
 static whist_model *make_model(bool deep)
 {
     const whist_model_shape shape = {.n_features = D, .n_outputs = 1, .target = WHIST_TARGET_BINARY};
@@ -56,7 +57,7 @@ static whist_model *make_model(bool deep)
     assert_ok(whist_settings_new(&settings, whist_model_class_find("mlp")->options));
     assert_ok(whist_settings_set(settings, "hidden", "[2]"));
     assert_ok(whist_model_new(&model, deep ? "mlp" : "logistic", deep ? settings : NULL, &shape));
-    assert_int_equal(whist_model_size(model), deep ? MOST : P);
+    assert_int_equal(whist_model_size(model), deep ? DEEP : P);
     return model;
 }
 
@@ -82,6 +83,8 @@ static whist_status try_bench(bench *b, const whist_learner_class *class_, const
     *b = (bench){.model = make_model(deep_)};
     assert_ok(whist_settings_new(&b->settings, class_->options));
     for (; settings->key; settings++) assert_ok(whist_settings_set(b->settings, settings->key, settings->value));
+    WH_TRY(wh_scheme_extend(b->model, class_, b->settings));
+    assert_true(whist_model_size(b->model) <= MOST);
     b->env = (whist_learner_env){.model = b->model,
                                  .data = data,
                                  .settings = b->settings,
@@ -112,7 +115,7 @@ static void fit(float delta[], const bench *b, const float theta[])
     memcpy(delta, update.vectors[0], round.n * sizeof *delta);
 }
 
-static double accuracy(const bench *b, const float theta[P])
+static double accuracy(const bench *b, const float theta[])
 {
     whist_metric_value value;
     assert_ok(b->learner->class_->evaluate(b->learner, theta, WHIST_FOLD_TEST, &value));
@@ -122,8 +125,8 @@ static double accuracy(const bench *b, const float theta[P])
 static whist_dp_event only_event(const bench *b, size_t *n)
 {
     whist_dp_event events[WHIST_MAX_EVENTS] = {{0}};
-    const float theta[P] = {0};
-    const whist_learner_round round = {.model = theta, .n = P};
+    const float theta[MOST] = {0};
+    const whist_learner_round round = {.model = theta, .n = whist_model_size(b->model)};
     assert_ok(b->learner->class_->spends(b->learner, &round, events, n));
     for (size_t i = 0; i < *n; i++) assert_ok(whist_dp_event_check(&events[i]));
     return events[0];
@@ -226,7 +229,8 @@ static void an_attacker_learns_no_more_than_was_charged(void **state)
 
 /* ---- Whole tasks ---- */
 
-static const char *const rules[] = {"maml", "fomaml", "reptile", "anil", "boil", "per-fedavg"};
+static const char *const rules[] = {"maml",     "fomaml", "reptile", "anil",  "boil", "per-fedavg",
+                                    "meta-sgd", "maml++", "imaml",   "cavia", "abml", "meta-lstm"};
 
 /* `n` persons, all rows of one the same; the last one's are wild where `wild` says so. */
 static whist_dataset *steady_people(size_t n, bool wild)
@@ -251,29 +255,39 @@ static double distance(const float a[], const float b[], size_t n)
     return sqrt(square);
 }
 
+/* Where a model starts, with the network's weights off zero and apart. Numbers of the model. */
+static size_t somewhere(float theta[], const whist_model *model)
+{
+    static const float deep[DEEP] = {0.2F, -0.1F, 0.4F, 0.1F, -0.3F, 0.2F, 0.5F, -0.2F, 0.1F, 0, 0.6F, 0.4F};
+    whist_model_init(model, theta, 3);
+    memcpy(theta, deep, sizeof deep);
+    return whist_model_size(model);
+}
+
 /* With all persons taken and next to no noise, a person more moves the update by at most lr C / L, by any rule, however
  * wild their rows are; and every person moves it. */
 static void a_person_moves_no_more_than_the_bound(void **state)
 {
     (void)state;
-    static const float none[MOST],
-        theta[MOST] = {0.2F, -0.1F, 0.4F, 0.1F, -0.3F, 0.2F, 0.5F, -0.2F, 0.1F, 0, 0.6F, 0.4F};
+    static const float none[MOST];
     deep_ = true;
     for (size_t r = 0; r < WH_COUNT(rules); r++) {
         const setting settings[] = {{"rule", rules[r]},   {"support", "4"}, {"query", "8"},     {"inner_lr", "0.5"},
                                     {"inner_steps", "3"}, {"lr", "1"},      {"persons", "64"},  {"rate", "1"},
-                                    {"batch", "10"},      {"clip", "0.01"}, {"noise", "0.001"}, {NULL, NULL}};
+                                    {"batch", "10"},      {"clip", "0.01"}, {"noise", "0.001"}, {"deviation", "1e-4"},
+                                    {"kl", "1e-12"},      {NULL, NULL}}; /* abml: draws that are hardly apart */
         WH_AUTO(whist_dataset_ptr) few = steady_people(9, false);
         WH_AUTO(whist_dataset_ptr) more = steady_people(10, true);
-        float without[MOST], with[MOST];
+        float without[MOST], with[MOST], theta[MOST];
         bench a, b;
         open_bench(&a, &wh_learner_dp_meta, few, settings);
         open_bench(&b, &wh_learner_dp_meta, more, settings);
+        const size_t n = somewhere(theta, a.model);
         fit(without, &a, theta);
         fit(with, &b, theta);
-        const double one = 0.01 / 10, noise = 12 * 1e-3 * one * sqrt(2 * MOST), moved = distance(with, without, MOST);
+        const double one = 0.01 / 10, noise = 12 * 1e-3 * one * sqrt(2 * (double)n), moved = distance(with, without, n);
         if (!(moved <= one + noise)) fail_msg("%s: a person moved it by %g", rules[r], moved);
-        if (!(distance(without, none, MOST) > 0.5 * one)) fail_msg("%s: nine persons hardly moved it", rules[r]);
+        if (!(distance(without, none, n) > 0.5 * one)) fail_msg("%s: nine persons hardly moved it", rules[r]);
         close_bench(&a);
         close_bench(&b);
     }
@@ -338,13 +352,14 @@ static void it_learns_over_persons(void **state)
                                     {"noise", "1"},
                                     {NULL, NULL}};
         WH_AUTO(whist_dataset_ptr) data = people(PERSONS);
-        float theta[P] = {0}, delta[P], personal[P];
+        float theta[MOST] = {0}, delta[MOST], personal[MOST];
         bench b;
         size_t n;
         open_bench(&b, &wh_learner_dp_meta, data, settings);
         assert_int_equal(only_event(&b, &n).count, 40);
+        whist_model_init(b.model, theta, 3);
         fit(delta, &b, theta);
-        for (size_t j = 0; j < P; j++) theta[j] += delta[j];
+        for (size_t j = 0; j < whist_model_size(b.model); j++) theta[j] += delta[j];
         double right = accuracy(&b, theta);
         if (!(right > 0.8)) fail_msg("%s: %g", rules[r], right);
         whist_rows rows = whist_dataset_rows(data, WHIST_FOLD_TRAIN);
@@ -352,6 +367,194 @@ static void it_learns_over_persons(void **state)
         assert_ok(b.learner->class_->adapt(b.learner, theta, &rows, personal));
         close_bench(&b);
     }
+}
+
+/* ---- A task by its rule ---- */
+
+/* What each rule is asked for, beside what all are. */
+static const setting asked[][4] = {
+    {{NULL, NULL}},
+    {{NULL, NULL}},
+    {{NULL, NULL}},
+    {{NULL, NULL}},
+    {{NULL, NULL}},
+    {{"variant", "exact"}, {NULL, NULL}},
+    {{NULL, NULL}},
+    {{"multi_step", "4"}, {NULL, NULL}},
+    {{"proximal", "3"}, {"conjugate", "4"}, {"newton", "1"}, {NULL, NULL}},
+    {{"context", "3"}, {NULL, NULL}},
+    {{"deviation", "1e-4"}, {"kl", "1e-11"}, {NULL, NULL}},
+    {{"keep", "0.9"}, {"log_range", "0"}, {NULL, NULL}},
+};
+
+/* The plain learner of a rule, over a model that it has made itself. */
+typedef struct plain {
+    const whist_learner_class *class_;
+    whist_settings *settings;
+    whist_model *model;
+    wh_scheme *scheme;
+    wh_scheme_task task;
+} plain;
+
+static void open_plain(plain *p, size_t r, const whist_rows *rows, size_t support, size_t query)
+{
+    const whist_learner_class *const *c = wh_meta_learner_classes();
+    uint32_t order[EACH];
+    while (strcmp((*c)->name, rules[r]) != 0) c++;
+    *p = (plain){.class_ = *c, .model = make_model(true)};
+    assert_ok(whist_settings_new(&p->settings, (*c)->options));
+    assert_ok(whist_settings_set(p->settings, "inner_lr", "0.4"));
+    assert_ok(whist_settings_set(p->settings, "inner_steps", "3"));
+    for (const setting *s = asked[r]; s->key; s++) assert_ok(whist_settings_set(p->settings, s->key, s->value));
+    assert_ok(wh_scheme_extend(p->model, p->class_, p->settings));
+    const wh_scheme_env env = {.model = p->model,
+                               .learner = p->class_,
+                               .settings = p->settings,
+                               .support = support,
+                               .query = query,
+                               .threads = 1,
+                               .steps = SIZE_MAX,
+                               .learns = true};
+    assert_ok(wh_scheme_new(&p->scheme, &env));
+    assert_ok(wh_scheme_task_init(&p->task, p->scheme));
+    for (uint32_t i = 0; i < EACH; i++) order[i] = i;
+    assert_ok(wh_scheme_task_rows(&p->task, 0, rows, order, support + query, p->scheme));
+}
+
+static void close_plain(plain *p)
+{
+    wh_scheme_task_clear(&p->task);
+    wh_scheme_free(p->scheme);
+    whist_model_free(p->model);
+    whist_settings_free(p->settings);
+}
+
+static void open_rule(bench *b, size_t r, const whist_dataset *data)
+{
+    setting settings[20] = {{"rule", rules[r]},   {"support", "4"}, {"query", "8"},    {"inner_lr", "0.4"},
+                            {"inner_steps", "3"}, {"lr", "1"},      {"persons", "64"}, {"rate", "1"},
+                            {"batch", "60"},      {"clip", "2"},    {"noise", "0.001"}};
+    size_t n = 11;
+    for (const setting *s = asked[r]; s->key; s++) settings[n++] = *s;
+    open_bench(b, &wh_learner_dp_meta, data, settings);
+}
+
+/* Sixty persons with the same rows, next to no noise and a bound that nothing reaches: the update is the gradient of
+ * the plain learner's scheme, over all numbers that it has, with every option that was asked for; of maml++ at the
+ * fourth step of the study. abml draws weights that are hardly apart. Noise of a number: 2e-3 / 60. */
+static void a_task_is_what_its_rule_makes_of_it(void **state)
+{
+    (void)state;
+    deep_ = true;
+    WH_AUTO(whist_dataset_ptr) data = steady_people(PERSONS, false);
+    float *x = (float *)(uintptr_t)whist_dataset_rows(data, WHIST_FOLD_TRAIN).x,
+          *y = (float *)(uintptr_t)whist_dataset_rows(data, WHIST_FOLD_TRAIN).y;
+    for (size_t i = 1; i < ROWS; i++) memcpy(x + i * D, x, D * sizeof *x), y[i] = y[0];
+    const whist_rows rows = whist_dataset_rows(data, WHIST_FOLD_TRAIN);
+    for (size_t r = 0; r < WH_COUNT(rules); r++) {
+        float theta[MOST], grad[MOST], personal[MOST], own[MOST];
+        double norm = 0;
+        whist_update update;
+        bench b;
+        plain p;
+        open_rule(&b, r, data);
+        open_plain(&p, r, &rows, 4, 8);
+        const size_t n = somewhere(theta, b.model);
+        assert_int_equal(n, whist_model_size(p.model));
+        assert_ok(wh_scheme_gradient(grad, NULL, p.scheme, theta, 3, &p.task.task, 1, NULL));
+        const whist_learner_round round = {.round = 3, .model = theta, .n = n};
+        assert_ok(b.learner->class_->fit(b.learner, &round, &update));
+        for (size_t j = 0; j < n; j++) {
+            norm += (double)grad[j] * (double)grad[j];
+            if (!(fabsf(update.vectors[0][j] + grad[j]) < 6e-4F))
+                fail_msg("%s: number %zu of %zu moves by %g, its gradient is %g", rules[r], j, n,
+                         (double)update.vectors[0][j], (double)grad[j]);
+        }
+        if (!(sqrt(norm) > 0.02 && sqrt(norm) < 1.9)) fail_msg("%s: a gradient of norm %g", rules[r], sqrt(norm));
+        /* And so is a personal model. */
+        whist_rows support = rows;
+        support.n = 4;
+        assert_ok(wh_scheme_adapt(own, p.scheme, 0, theta, &p.task));
+        assert_ok(b.learner->class_->adapt(b.learner, theta, &support, personal));
+        if (!(distance(own, personal, n) < 1e-3)) fail_msg("%s: adapts %g off", rules[r], distance(own, personal, n));
+        if (!(distance(theta, personal, n) > 1e-2)) fail_msg("%s: does not adapt", rules[r]);
+        close_bench(&b);
+        close_plain(&p);
+    }
+    deep_ = false;
+}
+
+/* Eight times the same study and the same round, with weights that are drawn far apart: the updates are more apart than
+ * noise makes them. */
+static void weights_are_drawn_by_the_system(void **state)
+{
+    (void)state;
+    const setting settings[] = {{"rule", "abml"},     {"support", "4"}, {"query", "8"},     {"deviation", "1"},
+                                {"persons", "64"},    {"rate", "1"},    {"batch", "1"},     {"lr", "1"},
+                                {"inner_steps", "1"}, {"clip", "0.1"},  {"noise", "0.001"}, {NULL, NULL}};
+    WH_AUTO(whist_dataset_ptr) data = steady_people(1, false);
+    float theta[MOST], delta[8][MOST];
+    double apart = 0;
+    for (int i = 0; i < 8; i++) {
+        bench b;
+        open_bench(&b, &wh_learner_dp_meta, data, settings);
+        whist_model_init(b.model, theta, 3);
+        fit(delta[i], &b, theta);
+        close_bench(&b);
+        if (i > 0) apart = fmax(apart, distance(delta[0], delta[i], (size_t)2 * P));
+    }
+    const double noise = 12 * 1e-4 * sqrt(4 * P);
+    if (!(apart > 2 * noise)) fail_msg("%g apart, noise %g", apart, noise);
+}
+
+/* A context starts from zero in every task: noise does not move it. What is measured is seen through the layer behind
+ * it, whose shift and factor turn every row's numbers over here; the network alone would be right. */
+static void a_context_stays_and_is_looked_through(void **state)
+{
+    (void)state;
+    const setting settings[] = {{"rule", "cavia"}, {"support", "4"}, {"query", "8"},  {"context", "3"}, {"lr", "1"},
+                                {"persons", "60"}, {"rate", "1"},    {"noise", "10"}, {NULL, NULL}};
+    WH_AUTO(whist_dataset_ptr) data = people(PERSONS);
+    float theta[MOST], delta[MOST];
+    bench b;
+    size_t n;
+    open_bench(&b, &wh_learner_dp_meta, data, settings);
+    const whist_tensor_info *tensors = whist_model_tensors(b.model, &n);
+    whist_model_init(b.model, theta, 3);
+    for (size_t j = 0; j < D; j++) theta[j] = j % 2 ? 1 : -1;
+    theta[D] = 0;
+    const double right = accuracy(&b, theta);
+    assert_true(right > 0.8);
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = 0; strcmp(tensors[i].name, "film.bias") == 0 && j < D; j++) theta[tensors[i].offset + j] = -2;
+    if (!(fabs(accuracy(&b, theta) - (1 - right)) < 1e-9)) fail_msg("%g, not %g", accuracy(&b, theta), 1 - right);
+    fit(delta, &b, theta);
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = 0; j < tensors[i].size; j++)
+            assert_true((delta[tensors[i].offset + j] == 0) == (strcmp(tensors[i].name, "context") == 0));
+    close_bench(&b);
+}
+
+/* What compares classes has no tasks here, and says so; a rule's own settings are refused where they make no start. */
+static void rules_without_steps_are_refused(void **state)
+{
+    (void)state;
+    static const char *const metric[] = {"protonet", "matching", "relation", "r2d2"};
+    WH_AUTO(whist_dataset_ptr) data = people(PERSONS);
+    bench b;
+    for (size_t i = 0; i < WH_COUNT(metric); i++) {
+        const setting settings[] = {
+            {"rule", metric[i]}, {"persons", "60"}, {"rate", "1"}, {"noise", "1"}, {NULL, NULL}};
+        assert_int_equal(try_bench(&b, &wh_learner_dp_meta, data, settings), WHIST_E_UNSUPPORTED);
+        assert_non_null(strstr(whist_detail_get()->text, metric[i]));
+        assert_non_null(strstr(whist_detail_get()->text, "a person may show one class only"));
+        close_bench(&b);
+    }
+    const setting wild[] = {{"rule", "meta-lstm"}, {"inner_lr", "1"}, {"persons", "60"},
+                            {"rate", "1"},         {"noise", "1"},    {NULL, NULL}};
+    assert_int_equal(try_bench(&b, &wh_learner_dp_meta, data, wild), WHIST_E_UNSUPPORTED);
+    assert_non_null(strstr(whist_detail_get()->text, "a gate lies below 1"));
+    close_bench(&b);
 }
 
 static void persons_are_needed_and_counted_in_public(void **state)
@@ -558,6 +761,10 @@ int main(void)
         cmocka_unit_test(a_person_moves_no_more_than_the_bound),
         cmocka_unit_test(persons_are_drawn_by_coins),
         cmocka_unit_test(it_learns_over_persons),
+        cmocka_unit_test(a_task_is_what_its_rule_makes_of_it),
+        cmocka_unit_test(weights_are_drawn_by_the_system),
+        cmocka_unit_test(a_context_stays_and_is_looked_through),
+        cmocka_unit_test(rules_without_steps_are_refused),
         cmocka_unit_test(persons_are_needed_and_counted_in_public),
         cmocka_unit_test(what_records_spend_is_every_gradient),
         cmocka_unit_test(without_noise_they_are_the_learners),

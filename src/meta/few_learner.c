@@ -6,6 +6,7 @@
 
 #include "base/settings.h"
 #include "meta/dp_learners.h"
+#include "meta/rule_options.h"
 #include "meta/source.h"
 
 enum { TEST_TASKS = 20 }; /* of an evaluation over classes */
@@ -226,45 +227,11 @@ const whist_learner_class wh_few_learner = {
     }
 
 static const whist_option meta_sgd_options[] = {INNER("0.01", "1"), {0}};
-static const whist_option mamlpp_options[] = {
-    INNER("0.1", "5"),
-    {"multi_step", WHIST_OPTION_INT, "500", 0, 1e9, NULL,
-     "over so many steps the loss moves from the mean over all inner steps to the last one's"},
-    {"first_order", WHIST_OPTION_INT, "0", 0, 1e9, NULL, "so many steps leave the Hessians out"},
-    {"norm_steps", WHIST_OPTION_BOOL, "true", 0, 0, NULL,
-     "batch norms have a scale and a shift for each inner step, which are learned and which no step moves"},
-    {0},
-};
-static const whist_option imaml_options[] = {
-    INNER("0.1", "16"),
-    {"proximal", WHIST_OPTION_REAL, "2", 1e-6, 1e6, NULL,
-     "weight of the pull of the start, halved, times the distance squared"},
-    {"conjugate", WHIST_OPTION_INT, "5", 1, 1000, NULL, "iterations of conjugate gradients"},
-    {"newton", WHIST_OPTION_INT, "0", 0, 100, NULL, "Newton steps after the inner ones, to reach the minimum"},
-    {0},
-};
-static const whist_option cavia_options[] = {
-    INNER("1", "2"),
-    {"context", WHIST_OPTION_INT, "5", 1, 4096, NULL,
-     "numbers that the inner steps find for a task; they scale and shift the features"},
-    {0},
-};
-static const whist_option lstm_options[] = {
-    INNER("0.01", "5"),
-    {"keep", WHIST_OPTION_REAL, "0.999", 0.5, 0.999999, NULL,
-     "where the forget gate starts; inner_lr: where the input gate does"},
-    {"log_range", WHIST_OPTION_REAL, "10", 0, 100, NULL,
-     "gates see logarithms down to e^-this, and signs; 0: plain numbers"},
-    {0},
-};
-static const whist_option abml_options[] = {
-    INNER("0.1", "5"),
-    {"deviation", WHIST_OPTION_REAL, "0.01", 1e-6, 10, NULL, "standard deviation of every weight at the start"},
-    {"kl", WHIST_OPTION_REAL, "0.00001", 1e-12, 1e3, NULL,
-     "weight of the divergence from the prior beside the mean loss of a row"},
-    {"draws", WHIST_OPTION_INT, "5", 1, 1000, NULL, "draws of the weights that a prediction averages"},
-    {0},
-};
+static const whist_option mamlpp_options[] = {INNER("0.1", "5"), WH_META_MAMLPP_OPTIONS(""), {0}};
+static const whist_option imaml_options[] = {INNER("0.1", "16"), WH_META_IMAML_OPTIONS(""), {0}};
+static const whist_option cavia_options[] = {INNER("1", "2"), WH_META_CAVIA_OPTIONS(""), {0}};
+static const whist_option lstm_options[] = {INNER("0.01", "5"), WH_META_LSTM_OPTIONS(""), {0}};
+static const whist_option abml_options[] = {INNER("0.1", "5"), WH_META_ABML_OPTIONS(""), {0}};
 static const whist_option protonet_options[] = {
     LR,
     TASKS,

@@ -8,6 +8,7 @@
 #include "meta/dp_learners.h"
 #include "meta/few_learner.h"
 #include "meta/model.h"
+#include "meta/rule_options.h"
 
 WH_AUTO_FREE(whist_model_work, whist_model_work_free)
 WH_AUTO_FREE(wh_dims, wh_free)
@@ -27,9 +28,7 @@ WH_AUTO_FREE(wh_dims, wh_free)
 static const whist_option options[] = {META_OPTIONS, {0}};
 static const whist_option per_fedavg_options[] = {
     META_OPTIONS,
-    {"variant", WHIST_OPTION_CHOICE, "hf", 0, 0, "fo|hf|exact",
-     "the Hessian's part: left out, by differences of gradients, or exact"},
-    {"delta", WHIST_OPTION_REAL, "0.001", 1e-9, 1, NULL, "half step of the differences (variant hf)"},
+    WH_META_PER_FEDAVG_OPTIONS(""),
     {0},
 };
 

@@ -314,7 +314,9 @@ whist_status wh_scheme_new(wh_scheme **out, const wh_scheme_env *env)
     WH_AUTO(wh_scheme_ptr) s = NULL;
     WH_TRY(WH_NEW(&s, 1));
     s->env = *env;
-    s->kind = wh_scheme_kind_of(env->learner);
+    WH_TRY(wh_scheme_rule(&s->env.learner, &s->settings, env->learner, env->settings));
+    s->env.settings = s->settings;
+    s->kind = wh_scheme_kind_of(s->env.learner);
     WH_TRY(init(s));
     *out = s;
     s = NULL;
@@ -345,6 +347,7 @@ void wh_scheme_free(wh_scheme *s)
     wh_free(s->weights);
     wh_free(s->hot_support);
     wh_free(s->hot_query);
+    whist_settings_free(s->settings);
     wh_free(s);
 }
 
@@ -386,6 +389,12 @@ size_t wh_scheme_noise(const wh_scheme *s)
     return s->noise;
 }
 
+void wh_scheme_forget(float *vector, const wh_scheme *s)
+{
+    for (size_t i = 0; i < s->n_theta; i++)
+        if (s->zero[i]) memset(vector + s->tensors[i].offset, 0, s->tensors[i].size * sizeof *vector);
+}
+
 unsigned wh_scheme_draws(const wh_scheme *s)
 {
     return s->kind == WH_SCHEME_ABML ? (unsigned)whist_settings_int(s->env.settings, "draws") : 1;
@@ -414,6 +423,29 @@ whist_status wh_scheme_task_init(wh_scheme_task *out, const wh_scheme *s)
     if (s->noise) out->data[MORE] = out->noise + s->noise / (s->steps + 1) * s->steps;
     if (s->step_sets) out->data[MORE] = s->hot_query, out->support[SUPPORT_MORE] = s->hot_support;
     out->task = (wh_meta_task){out->support, out->data};
+    return WHIST_OK;
+}
+
+whist_status wh_scheme_task_target(wh_scheme_task *out, size_t at, float target, const wh_scheme *s)
+{
+    if (!s->by_class) {
+        ((float *)out->y)[at] = target;
+        return WHIST_OK;
+    }
+    if (!(target >= 0 && target < (float)s->outputs))
+        WH_FAIL(WHIST_E_RANGE, "a row whose target is none of the %zu classes", s->outputs);
+    ((uint32_t *)out->y)[at] = (uint32_t)target;
+    return WHIST_OK;
+}
+
+whist_status wh_scheme_task_rows(wh_scheme_task *out, size_t at, const whist_rows *rows, const uint32_t order[],
+                                 size_t n, const wh_scheme *s)
+{
+    size_t stride = rows->x_stride ? rows->x_stride : rows->d, step = rows->y_stride ? rows->y_stride : 1;
+    for (size_t i = 0; i < n; i++) {
+        memcpy(out->x + (at + i) * rows->d, rows->x + order[i] * stride, rows->d * sizeof *out->x);
+        WH_TRY(wh_scheme_task_target(out, at + i, rows->y[order[i] * step], s));
+    }
     return WHIST_OK;
 }
 
@@ -467,6 +499,8 @@ whist_status wh_scheme_gradient(float *grad, double *losses, wh_scheme *s, const
         .theta = grad, .rates = s->learned_rates ? grad + s->theta : NULL, .query_loss = losses};
     bool early = s->kind == WH_SCHEME_MAMLPP && anneal(s, time);
     const wh_meta_at at = at_of(s, 0, params);
+    /* Rates of tensors that no step moves (maml++: norms of steps) are in the model and in no gradient. */
+    memset(grad + s->theta, 0, (s->n_params - s->theta) * sizeof *grad);
     WH_TRY(wh_meta_step(&out, early ? s->early_work : s->work, &at, tasks, n, pool));
     if (s->kind == WH_SCHEME_MAMLPP)
         for (size_t i = 0; i < s->n_rates; i++) grad[s->theta + i] *= s->rates[0][i];

@@ -5,9 +5,9 @@
  *
  *     | the network's tensors (of metric learners without the head) | more of θ | rates |
  *
- * wh_scheme_extend adds what a learner needs when the study's model is made: rates of meta-sgd and maml++, a context of
- * cavia, gates of lstm, deviations of abml, a relation module, LSTMs of full context, the three numbers of r2d2. So
- * model files, updates, strategies and protections know no learner.
+ * wh_scheme_extend adds what a learner (or the rule of dp-meta) needs when the study's model is made: rates of meta-sgd
+ * and maml++, a context of cavia, gates of lstm, deviations of abml, a relation module, LSTMs of full context, the
+ * three numbers of r2d2. So model files, updates, strategies and protections know no learner.
  *
  * The rows of a task are those of an episode: support x (S,D) and y (S), query x (Q,D) and y (Q). */
 #ifndef WH_META_SCHEME_H
@@ -38,6 +38,11 @@ static inline bool wh_scheme_is_metric(wh_scheme_kind kind)
 {
     return kind >= WH_SCHEME_PROTONET && kind < WH_SCHEME_NONE;
 }
+
+/* By whose mathematics a learner goes, with settings (the caller's) of that one's table: of dp-meta its rule, of others
+ * themselves. WHIST_E_UNSUPPORTED, with the reason, for a rule whose tasks dp-meta does not have. */
+WH_MUST_CHECK whist_status wh_scheme_rule(const whist_learner_class **learner, whist_settings **settings,
+                                          const whist_learner_class *class_, const whist_settings *given);
 
 /* Before the model is shared. Learners that bring nothing along leave it as it is. WHIST_E_UNSUPPORTED for a model that
  * the learner cannot use, with the reason. */
@@ -72,6 +77,12 @@ typedef struct wh_scheme_task {
     wh_meta_task task;
 } wh_scheme_task;
 WH_MUST_CHECK whist_status wh_scheme_task_init(wh_scheme_task *out, const wh_scheme *scheme);
+/* Row `at` of the task (support rows, then query rows) gets this target; WHIST_E_RANGE where it is none of the classes.
+ */
+WH_MUST_CHECK whist_status wh_scheme_task_target(wh_scheme_task *out, size_t at, float target, const wh_scheme *scheme);
+/* Rows order[0 … n-1] become rows at … at + n - 1 of the task. */
+WH_MUST_CHECK whist_status wh_scheme_task_rows(wh_scheme_task *out, size_t at, const whist_rows *rows,
+                                               const uint32_t order[], size_t n, const wh_scheme *scheme);
 /* A copy of the rows, noise included. */
 void wh_scheme_task_copy(wh_scheme_task *out, const wh_scheme_task *from, const wh_scheme *scheme);
 void wh_scheme_task_clear(wh_scheme_task *task);
@@ -82,7 +93,9 @@ size_t wh_scheme_features(const wh_scheme *scheme);
 bool wh_scheme_by_class(const wh_scheme *scheme);  /* targets are indices below wh_scheme_outputs */
 size_t wh_scheme_outputs(const wh_scheme *scheme); /* numbers of a prediction: ways, or the model's */
 size_t wh_scheme_steps(const wh_scheme *scheme);
-size_t wh_scheme_noise(const wh_scheme *scheme);   /* normal numbers that a task takes */
+size_t wh_scheme_noise(const wh_scheme *scheme); /* normal numbers that a task takes */
+/* Zeroes, in a vector (P), what every task starts anew from zero whatever the parameters say: cavia's context. */
+void wh_scheme_forget(float *vector, const wh_scheme *scheme);
 unsigned wh_scheme_draws(const wh_scheme *scheme); /* predictions that are averaged, each with noise of its own; 1 */
 
 /* grad (P): mean over the tasks. losses (n): of the query. time: steps (rounds) taken so far, which maml++ anneals by.

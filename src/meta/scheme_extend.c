@@ -63,6 +63,8 @@ static whist_status gates(whist_model *model, const whist_settings *settings)
 {
     size_t n = whist_settings_real(settings, "log_range") > 0 ? 6 : 4;
     double start = whist_settings_real(settings, "inner_lr"), keep = whist_settings_real(settings, "keep");
+    if (!(start < 1))
+        WH_FAIL(WHIST_E_UNSUPPORTED, "meta-lstm: inner_lr is where the input gate starts, and a gate lies below 1");
     WH_TRY(wh_model_extend(model, "gate.input.weight", &WH_DIMS(n), 0, .01));
     WH_TRY(wh_model_extend(model, "gate.input.bias", &WH_DIMS(1), log(start / (1 - start)), 0));
     WH_TRY(wh_model_extend(model, "gate.forget.weight", &WH_DIMS(n), 0, .01));
@@ -142,9 +144,8 @@ static whist_status extend_metric(whist_model *model, wh_scheme_kind kind, const
     return dense(model, "relation.out", hidden, 1);
 }
 
-whist_status wh_scheme_extend(whist_model *model, const whist_learner_class *class_, const whist_settings *settings)
+static whist_status extend(whist_model *model, wh_scheme_kind kind, const whist_settings *settings)
 {
-    wh_scheme_kind kind = wh_scheme_kind_of(class_);
     wh_meta_model unused;
     size_t f;
     if (kind == WH_SCHEME_NONE || kind == WH_SCHEME_CHAIN) return WHIST_OK;
@@ -158,4 +159,12 @@ whist_status wh_scheme_extend(whist_model *model, const whist_learner_class *cla
     case WH_SCHEME_ABML: return deviations(model, settings);
     default: return WHIST_OK;
     }
+}
+
+whist_status wh_scheme_extend(whist_model *model, const whist_learner_class *class_, const whist_settings *settings)
+{
+    WH_AUTO(whist_settings_ptr) own = NULL;
+    const whist_learner_class *rule;
+    WH_TRY(wh_scheme_rule(&rule, &own, class_, settings));
+    return extend(model, wh_scheme_kind_of(rule), own);
 }

@@ -19,7 +19,8 @@ typedef struct wh_scheme_program {
 } wh_scheme_program;
 
 struct wh_scheme {
-    wh_scheme_env env;
+    wh_scheme_env env;        /* its learner and settings are the rule's, where the learner has one */
+    whist_settings *settings; /* env.settings */
     wh_scheme_kind kind;
     const whist_tensor_info *tensors; /* the model's */
     size_t n_own, n_theta, n_params;  /* tensors: of the network, of θ; numbers of all */

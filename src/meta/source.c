@@ -5,11 +5,15 @@
 
 #include "draw/stream.h"
 #include "meta/attack.h"
+#include "meta/people.h"
 
 struct wh_source {
     wh_source_env env;
     wh_episode_pool *pool; /* CLASSES */
-    size_t most;           /* SITES: rows of the largest owner's fold */
+    wh_people people;      /* PERSONS, of the fold; able (n_able): those with rows enough for a task */
+    uint32_t *able;
+    size_t n_able;
+    size_t most; /* SITES, PERSONS: rows of the largest owner's fold */
     size_t support, query;
 };
 
@@ -39,6 +43,22 @@ static whist_status check_owner(wh_source *s, size_t i)
     return WHIST_OK;
 }
 
+static whist_status find_persons(wh_source *s)
+{
+    const whist_rows rows = whist_dataset_rows(s->env.data[0], s->env.fold);
+    WH_TRY(wh_people_init(&s->people, &rows));
+    WH_TRY(WH_NEW(&s->able, s->people.n));
+    for (uint32_t p = 0; p < s->people.n; p++)
+        if (s->people.begin[p + 1] - s->people.begin[p] >= s->support + s->query) s->able[s->n_able++] = p;
+    s->most = s->people.most;
+    if (s->n_able == 0)
+        WH_FAIL(WHIST_E_FORMAT,
+                "none of %zu persons has the %zu rows of a fold that a task takes (%zu support, %zu query); the most "
+                "are %zu: ask for fewer",
+                s->people.n, s->support + s->query, s->support, s->query, s->most);
+    return WHIST_OK;
+}
+
 static whist_status init(wh_source *s)
 {
     const whist_episodes *e = &s->env.episodes;
@@ -50,6 +70,7 @@ static whist_status init(wh_source *s)
         for (size_t i = 0; i < s->env.n; i++) WH_TRY(check_owner(s, i));
         return WHIST_OK;
     }
+    if (e->kind == WHIST_TASKS_PERSONS) return find_persons(s);
     const whist_rows rows = whist_dataset_rows(s->env.data[0], s->env.fold);
     const wh_episode_design design = {e->ways,       e->shots,    e->queries, e->turns ? e->turns : 1,
                                       s->env.height, s->env.width};
@@ -73,6 +94,8 @@ void wh_source_free(wh_source *s)
 {
     if (!s) return;
     wh_episode_pool_free(s->pool);
+    wh_people_clear(&s->people);
+    wh_free(s->able);
     wh_free(s);
 }
 
@@ -112,18 +135,6 @@ void wh_source_seat_free(wh_source_seat *seat)
 
 /* ---- Drawing ---------------------------------------------------------------------------------------------- */
 
-static whist_status put_target(void *y, size_t at, float target, const wh_scheme *scheme)
-{
-    if (!wh_scheme_by_class(scheme)) {
-        ((float *)y)[at] = target;
-        return WHIST_OK;
-    }
-    if (!(target >= 0 && target < (float)wh_scheme_outputs(scheme)))
-        WH_FAIL(WHIST_E_RANGE, "a row whose target is none of the %zu classes", wh_scheme_outputs(scheme));
-    ((uint32_t *)y)[at] = (uint32_t)target;
-    return WHIST_OK;
-}
-
 static whist_status draw_classes(wh_scheme_task *out, wh_source_seat *seat, const wh_source *s, const wh_scheme *scheme,
                                  const char *purpose, uint64_t index)
 {
@@ -132,19 +143,8 @@ static whist_status draw_classes(wh_scheme_task *out, wh_source_seat *seat, cons
     wh_episode_draw(e, s->pool, s->env.seed, purpose, index);
     memcpy(out->x, e->support_x, e->n_support * d * sizeof *out->x);
     memcpy(out->x + e->n_support * d, e->query_x, e->n_query * d * sizeof *out->x);
-    for (size_t i = 0; i < e->n_support; i++) WH_TRY(put_target(out->y, i, e->support_y[i], scheme));
-    for (size_t i = 0; i < e->n_query; i++) WH_TRY(put_target(out->y, e->n_support + i, e->query_y[i], scheme));
-    return WHIST_OK;
-}
-
-static whist_status put_rows(wh_scheme_task *out, size_t at, const whist_rows *rows, const uint32_t *order, size_t n,
-                             const wh_scheme *scheme)
-{
-    size_t stride = rows->x_stride ? rows->x_stride : rows->d, step = rows->y_stride ? rows->y_stride : 1;
-    for (size_t i = 0; i < n; i++) {
-        memcpy(out->x + (at + i) * rows->d, rows->x + order[i] * stride, rows->d * sizeof *out->x);
-        WH_TRY(put_target(out->y, at + i, rows->y[order[i] * step], scheme));
-    }
+    for (size_t i = 0; i < e->n_support; i++) WH_TRY(wh_scheme_task_target(out, i, e->support_y[i], scheme));
+    for (size_t i = 0; i < e->n_query; i++) WH_TRY(wh_scheme_task_target(out, e->n_support + i, e->query_y[i], scheme));
     return WHIST_OK;
 }
 
@@ -159,15 +159,28 @@ static whist_status draw_owner(wh_scheme_task *out, wh_source_seat *seat, const 
     size_t classes = wh_scheme_by_class(scheme) ? wh_scheme_outputs(scheme) : s->env.episodes.ways;
     WH_TRY(
         wh_episode_owner(seat->order, &train, classes, s->support, wh_seeded_u64(&stream), s->env.names[owner], index));
-    WH_TRY(put_rows(out, 0, &train, seat->order, s->support, scheme));
+    WH_TRY(wh_scheme_task_rows(out, 0, &train, seat->order, s->support, scheme));
     if (s->env.fold == WHIST_FOLD_TRAIN)
-        return put_rows(out, s->support, &train, seat->order + s->support, s->query, scheme);
+        return wh_scheme_task_rows(out, s->support, &train, seat->order + s->support, s->query, scheme);
     const whist_rows fold = whist_dataset_rows(s->env.data[owner], s->env.fold);
     if (s->query == fold.n)
         for (size_t i = 0; i < fold.n; i++) seat->query_order[i] = (uint32_t)i;
     else
         wh_seeded_permutation(&stream, seat->query_order, fold.n);
-    return put_rows(out, s->support, &fold, seat->query_order, s->query, scheme);
+    return wh_scheme_task_rows(out, s->support, &fold, seat->query_order, s->query, scheme);
+}
+
+static whist_status draw_person(wh_scheme_task *out, wh_source_seat *seat, const wh_source *s, const wh_scheme *scheme,
+                                const char *purpose, uint64_t index)
+{
+    wh_seeded stream;
+    wh_seeded_init(&stream, s->env.seed, purpose, "", index);
+    const uint32_t p = s->able[wh_seeded_below(&stream, (uint32_t)s->n_able)];
+    const uint32_t *own = s->people.order + s->people.begin[p];
+    const whist_rows rows = whist_dataset_rows(s->env.data[0], s->env.fold);
+    wh_seeded_permutation(&stream, seat->order, s->people.begin[p + 1] - s->people.begin[p]);
+    for (size_t i = 0; i < s->support + s->query; i++) seat->order[i] = own[seat->order[i]];
+    return wh_scheme_task_rows(out, 0, &rows, seat->order, s->support + s->query, scheme);
 }
 
 whist_status wh_source_draw(wh_scheme_task *out, wh_source_seat *seat, const wh_source *s, const wh_scheme *scheme,
@@ -181,6 +194,7 @@ whist_status wh_source_draw(wh_scheme_task *out, wh_source_seat *seat, const wh_
     switch (s->env.episodes.kind) {
     case WHIST_TASKS_CLASSES: return draw_classes(out, seat, s, scheme, purpose, index);
     case WHIST_TASKS_SITES: return draw_owner(out, seat, s, scheme, purpose, index);
+    case WHIST_TASKS_PERSONS: return draw_person(out, seat, s, scheme, purpose, index);
     case WHIST_TASKS_SINUSOID: break;
     }
     wh_episode_sinusoid(out->x, out->y, s->support + s->query, s->env.seed, purpose, index);

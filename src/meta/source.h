@@ -1,4 +1,4 @@
-/* meta/source.h: where the tasks of a scheme come from: classes of a fold, owners of rows, sinusoids.
+/* meta/source.h: where the tasks of a scheme come from: classes of a fold, owners of rows, persons, sinusoids.
  *
  * Task i of a source is a function of (rows, seed, purpose, i) alone: public randomness. */
 #ifndef WH_META_SOURCE_H
@@ -10,7 +10,8 @@
 
 typedef struct wh_source_env {
     whist_episodes episodes;
-    /* CLASSES: one data set. SITES: one for each owner, who are `names`; each task is one of them. SINUSOID: none. */
+    /* CLASSES, PERSONS: one data set. SITES: one for each owner, who are `names`; each task is one of them. SINUSOID:
+     * none. */
     const whist_dataset *const *data;
     const char *const *names;
     size_t n;

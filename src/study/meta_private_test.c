@@ -156,6 +156,10 @@ static void private_updates_go_through_it(void **state)
         const char *task, *learner, *unit;
     } cases[] = {
         {"regression", "{name: dp-meta, support: 3, query: 3, persons: 20, rate: 0.5, noise: 4}", "task"},
+        {"regression", "{name: dp-meta, rule: meta-sgd, support: 3, query: 3, persons: 20, rate: 0.5, noise: 4}",
+         "task"},
+        {"binary", "{name: dp-meta, rule: cavia, support: 3, query: 3, persons: 20, rate: 0.5, noise: 4}", "task"},
+        {"regression", "{name: dp-meta, rule: abml, support: 3, query: 3, persons: 20, rate: 0.5, noise: 4}", "task"},
         {"regression", "{name: dp-reptile, rows: 120, rate: 0.2, noise: 4, inner_steps: 2}", "record"},
         {"regression", "{name: dp-fomaml, rows: 120, rate: 0.2, noise: 4, inner_steps: 2}", "record"},
         {"binary", "{name: dp-protonet, rows: 120, noise: 8}", "record"},
@@ -245,6 +249,8 @@ static void events_are_composed_over_rounds(void **state)
         uint64_t each; /* releases of a round */
     } cases[] = {
         {"{name: dp-meta, support: 3, query: 3, persons: 20, rate: 0.25, noise: 2, updates: 3}", "task", 2, 0.25, 3},
+        {"{name: dp-meta, rule: maml++, support: 3, query: 3, persons: 20, rate: 0.25, noise: 2, updates: 3}", "task",
+         2, 0.25, 3},
         {"{name: dp-reptile, rows: 120, rate: 0.1, noise: 3, inner_steps: 5, updates: 2}", "record", 3, 0.1, 10},
         {"{name: dp-fomaml, rows: 120, rate: 0.1, noise: 3, inner_steps: 5, updates: 2}", "record", 3, 0.1, 12},
     };
@@ -348,6 +354,12 @@ static void what_cannot_be_promised_is_refused(void **state)
     refused("person", "maml", open, "say learner.evaluate: start, or leave the metrics at home");
     snprintf(learner, sizeof learner, meta, "maml");
     refused("person", learner, record, "a Hessian-vector product mixes the support rows");
+    snprintf(learner, sizeof learner, meta, "cavia, context: 3");
+    refused("person", learner, record, "a Hessian-vector product mixes the support rows");
+    snprintf(learner, sizeof learner, meta, "protonet");
+    refused("person", learner, task, "a person may show one class only");
+    snprintf(learner, sizeof learner, meta, "maml, kl: 1");
+    refused("person", learner, task, "learner.kl is for another rule and does nothing with rule maml");
     snprintf(learner, sizeof learner, meta, "fomaml");
     refused("person", learner, record, "hides a record only as long as nobody has two");
     refused("ignore", learner, task, "a task is a person");

@@ -51,7 +51,8 @@ static whist_status make_model(whist_study *study)
         .n_targets = row.n_targets,
     };
     status = whist_model_new(&study->model, file->model.name, file->model.settings, &shape);
-    if (status == WHIST_OK && file->episodes.given)
+    /* Of training in one place a file may name no learner. */
+    if (status == WHIST_OK && file->learner.class_)
         status = wh_scheme_extend(study->model, file->learner.class_, file->learner.settings);
     if (status != WHIST_OK) {
         const wh_yaml *model = wh_yaml_nearest(study->root, "model");

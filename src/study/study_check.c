@@ -1,6 +1,8 @@
 /* study/study_check.c: keys that are good alone but do not fit together, refused with the place, the
  * reason and the change to make. What concerns learner, strategy and protection among each other is
  * whist_fed_plan_check; what concerns columns is whist_schema_features. */
+#include "base/settings.h"
+#include "meta/dp_learners.h"
 #include "meta/scheme.h"
 #include "study/study_file.h"
 
@@ -16,6 +18,14 @@ typedef struct place {
 /* Refuses at the value of a dotted path, or as near to it as the file goes. */
 #define REFUSE(p, path, ...)                                                                                           \
     WH_READER_FAIL(WHIST_E_UNSUPPORTED, (p)->reader, wh_yaml_nearest((p)->root, (path)), __VA_ARGS__)
+
+/* Does "section.key" stand in the file? */
+static bool stands(const place *p, const char *path)
+{
+    const char *dot = strchr(path, '.');
+    const wh_yaml *node = wh_yaml_nearest(p->root, path);
+    return node != p->root && node->key && strcmp(node->key, dot + 1) == 0;
+}
 
 static const char *task_name(whist_task task)
 {
@@ -200,6 +210,27 @@ static bool has_person(const wh_study_file *file)
     return false;
 }
 
+/* The rule of dp-meta: one with tasks that persons have; and no option of another rule, which would do nothing. */
+static whist_status check_rule(const wh_study_file *file, const place *p)
+{
+    WH_AUTO(whist_settings_ptr) unused = NULL;
+    const whist_learner_class *rule, *learner = file->learner.class_;
+    const whist_settings *settings = file->learner.settings;
+    char path[64];
+    if (learner != &wh_learner_dp_meta) return WHIST_OK;
+    whist_status status = wh_scheme_rule(&rule, &unused, learner, settings);
+    if (status != WHIST_OK) {
+        const wh_yaml *at = wh_yaml_nearest(p->root, "learner.rule");
+        return wh_fail_context(status, "%s:%u:%u: learner.rule: ", p->reader->name, at->line, at->column);
+    }
+    for (const whist_option *o = learner->options; o->name; o++) {
+        (void)snprintf(path, sizeof path, "learner.%s", o->name);
+        if (wh_meta_rule_ignores(settings, o->name) && stands(p, path))
+            REFUSE(p, path, "%s is for another rule and does nothing with rule %s: leave it out", path, rule->name);
+    }
+    return WHIST_OK;
+}
+
 /* A private learner hides what its gradients tell of a row. What else is made of the rows is not hidden by it. */
 static whist_status check_private(const wh_study_file *file, const place *p)
 {
@@ -233,6 +264,7 @@ static whist_status check_private(const wh_study_file *file, const place *p)
             "learner %s hides tasks, and a task is a person: say by a column of type person whose row is whose; tasks "
             "that are mixed anew from the same rows would share them",
             name);
+    WH_TRY(check_rule(file, p));
     if (file->early_stopping.patience > 0)
         REFUSE(p, "early_stopping", "learner %s does not hide the validation rows that early stopping looks at", name);
     return WHIST_OK;
@@ -254,14 +286,6 @@ static whist_status check_parts(const wh_study_file *file, const place *p)
         REFUSE(p, "early_stopping",
                "early stopping needs validation rows: set data.split.validation_fraction or data.split.validation");
     return WHIST_OK;
-}
-
-/* Does "section.key" stand in the file? */
-static bool stands(const place *p, const char *path)
-{
-    const char *dot = strchr(path, '.');
-    const wh_yaml *node = wh_yaml_nearest(p->root, path);
-    return node != p->root && node->key && strcmp(node->key, dot + 1) == 0;
 }
 
 /* Words that have to be said; what the numbers mean together is the plan's affair. */

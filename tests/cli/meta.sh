@@ -172,6 +172,70 @@ ends 1 "$whist" meta backdoor poisoned.yaml --target 3 && says err 'target 3' &&
 ends 1 "$whist" meta backdoor poisoned.yaml --trigger 9 && says err 'a trigger of 9' && silent
 ends 2 "$whist" meta backdoor poisoned.yaml --poison 2 && silent
 
+# Private tasks: a federation hides persons by every rule, and its model is measured and adapted by the rule's own steps.
+cat >persons.yaml <<Y
+whist: 1
+name: persons
+data:
+  format: csv
+  task: binary
+  standardize: none
+  columns:
+    - {name: who, type: person}
+    - {name: age, type: real, center: 50, scale: 30}
+    - {name: dose, type: real, center: 50, scale: 30}
+    - {name: ill, type: target}
+  split: {test_fraction: 0.5}
+model: {name: mlp, hidden: [6]}
+learner: {name: dp-meta, rule: RULE, support: 4, query: 4, persons: 40, rate: 0.5, noise: 2, updates: 5, lr: 1}
+strategy: fedavg
+privacy: {unit: task, noise: local, relation: add_remove, units: 40, epsilon: 50, delta: 1e-3}
+rounds: 3
+metrics: [accuracy, auc]
+sites: [{name: a, file: pa.csv}, {name: b, file: pb.csv}]
+Y
+for site in a b; do
+    awk -v s=$site 'BEGIN {
+        print "who,age,dose,ill"
+        for (p = 0; p < 30; p++) for (i = 0; i < 24; i++) {
+            k = p * 24 + i; x = (k * 7919 + (s == "b") * 31) % 101; d = (k * 104729) % 97
+            print s p "," x "," d "," ((p % 2 ? x > 50 : d > 48) + 0)
+        }
+    }' >p$site.csv
+done
+(head -n 1 pa.csv && sed -n 2,7p pa.csv) >support.csv
+(head -n 1 pa.csv && sed -n 20,23p pa.csv | sed 's/,[01]$/,/') >new.csv
+predictions() { awk -F, 'NR > 1 { printf "%.5f\n", $2 }' "$1"; }
+for rule in maml:1 fomaml:1 reptile:1 anil:1 boil:1 per-fedavg:1 meta-sgd:1 maml++:5 imaml:16 cavia:2 abml:5 meta-lstm:5; do
+    sed "s/RULE/${rule%:*}/" persons.yaml >rule.yaml
+    ends 0 "$whist" simulate rule.yaml --data . --model rule.safetensors -q && says out 'for one task (add_remove)' && says out 'all rows'
+    ends 0 "$whist" meta eval rule.safetensors rule.yaml --data . -n 20 && says out "dp-meta, 4 shots, ${rule#*:} inner steps"
+    cp out whole
+    ends 0 "$whist" meta eval rule.safetensors rule.yaml --data . -n 20 --threads 1 && cmp out whole || bad=1
+    ends 0 "$whist" meta adapt rule.safetensors rule.yaml --support support.csv --input new.csv && predictions out >own
+    # The plain learner of that name has the same model, and adapts it to the same predictions.
+    { sed "s/^learner: .*/learner: {name: ${rule%:*}}/; /^privacy/d" rule.yaml
+      echo 'episodes: {tasks: sites, shots: 4, queries: 4}'; } >open.yaml
+    ends 0 "$whist" meta adapt rule.safetensors open.yaml --force --support support.csv --input new.csv && predictions out >plain
+    cmp own plain || bad=1
+    case ${rule%:*} in cavia) code=1 ;; *) code=0 ;; esac # its head sees features through a context
+    ends $code "$whist" predict rule.safetensors rule.yaml --input new.csv
+    case ${rule%:*} in cavia | abml) code=1 ;; *) code=0 ;; esac # what adapts is no plain model
+    ends $code "$whist" meta adapt rule.safetensors rule.yaml --support support.csv --input new.csv --out mine.safetensors
+done
+ends 1 "$whist" meta eval rule.safetensors rule.yaml --data . --shots 30 && says err 'none of 60 persons has the 34 rows' && silent
+ends 1 "$whist" meta membership rule.safetensors rule.yaml --data . && says err 'nobody to tell them from' && silent
+ends 1 "$whist" meta train rule.yaml --data . --out x && says err 'promises something about one task' && silent
+ends 1 "$whist" dp audit rule.yaml && says err 'all rows of a person, of which the worst are not known' && silent
+ends 1 "$whist" dp audit rule.yaml --canaries 20 && says err 'makes a promise about records' && silent
+unfit() { # RULE TEXT
+    sed "s/RULE/$1/" persons.yaml >wrong.yaml
+    ends 1 "$whist" study check wrong.yaml && says err "$2" && silent
+}
+for rule in protonet matching relation r2d2; do unfit $rule "learner.rule: rule $rule compares query rows"; done
+unfit 'maml, proximal: 2' 'learner.proximal is for another rule and does nothing with rule maml'
+unfit 'meta-lstm, inner_lr: 1' 'a gate lies below 1'
+
 # The real Omniglot: classes that training never saw, and the twenty one-shot runs.
 if [ -f "${WHIST_DATA:-}/omniglot/omniglot28-images-idx3-ubyte.gz" ]; then
     sed 's/model: .*/model: {name: conv4, norm: transductive, width: 8}/; s/steps: 2000/steps: 3/; s/ways: 60/ways: 20/

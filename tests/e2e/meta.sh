@@ -1,6 +1,7 @@
 #!/bin/sh
 # Every meta-learner by its name, over real processes: two sites and a coordinator end with the bits of the simulation,
-# without a file of data: rows are made up. Reptile is also stopped by kill -9 of a site in the middle and goes on.
+# without a file of data: rows are made up; dp-meta, whose noise is not the study's, ends with a charged ledger and a model
+# that adapts. Reptile is also stopped by kill -9 of a site in the middle and goes on.
 set -u
 : "${WHIST:?}"
 here=$(cd "$(dirname "$0")/../.." && pwd)
@@ -93,4 +94,36 @@ attack=both
 federate protonet || bad=1
 attack=
 federate reptile 40 kill || bad=1
+
+# Tasks that are persons, hidden by noise of the system's: a model with what its rule brings along, a ledger that was
+# charged for tasks, and inner steps of the rule on somebody new.
+hide() { # RULE
+    rm -rf fed ./*.safetensors ./*.out
+    sed "s/rule: cavia/rule: $1/; /context: 3/d; s/^rounds: 10/rounds: 2/" "$here/examples/private-meta/persons.yaml" >few.yaml
+    "$WHIST" provision demo few.yaml --out fed --port "$port" >provision.out 2>&1 || { cat provision.out; return 1; }
+    for s in a b; do
+        "$WHIST" site approve fed/sites/$s/site.yaml --study fed/study.yaml --as 'Dr Test' --yes >>provision.out 2>&1 ||
+            return 1
+    done
+    "$WHIST" coordinator fed/coordinator/coordinator.yaml --study fed/study.yaml --model model.safetensors -q --log off \
+        >coordinator.out 2>&1 &
+    coordinator=$!
+    pids=$coordinator
+    for s in a b; do
+        site $s &
+        pids="$pids $!"
+    done
+    wait $coordinator || { echo "FAILED: the coordinator of dp-meta by $1"; cat ./*.out; return 1; }
+    # shellcheck disable=SC2086 # a list
+    wait $pids
+    for s in a b; do
+        "$WHIST" ledger show fed/sites/$s/state/ledger/data --certificate fed/sites/$s/cert.pem >ledger.out 2>&1
+        grep -q 'round 1: epsilon .* for one task' ledger.out || { echo "FAILED: $1: the ledger"; cat ledger.out; return 1; }
+    done
+    "$WHIST" meta eval model.safetensors fed/study.yaml -n 20 >eval.out 2>&1 && grep -q '^dp-meta, 2 shots' eval.out ||
+        { echo "FAILED: $1: measuring"; cat eval.out; return 1; }
+}
+for rule in cavia maml++ abml meta-sgd; do
+    hide $rule || bad=1
+done
 exit $bad
