@@ -20,6 +20,8 @@ extern const whist_learner_class wh_learner_maml, wh_learner_fomaml, wh_learner_
 
 /* Prototypes of the study's classes as sums and counts, without tasks. proto_learner.c. */
 extern const whist_learner_class wh_learner_prototypes;
+/* WHIST_E_UNSUPPORTED, with the reason, for a model (and the task that it is for) that prototypes cannot use. */
+WH_MUST_CHECK whist_status wh_meta_prototypes_check(const whist_model *model);
 
 /* With few-shot tasks (`episodes` of the study) a site draws them from its own rows, and every learner is a scheme
  * (meta/scheme.h); those below know nothing else. few_learner.c. */

@@ -77,6 +77,15 @@ static whist_status check_model(const whist_model *model)
     return WHIST_OK;
 }
 
+whist_status wh_meta_prototypes_check(const whist_model *model)
+{
+    wh_prototypes head;
+    WH_TRY(check_model(model));
+    WH_TRY(wh_prototypes_init(&head, model, "prototypes", 1));
+    wh_prototypes_clear(&head);
+    return WHIST_OK;
+}
+
 static whist_status init(learner *l, const whist_learner_env *env)
 {
     const whist_settings *s = env->settings;

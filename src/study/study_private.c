@@ -5,6 +5,7 @@
 #include "base/settings.h"
 #include "learn/ftrl_step.h"
 #include "learn/learners.h"
+#include "meta/learners.h"
 
 #define REFUSE(...) WH_FAIL(WHIST_E_UNSUPPORTED, "privacy: " __VA_ARGS__)
 
@@ -33,6 +34,7 @@ whist_status wh_study_check_learner(const whist_fed_plan *plan)
     const whist_fed_privacy *p = plan->privacy;
     const char *what;
     if (plan->learner == &wh_learner_dp_ftrl) WH_TRY(check_ftrl(plan));
+    if (plan->learner == &wh_learner_prototypes) WH_TRY(wh_meta_prototypes_check(plan->model));
     if (!p || !plan->learner->spends || plan->learner->unit != p->unit) return WHIST_OK;
     const uint64_t most = counts_on(plan, &what);
     if (most > p->units)

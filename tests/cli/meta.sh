@@ -236,6 +236,12 @@ for rule in protonet matching relation r2d2; do unfit $rule "learner.rule: rule 
 unfit 'maml, proximal: 2' 'learner.proximal is for another rule and does nothing with rule maml'
 unfit 'meta-lstm, inner_lr: 1' 'a gate lies below 1'
 
+# Prototypes need a column of the head for each class.
+sed 's/^learner: .*/learner: prototypes/; /^privacy/d; s/type: person/type: ignore/' persons.yaml >prototypes.yaml
+ends 1 "$whist" study check prototypes.yaml && says err 'the head of a binary task has one: say task: classes' && silent
+sed 's/task: binary/task: classes/; s/standardize: none/classes: 2/; s/metrics: .*/metrics: [accuracy]/' prototypes.yaml >two.yaml
+ends 0 "$whist" study check two.yaml
+
 # The real Omniglot: classes that training never saw, and the twenty one-shot runs.
 if [ -f "${WHIST_DATA:-}/omniglot/omniglot28-images-idx3-ubyte.gz" ]; then
     sed 's/model: .*/model: {name: conv4, norm: transductive, width: 8}/; s/steps: 2000/steps: 3/; s/ways: 60/ways: 20/
