@@ -8,9 +8,11 @@
  * Here S is a sum of whole numbers, so order and grouping do not matter, and what an example puts into it depends on
  * that example alone, or is off by a counted error:
  *
- *   models that run as programs   each example's gradient by a program of batch 1, a function of that example and the
- *                                 parameters. Its norm is taken in double, scaled, and each number rounded toward zero:
- *                                 |q(w g)| <= C (1 + 2^-40). Nothing of one example meets another's rounding.
+ *   models that run as programs   each example's gradient is a function of that example and the parameters: of a
+ *                                 program for one, or for a few that do not see each other. Its norm is off by less
+ *                                 than 2^-14, scaling (of an outer product: two factors) by 2^-22, and each number is
+ *                                 rounded toward zero: |q(w g)| <= C (1 + 2^-13). Nothing of one example meets
+ *                                 another's rounding.
  *   stacks of dense layers        norms by the outer-product rule |a|² |δ|² (Goodfellow 2015), then one product for
  * PIECE examples, (a)ᵀ (w δ). A float32 sum of PIECE terms is off by γ Σ|terms| with γ = PIECE u / (1 - PIECE u), u =
  * 2^-24 (Higham 2002, section 3.1), in each number; over the vector that is at most γ Σ_i w_i |a_i| |δ_i| <= γ PIECE C.

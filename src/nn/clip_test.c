@@ -174,30 +174,43 @@ static void test_one_example_moves_the_sum_by_no_more_than_is_said(void **state)
     }
 }
 
-/* Where examples go one by one, what one adds is the same whole numbers in any company. */
+/* Models that run as programs: what an example adds is the same whole numbers in any company, at any place, of ones
+ * whose gradients are not finite, too. */
 static void test_programs_keep_examples_apart(void **state)
 {
     (void)state;
-    static int64_t alone[MAX_P], many[MAX_P];
-    WH_AUTO(whist_model_ptr) model = NULL;
-    WH_AUTO(wh_clip_ptr) clip = NULL;
-    whist_batch batch;
-    make(&model, &batch, &samples[5]);
-    assert_ok(wh_clip_new(&clip, model, &(wh_clip_options){.n_max = ROWS}));
-    assert_ok(wh_clip_begin(clip, 0.5));
-    for (size_t i = 0; i < 20; i++) {
-        whist_batch one = batch;
-        one.index += i;
-        one.n = 1;
-        assert_ok(wh_clip_begin(clip, 0.5));
-        assert_ok(wh_clip_add(clip, params_, &one, NULL));
-        for (size_t j = 0; j < model->size; j++) alone[j] += wh_clip_sum(clip)[j];
-    }
-    batch.n = 20;
-    assert_ok(wh_clip_begin(clip, 0.5));
-    assert_ok(wh_clip_add(clip, params_, &batch, NULL));
-    memcpy(many, wh_clip_sum(clip), model->size * sizeof *many);
-    assert_memory_equal(many, alone, model->size * sizeof *many);
+    enum { N = 23 };
+    static int64_t alone[MAX_P];
+    static const wh_clip_kind kinds[] = {WH_CLIP_FLAT, WH_CLIP_LAYER};
+    for (size_t s = 5; s < WH_COUNT(samples); s++)
+        for (size_t k = 0; k < WH_COUNT(kinds); k++) {
+            WH_AUTO(whist_model_ptr) model = NULL;
+            WH_AUTO(wh_clip_ptr) clip = NULL;
+            whist_batch batch;
+            size_t smaller = 0, smaller_alone = 0;
+            make(&model, &batch, &samples[s]);
+            const size_t d = model->shape.n_features;
+            if (!model->shape.vocabulary) x_[index_[5] * d + 3] = NAN, x_[index_[10] * d] = INFINITY;
+            assert_ok(wh_clip_new(&clip, model, &(wh_clip_options){.kind = kinds[k], .n_max = ROWS}));
+            memset(alone, 0, sizeof alone);
+            for (size_t i = 0; i < N; i++) {
+                whist_batch one = batch;
+                one.index += i;
+                one.n = 1;
+                assert_ok(wh_clip_begin(clip, 0.5));
+                assert_ok(wh_clip_add(clip, params_, &one, &smaller_alone));
+                for (size_t j = 0; j < model->size; j++) alone[j] += wh_clip_sum(clip)[j];
+            }
+            uint32_t backwards[N];
+            for (size_t i = 0; i < N; i++) backwards[i] = index_[N - 1 - i];
+            batch.n = N;
+            for (size_t turn = 0; turn < 2; turn++, batch.index = backwards, smaller = 0) {
+                assert_ok(wh_clip_begin(clip, 0.5));
+                assert_ok(wh_clip_add(clip, params_, &batch, &smaller));
+                assert_memory_equal(wh_clip_sum(clip), alone, model->size * sizeof *alone);
+                assert_int_equal(smaller, smaller_alone);
+            }
+        }
 }
 
 /* What clip_dense.c stands on: a row of a forward and backward pass is the same in any company of 16 to PIECE rows. */

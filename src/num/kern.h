@@ -107,8 +107,13 @@ typedef struct wh_num_kernels {
     /* out (N,M) = xᵀ, x (M,N); and out (N,M) += alpha · xᵀ */
     void (*turn)(float *restrict out, const float *restrict x, size_t m, size_t n);
     void (*turn_axpy)(float *restrict out, const float *restrict x, size_t m, size_t n, float alpha);
-    /* to[i] += x[i] · f rounded toward zero; |x f| and the sum are below 2^31 (add_whole64: |x f| is) */
-    void (*add_whole32)(int32_t *restrict to, const float *restrict x, size_t n, float f);
+    /* Each product rounded toward zero; it and the sums are below 2^31 (add_whole64: the product is).
+     *   whole32   to[i] += Σ_e x_e[i] · f_e                  e < m,  x_e (N)
+     *   outer32   to[i,j] += Σ_e (a_e[i] · f_e) · b_e[j]     a_e (M), b_e (N), to (M,N)
+     *   whole64   to[i] += x[i] · f */
+    void (*add_whole32)(int32_t *restrict to, const float *const *x, const float *f, size_t examples, size_t n);
+    void (*add_outer32)(int32_t *restrict to, const float *const *a, const float *const *b, const float *f,
+                        size_t examples, size_t m, size_t n);
     void (*add_whole64)(int64_t *restrict to, const float *restrict x, size_t n, float f);
     /* out[j] = Σ_i x[i,j], i upward,  x (M,N), out (N) */
     void (*sum_rows)(float *restrict out, const float *restrict x, size_t ldx, size_t m, size_t n);

@@ -296,7 +296,8 @@ static void test_whole_numbers_are_rounded_toward_zero(void **state)
             int32_t near[N + 1];
             int64_t far[N + 1];
             for (size_t i = 0; i <= N; i++) near[i] = (int32_t)i * 1000 - 41000, far[i] = near[i] * (int64_t)1e12;
-            wh_num_kernels_at((wh_cpu_level)level)->add_whole32(near, a_, n, 0x1p23f);
+            const float *const one[] = {a_}, factor[] = {0x1p23f};
+            wh_num_kernels_at((wh_cpu_level)level)->add_whole32(near, one, factor, 1, n);
             wh_num_kernels_at((wh_cpu_level)level)->add_whole64(far, a_, n, 0x1p30f);
             for (size_t i = 0; i <= N; i++) {
                 int64_t start = (int64_t)i * 1000 - 41000;
@@ -304,6 +305,36 @@ static void test_whole_numbers_are_rounded_toward_zero(void **state)
                 assert_true(far[i] == start * (int64_t)1e12 + (i < n ? (int64_t)trunc(ldexp((double)a_[i], 30)) : 0));
             }
         }
+}
+
+/* The same of several vectors, and of outer products. */
+static void test_whole_numbers_of_several(void **state)
+{
+    (void)state;
+    enum { EXAMPLES = 11, M = 5, N = 37 };
+    static float a[EXAMPLES][M], b[EXAMPLES][M * N];
+    const float *rows[EXAMPLES], *columns[EXAMPLES];
+    float f[EXAMPLES];
+    fill(a[0], EXAMPLES * M), fill(b[0], EXAMPLES * M * N), fill(f, EXAMPLES);
+    for (size_t e = 0; e < EXAMPLES; e++) rows[e] = a[e], columns[e] = b[e], f[e] *= 0x1p20f;
+    for (int level = 0; level <= (int)wh_cpu_machine(); level++)
+        for (size_t n = 0; n <= N; n++)
+            for (size_t examples = 0; examples <= EXAMPLES; examples++) {
+                const wh_num_kernels *k = wh_num_kernels_at((wh_cpu_level)level);
+                int32_t plain[M * N + 1], outer[M * N + 1], want_plain, want_outer;
+                for (size_t i = 0; i <= M * N; i++) plain[i] = outer[i] = (int32_t)i;
+                k->add_whole32(plain, columns, f, examples, M * n);
+                k->add_outer32(outer, rows, columns, f, examples, M, n);
+                for (size_t i = 0; i <= M * N; i++) {
+                    want_plain = want_outer = (int32_t)i;
+                    for (size_t e = 0; e < examples && i < M * n; e++) {
+                        want_plain += (int32_t)(b[e][i] * f[e]);
+                        want_outer += (int32_t)(a[e][i / n] * f[e] * b[e][i % n]);
+                    }
+                    assert_int_equal(plain[i], want_plain);
+                    assert_int_equal(outer[i], want_outer);
+                }
+            }
 }
 
 static void test_vectors_have_the_same_bits(void **state)
@@ -406,6 +437,7 @@ int main(void)
         cmocka_unit_test(test_gathered_products),
         cmocka_unit_test(test_picks_have_the_bits_of_the_whole),
         cmocka_unit_test(test_whole_numbers_are_rounded_toward_zero),
+        cmocka_unit_test(test_whole_numbers_of_several),
         cmocka_unit_test(test_vectors_have_the_same_bits),
         cmocka_unit_test(test_adam_has_the_same_bits),
         cmocka_unit_test(test_error_bounds),

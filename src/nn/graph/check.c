@@ -222,9 +222,33 @@ static double apart(double got, double want)
     return d;
 }
 
+/* The gradient of example e in the form that the next outputs have, against grad. */
+static double compare_form(const bench *b, const wh_example_gradient *form, size_t *output, size_t e,
+                           const double *grad, size_t n)
+{
+    if (form->rows == WH_NO_VALUE) return 0;
+    const wh_dims r = wh_graph_dims(b->graph, form->rows), c = wh_graph_dims(b->graph, form->cols);
+    const double *rows = (const double *)wh_run_result(b->run, (*output)++) + e * r.dim[1], *cols = NULL;
+    if (form->cols != WH_NO_VALUE) cols = (const double *)wh_run_result(b->run, (*output)++) + e * c.dim[1];
+    size_t at[WH_GRAPH_RANK] = {0}, to = 0;
+    double error = 0;
+    for (size_t i = 0; i < n; i++) {
+        double got = cols ? rows[i / c.dim[1]] * cols[i % c.dim[1]] : rows[i], d = apart(got, grad[to]);
+        error = d <= error ? error : d;
+        for (unsigned k = form->dims.rank; k-- > 0;) {
+            to += form->step[k];
+            if (++at[k] < form->dims.dim[k]) break;
+            to -= form->step[k] * form->dims.dim[k];
+            at[k] = 0;
+        }
+    }
+    return error;
+}
+
 /* Outputs 0 … n-1: gradients by params for the example that seed picks; n … 2n-1: squared norms; 2n … 3n-1: weighted
- * sums; 3n: total. */
-static whist_status compare_norms(double *out, bench *b, double *seed, const double *weights, size_t examples)
+ * sums; 3n: total; 3n+1 …: what forms say. */
+static whist_status compare_norms(double *out, bench *b, double *seed, const double *weights, size_t examples,
+                                  const wh_example_gradient *forms)
 {
     double **sum, *total, error = 0;
     size_t n = b->n;
@@ -235,6 +259,7 @@ static whist_status compare_norms(double *out, bench *b, double *seed, const dou
         memset(seed, 0, examples * sizeof *seed);
         seed[e] = 1;
         WH_TRY(wh_run_go(b->run, NULL));
+        size_t output = 3 * n + 1;
         for (size_t i = 0; i < n; i++) {
             const double *grad = wh_run_result(b->run, i), *squared = wh_run_result(b->run, n + i);
             double want = 0;
@@ -244,6 +269,8 @@ static whist_status compare_norms(double *out, bench *b, double *seed, const dou
             }
             total[e] += want;
             double d = apart(squared[e], want);
+            error = d <= error ? error : d;
+            d = compare_form(b, &forms[i], &output, e, grad, b->size[i]);
             error = d <= error ? error : d;
         }
     }
@@ -262,7 +289,10 @@ whist_status wh_graph_normcheck(double *out, wh_graph *g, wh_value losses, const
     WH_ENSURE(out && g && params && n > 0 && inputs && wh_graph_real(g) == WH_F64, WHIST_E_ARG);
     WH_AUTO(bench) b = {.graph = g, .n = n};
     wh_value *outputs;
-    WH_TRY(WH_ARENA_NEW(&outputs, &b.memory, 3 * n + 1));
+    wh_example_gradient *forms;
+    size_t n_outputs = 3 * n + 1;
+    WH_TRY(WH_ARENA_NEW(&outputs, &b.memory, 5 * n + 1));
+    WH_TRY(WH_ARENA_NEW(&forms, &b.memory, n));
     wh_dims dims = wh_graph_dims(g, losses);
     size_t examples = wh_dims_size(&dims);
     wh_value seed = wh_graph_input(g, "seed", WH_EXAMPLES, dims), w = wh_graph_input(g, "weights", WH_EXAMPLES, dims);
@@ -272,7 +302,12 @@ whist_status wh_graph_normcheck(double *out, wh_graph *g, wh_value losses, const
     for (size_t i = 0; i < n; i++) outputs[n + i] = wh_per_example_squared(p, i);
     WH_TRY(wh_per_example_sum(outputs + 2 * n, g, p, w));
     outputs[3 * n] = wh_per_example_total(p);
-    WH_TRY(wh_program_new(&b.program, g, outputs, 3 * n + 1));
+    for (size_t i = 0; i < n; i++) {
+        WH_TRY(wh_per_example_gradient(&forms[i], g, p, i));
+        if (forms[i].rows != WH_NO_VALUE) outputs[n_outputs++] = forms[i].rows;
+        if (forms[i].cols != WH_NO_VALUE) outputs[n_outputs++] = forms[i].cols;
+    }
+    WH_TRY(wh_program_new(&b.program, g, outputs, n_outputs));
     WH_TRY(wh_run_new(&b.run, b.program, 1));
     WH_TRY(bind_inputs(&b, inputs, n_inputs));
     double *pick, *weights;
@@ -286,5 +321,5 @@ whist_status wh_graph_normcheck(double *out, wh_graph *g, wh_value losses, const
     }
     WH_TRY(wh_run_input(b.run, seed, pick));
     WH_TRY(wh_run_input(b.run, w, weights));
-    return compare_norms(out, &b, pick, weights, examples);
+    return compare_norms(out, &b, pick, weights, examples, forms);
 }

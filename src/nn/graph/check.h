@@ -17,8 +17,8 @@ typedef struct wh_gradcheck {
 WH_MUST_CHECK whist_status wh_graph_gradcheck(wh_gradcheck *out, wh_graph *graph, wh_value scalar, const wh_value wrt[],
                                               size_t n, const void *const inputs[], size_t n_inputs);
 
-/* The worst relative error of the per-example squared norms and of their weighted sum, against one backward pass for
- * each example. */
+/* The worst relative error of the per-example squared norms, of their weighted sum and of the gradients that have a
+ * simple form (wh_per_example_gradient), against one backward pass for each example. */
 WH_MUST_CHECK whist_status wh_graph_normcheck(double *out, wh_graph *graph, wh_value losses, const wh_value params[],
                                               size_t n, const void *const inputs[], size_t n_inputs);
 

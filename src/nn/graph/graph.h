@@ -248,6 +248,18 @@ wh_value wh_per_example_total(const wh_per_example *per_example);
 /* out[i] = Σ_b weights[b] ∂losses[b]/∂params[i], from the activations' cotangents that are already there. */
 WH_MUST_CHECK whist_status wh_per_example_sum(wh_value out[], wh_graph *graph, const wh_per_example *per_example,
                                               wh_value weights);
+/* Each example's gradient by a parameter as it comes about: whole, rows (B,K), or as the outer product of two sides,
+ * rows (B,K) and cols (B,N). It lies as an array of dims; one number further along axis k is step[k] numbers further in
+ * the parameter. */
+typedef struct wh_example_gradient {
+    wh_value rows, cols; /* cols: WH_NO_VALUE where rows are all */
+    wh_dims dims;
+    size_t step[WH_GRAPH_RANK];
+} wh_example_gradient;
+/* Of params[i]. *out has no rows where the gradient is not as simple as that: a table's, one of several steps, or of
+ * several uses. */
+WH_MUST_CHECK whist_status wh_per_example_gradient(wh_example_gradient *out, wh_graph *graph,
+                                                   const wh_per_example *per_example, size_t i);
 /* min(1, clip / √squared), (B) */
 wh_value wh_graph_clip_weights(wh_graph *graph, wh_value squared, double clip);
 

@@ -379,6 +379,35 @@ static void coupled_examples_are_refused(void **state)
     assert_ok(wh_per_example_new(&p, g, losses, &w, 1));
 }
 
+/* Which gradients by example are simple: of dense layers once a row, images, biases; not of steps, nor of two uses. */
+static void simple_gradients_by_example(void **state)
+{
+    (void)state;
+    enum { CONV, BIAS, DENSE, TWICE, STEPS, TABLE, UNUSED, N };
+    WH_AUTO(wh_graph_ptr) g = NULL;
+    WH_AUTO(wh_per_example_ptr) p = NULL;
+    assert_ok(wh_graph_new(&g, WH_F32));
+    wh_value x = wh_graph_input(g, "x", WH_EXAMPLES, WH_DIMS(3, 2, 4, 4)), index, h, w[N];
+    const wh_dims dims[N] = {
+        [CONV] = WH_DIMS(5, 2, 3, 3), [BIAS] = WH_DIMS(5),     [DENSE] = WH_DIMS(20, 6), [TWICE] = WH_DIMS(6, 6),
+        [STEPS] = WH_DIMS(3, 6),      [TABLE] = WH_DIMS(4, 3), [UNUSED] = WH_DIMS(2)};
+    for (size_t i = 0; i < N; i++) w[i] = wh_graph_input(g, "w", WH_PARAM, dims[i]);
+    h = wh_graph_tanh(g, wh_graph_conv(g, x, w[CONV], w[BIAS], (wh_conv){1, 0, 1}));
+    h = wh_graph_matmul(g, wh_graph_reshape(g, h, WH_DIMS(3, 20)), w[DENSE], WH_MATMUL_NN);
+    for (size_t i = 0; i < 2; i++) h = wh_graph_tanh(g, wh_graph_matmul(g, h, w[TWICE], WH_MATMUL_NN));
+    index = wh_graph_index(g, "index", WH_EXAMPLES, WH_DIMS(3, 2), 4);
+    wh_value steps = wh_graph_linear(g, wh_graph_gather(g, w[TABLE], index), w[STEPS], WH_NO_VALUE, WH_MATMUL_NN);
+    wh_value losses = wh_graph_add(g, wh_graph_sum(g, h, 2, false), wh_graph_sum(g, steps, 6, false));
+    assert_ok(wh_per_example_new(&p, g, losses, w, N));
+    for (size_t i = 0; i < N; i++) {
+        wh_example_gradient form;
+        assert_ok(wh_per_example_gradient(&form, g, p, i));
+        assert_int_equal(form.rows != WH_NO_VALUE, i <= DENSE);
+        assert_int_equal(form.cols != WH_NO_VALUE, i == DENSE);
+        if (i == CONV) assert_true(form.step[0] == 3 && form.step[1] == 1 && form.step[2] == 9 && form.step[3] == 18);
+    }
+}
+
 static void runs_check_their_inputs(void **state)
 {
     (void)state;
@@ -711,6 +740,7 @@ int main(void)
         cmocka_unit_test(sizes_that_no_memory_holds_are_refused),
         cmocka_unit_test(gradients_that_do_not_exist_are_refused),
         cmocka_unit_test(coupled_examples_are_refused),
+        cmocka_unit_test(simple_gradients_by_example),
         cmocka_unit_test(runs_check_their_inputs),
         cmocka_unit_test(float_and_double_agree),
         cmocka_unit_test(threads_do_not_change_bits_and_runs_allocate_nothing),

@@ -236,7 +236,8 @@ static whist_status dense_squared(wh_value *out, wh_graph *g, const wh_per_examp
     return wh_graph_status(g);
 }
 
-static whist_status direct_squared(wh_value *out, wh_graph *g, const wh_per_example *p, size_t param)
+/* Of all elementwise uses of a parameter, (B, elements). */
+static whist_status direct_total(wh_value *out, wh_graph *g, const wh_per_example *p, size_t param)
 {
     wh_value sum = WH_NO_VALUE;
     for (size_t i = 0; i < p->n_uses; i++) {
@@ -246,7 +247,14 @@ static whist_status direct_squared(wh_value *out, wh_graph *g, const wh_per_exam
         WH_TRY(direct_gradients(&one, g, u, p->examples, p->params[param]));
         sum = sum == WH_NO_VALUE ? one : wh_graph_add(g, sum, one);
     }
-    *out = square_sum(g, sum);
+    *out = sum;
+    return wh_graph_status(g);
+}
+
+static whist_status direct_squared(wh_value *out, wh_graph *g, const wh_per_example *p, size_t param)
+{
+    WH_TRY(direct_total(out, g, p, param));
+    *out = square_sum(g, *out);
     return wh_graph_status(g);
 }
 
@@ -295,15 +303,22 @@ static wh_value image_squared(wh_graph *g, const use *u, size_t examples)
     return wh_graph_conv_squared(g, wh_node_at(g, u->node)->arg[0], u->ct, u->node);
 }
 
-static whist_status squared_of(wh_value *out, wh_graph *g, const wh_per_example *p, size_t param)
+/* How often a parameter is used in each way, and the last of each. */
+static void count_uses(size_t count[4], const use *last[4], const wh_per_example *p, size_t param)
 {
-    size_t count[4] = {0};
-    const use *last[4] = {NULL};
+    memset(count, 0, 4 * sizeof *count);
     for (size_t i = 0; i < p->n_uses; i++) {
         if (p->uses[i].param != param) continue;
         count[p->uses[i].kind]++;
         last[p->uses[i].kind] = &p->uses[i];
     }
+}
+
+static whist_status squared_of(wh_value *out, wh_graph *g, const wh_per_example *p, size_t param)
+{
+    size_t count[4];
+    const use *last[4] = {NULL};
+    count_uses(count, last, p, param);
     size_t dense = count[USE_DENSE], table = count[USE_TABLE], image = count[USE_IMAGE], direct = count[USE_DIRECT];
     wh_value name = p->params[param];
     if (dense + table + image + direct == 0) {
@@ -465,6 +480,58 @@ whist_status wh_per_example_sum(wh_value out[], wh_graph *g, const wh_per_exampl
         WH_TRY(weighted_part(&part, g, p, u, weights));
         out[u->param] = wh_graph_add(g, out[u->param], part);
     }
+    return wh_graph_status(g);
+}
+
+/* ---- Gradients of single examples ---------------------------------------------------------------------------- */
+
+/* As the use's view lies: the parameter itself or reshaped, or one transposition of it. */
+static bool lies_as(wh_example_gradient *out, const wh_graph *g, wh_value view, wh_value param)
+{
+    const wh_node *node = wh_node_at(g, view);
+    const bool turned = node->op == &wh_op_transpose && node->arg[0] == param;
+    while (!turned && view != param && wh_node_at(g, view)->op == &wh_op_reshape) view = wh_node_at(g, view)->arg[0];
+    const wh_dims of = wh_graph_dims(g, param);
+    out->dims = wh_graph_dims(g, turned ? view : param);
+    for (unsigned k = 0; k < of.rank; k++) {
+        const size_t axis = turned ? node->attr.whole[k] : k;
+        out->step[k] = 1;
+        for (size_t j = axis + 1; j < of.rank; j++) out->step[k] *= of.dim[j];
+    }
+    return turned || view == param;
+}
+
+/* One step an example: (B,1,K) and (B,1,N). */
+static void outer_sides(wh_example_gradient *out, wh_graph *g, const use *u, size_t examples)
+{
+    wh_value rows, cols;
+    dense_sides(&rows, &cols, g, u, examples);
+    const wh_dims r = wh_graph_dims(g, rows), c = wh_graph_dims(g, cols);
+    if (r.dim[1] != 1) return;
+    out->rows = wh_graph_reshape(g, rows, WH_DIMS(examples, r.dim[2]));
+    out->cols = wh_graph_reshape(g, cols, WH_DIMS(examples, c.dim[2]));
+}
+
+whist_status wh_per_example_gradient(wh_example_gradient *out, wh_graph *g, const wh_per_example *p, size_t i)
+{
+    size_t count[4];
+    const use *last[4] = {NULL}, *u;
+    WH_ENSURE(out && g && p && i < p->n_params, WHIST_E_ARG);
+    WH_TRY(wh_graph_status(g));
+    *out = (wh_example_gradient){.rows = WH_NO_VALUE, .cols = WH_NO_VALUE};
+    count_uses(count, last, p, i);
+    const size_t all = count[USE_DENSE] + count[USE_TABLE] + count[USE_IMAGE] + count[USE_DIRECT];
+    if (all == 0) return WHIST_OK;
+    if (count[USE_DIRECT] == all) {
+        (void)lies_as(out, g, p->params[i], p->params[i]);
+        return direct_total(&out->rows, g, p, i);
+    }
+    u = last[USE_DENSE] ? last[USE_DENSE] : last[USE_IMAGE];
+    if (all > 1 || !u || !lies_as(out, g, u->view, p->params[i])) return WHIST_OK;
+    if (u->kind == USE_IMAGE)
+        out->rows = image_gradients(g, u, p->examples);
+    else
+        outer_sides(out, g, u, p->examples);
     return wh_graph_status(g);
 }
 

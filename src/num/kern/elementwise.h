@@ -222,9 +222,38 @@ static void ew_turn_axpy(float *restrict out, const float *restrict x, size_t m,
         for (size_t i = 0; i < m; i++) out[j * m + i] = out[j * m + i] + alpha * x[i * n + j];
 }
 
-static void ew_add_whole32(int32_t *restrict to, const float *restrict x, size_t n, float f)
+/* Four vectors at once: the sums are read and written once for all. */
+static inline void ew_whole4(int32_t *restrict to, const float *restrict x0, const float *restrict x1,
+                             const float *restrict x2, const float *restrict x3, const float f[4], size_t n)
+{
+    const float f0 = f[0], f1 = f[1], f2 = f[2], f3 = f[3];
+    for (size_t i = 0; i < n; i++)
+        to[i] += (int32_t)(x0[i] * f0) + (int32_t)(x1[i] * f1) + (int32_t)(x2[i] * f2) + (int32_t)(x3[i] * f3);
+}
+
+static inline void ew_whole1(int32_t *restrict to, const float *restrict x, float f, size_t n)
 {
     for (size_t i = 0; i < n; i++) to[i] += (int32_t)(x[i] * f);
+}
+
+static void ew_add_whole32(int32_t *restrict to, const float *const *x, const float *f, size_t examples, size_t n)
+{
+    size_t e = 0;
+    for (; e + 4 <= examples; e += 4) ew_whole4(to, x[e], x[e + 1], x[e + 2], x[e + 3], f + e, n);
+    for (; e < examples; e++) ew_whole1(to, x[e], f[e], n);
+}
+
+static void ew_add_outer32(int32_t *restrict to, const float *const *a, const float *const *b, const float *f,
+                           size_t examples, size_t m, size_t n)
+{
+    size_t e = 0;
+    for (; e + 4 <= examples; e += 4)
+        for (size_t i = 0; i < m; i++) {
+            const float s[4] = {a[e][i] * f[e], a[e + 1][i] * f[e + 1], a[e + 2][i] * f[e + 2], a[e + 3][i] * f[e + 3]};
+            ew_whole4(to + i * n, b[e], b[e + 1], b[e + 2], b[e + 3], s, n);
+        }
+    for (; e < examples; e++)
+        for (size_t i = 0; i < m; i++) ew_whole1(to + i * n, b[e], a[e][i] * f[e], n);
 }
 
 static void ew_add_whole64(int64_t *restrict to, const float *restrict x, size_t n, float f)
@@ -292,6 +321,7 @@ static size_t ew_used_columns(uint32_t *restrict list, const float *restrict x, 
     .sum = ew_sum, .exp = ew_exp, .log = ew_log, .sigmoid = ew_sigmoid, .tanh = ew_tanh, .erf = ew_erf,                \
     .relu = ew_relu, .relu_back = ew_relu_back, .sigmoid_back = ew_sigmoid_back, .tanh_back = ew_tanh_back,            \
     .add_rows = ew_add_rows, .sum_rows = ew_sum_rows, .adam = ew_adam, .turn = ew_turn, .turn_axpy = ew_turn_axpy,     \
-    .used_columns = ew_used_columns, .add_whole32 = ew_add_whole32, .add_whole64 = ew_add_whole64
+    .used_columns = ew_used_columns, .add_whole32 = ew_add_whole32, .add_outer32 = ew_add_outer32,                     \
+    .add_whole64 = ew_add_whole64
 
 #endif
