@@ -4,7 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "nn/model.h"
+#include "nn/clip_parts.h"
 #include "nn/models_test.h"
 
 WH_AUTO_FREE(whist_model, whist_model_free)
@@ -233,6 +233,26 @@ static void test_rows_of_dense_layers_depend_on_themselves(void **state)
     }
 }
 
+/* Whatever the numbers' size: norms of outer products are made of two, one of which may be tiny. */
+static void test_squared_norms_of_any_size(void **state)
+{
+    (void)state;
+    enum { N = 9000 };
+    static float x[N];
+    const wh_num_kernels *k = wh_num_kernels_get();
+    for (int e = -149; e <= 55; e++)
+        for (size_t n = 1; n <= N; n = n * 3 + 1) {
+            double want = 0;
+            for (size_t i = 0; i < n; i++) {
+                x[i] = ldexpf((float)uniform(), e);
+                want += (double)x[i] * (double)x[i];
+            }
+            assert_true(fabs(wh_clip_squared(k, x, n) - want) <= 0x1p-14 * want);
+        }
+    x[3] = NAN;
+    assert_true(isnan(wh_clip_squared(k, x, 5)));
+}
+
 static void test_same_numbers_with_threads_and_in_parts(void **state)
 {
     (void)state;
@@ -321,6 +341,7 @@ int main(void)
         cmocka_unit_test(test_one_example_moves_the_sum_by_no_more_than_is_said),
         cmocka_unit_test(test_programs_keep_examples_apart),
         cmocka_unit_test(test_rows_of_dense_layers_depend_on_themselves),
+        cmocka_unit_test(test_squared_norms_of_any_size),
         cmocka_unit_test(test_same_numbers_with_threads_and_in_parts),
         cmocka_unit_test(test_what_is_not_finite_counts_as_zero),
         cmocka_unit_test(test_refusals),

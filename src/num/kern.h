@@ -5,8 +5,9 @@
  * the comment says so.
  *
  * Bits. No kernel depends on a thread count, an address or anything but its arguments.
- *   elementwise, dot, sum     the same bits on every instruction set: separate multiply and add, never
- *                             fma; sums in sixteen interleaved parts joined by a fixed tree.
+ *   elementwise, dot, sum,    the same bits on every instruction set: separate multiply and add, never
+ *   squared                   fma; sums in sixteen (squared, of 64 and more: sixty-four) interleaved parts joined by a
+ *                             fixed tree.
  *   gemm_bn                   each element adds its products with k running upward, from 0. avx2 and
  *                             avx512 use fma and agree to the bit; generic rounds each product.
  *   gemm_nt                   avx2 and avx512 keep sixteen interleaved partial sums (fma) joined by a fixed
@@ -81,6 +82,7 @@ typedef struct wh_num_kernels {
     void (*add_difference)(float *restrict y, const float *restrict a, const float *restrict b, size_t n, float alpha);
     float (*dot)(const float *restrict x, const float *restrict y, size_t n);
     float (*sum)(const float *x, size_t n);
+    float (*squared)(const float *x, size_t n); /* Σ x[i]² */
 
     /* out may be x itself. Errors in units of the last place of the exact result, over all floats:
      * exp <= 2 (results below 2^-126 become 0, above FLT_MAX infinity); log <= 2 (negative: NaN, 0: -infinity);

@@ -281,6 +281,7 @@ static void check_vectors(const wh_num_kernels *kernels, size_t n)
     SAME(set->turn(out, a_, 21, n / 21));
     SAME(out[0] = set->dot(a_, b_, n));
     SAME(out[0] = set->sum(a_, n));
+    SAME(out[0] = set->squared(a_, n));
 #undef SAME
 }
 

@@ -288,6 +288,21 @@ static float ew_dot(const float *restrict x, const float *restrict y, size_t n)
     return ew_tree(part);
 }
 
+/* Four vectors of parts: one alone would wait for its own sum at each step. */
+static float ew_squared(const float *x, size_t n)
+{
+    enum { PARTS = 4 * EW_LANES };
+    if (n < PARTS) return ew_dot(x, x, n);
+    float part[PARTS] = {0};
+    size_t i = 0;
+    for (; i + PARTS <= n; i += PARTS)
+        for (int j = 0; j < PARTS; j++) part[j] = part[j] + x[i + (size_t)j] * x[i + (size_t)j];
+    for (size_t j = 0; i + j < n; j++) part[j] = part[j] + x[i + j] * x[i + j];
+    for (int width = PARTS / 2; width > EW_LANES / 2; width /= 2)
+        for (int j = 0; j < width; j++) part[j] = part[j] + part[j + width];
+    return ew_tree(part);
+}
+
 static float ew_sum(const float *x, size_t n)
 {
     float part[EW_LANES] = {0};
@@ -318,10 +333,10 @@ static size_t ew_used_columns(uint32_t *restrict list, const float *restrict x, 
 /* The rows of the table that every instruction set fills from this file. */
 #define EW_TABLE                                                                                                       \
     .axpy = ew_axpy, .scale = ew_scale, .add = ew_add, .add_difference = ew_add_difference, .dot = ew_dot,             \
-    .sum = ew_sum, .exp = ew_exp, .log = ew_log, .sigmoid = ew_sigmoid, .tanh = ew_tanh, .erf = ew_erf,                \
-    .relu = ew_relu, .relu_back = ew_relu_back, .sigmoid_back = ew_sigmoid_back, .tanh_back = ew_tanh_back,            \
-    .add_rows = ew_add_rows, .sum_rows = ew_sum_rows, .adam = ew_adam, .turn = ew_turn, .turn_axpy = ew_turn_axpy,     \
-    .used_columns = ew_used_columns, .add_whole32 = ew_add_whole32, .add_outer32 = ew_add_outer32,                     \
-    .add_whole64 = ew_add_whole64
+    .sum = ew_sum, .squared = ew_squared, .exp = ew_exp, .log = ew_log, .sigmoid = ew_sigmoid, .tanh = ew_tanh,        \
+    .erf = ew_erf, .relu = ew_relu, .relu_back = ew_relu_back, .sigmoid_back = ew_sigmoid_back,                        \
+    .tanh_back = ew_tanh_back, .add_rows = ew_add_rows, .sum_rows = ew_sum_rows, .adam = ew_adam, .turn = ew_turn,     \
+    .turn_axpy = ew_turn_axpy, .used_columns = ew_used_columns, .add_whole32 = ew_add_whole32,                         \
+    .add_outer32 = ew_add_outer32, .add_whole64 = ew_add_whole64
 
 #endif
