@@ -11,6 +11,7 @@
 #include "learn/dp_parts.h"
 #include "learn/dp_planted.h"
 #include "learn/local.h"
+#include "num/kern.h"
 
 enum { BLOCK = 8192 }; /* numbers that are noised at once, in the near cache */
 
@@ -160,10 +161,11 @@ static whist_status add_noise(wh_dp_step *s, float *grad, const int64_t *sum)
     const double sensitivity = planted_sensitivity(wh_clip_sensitivity(s->clip));
     const double sigma = planted_noise(s->options.sigma * sensitivity);
     const double factor = wh_clip_step(s->clip) / s->options.batch;
+    const wh_num_kernels *k = wh_num_kernels_get();
     for (size_t i = 0; i < s->n; i += BLOCK) {
         const size_t n = s->n - i < BLOCK ? s->n - i : BLOCK;
         WH_TRY(wh_sample_normal(s->noise, s->values, n, sigma));
-        for (size_t k = 0; k < n; k++) grad[i + k] = (float)((double)(sum[i + k] + s->values[k]) * factor);
+        k->from_whole64(grad + i, sum + i, s->values, n, factor);
     }
     return WHIST_OK;
 }

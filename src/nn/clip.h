@@ -18,7 +18,7 @@
  * 2^-24 (Higham 2002, section 3.1), in each number; over the vector that is at most γ Σ_i w_i |a_i| |δ_i| <= γ PIECE C.
  * It is rounded to the grid as it stands, so a step of the grid for each number comes on top.
  *
- * Pieces are filled in the order of the batch. An example that leaves moves the later ones into other pieces, so the
+ * Pieces are cut in the order of the batch. An example that leaves moves the later ones into other pieces, so the
  * error of all pieces counts, on both sides: sensitivity = C (1 + ε) + 2 n_max (γ C + √P step / PIECE), where n_max is
  * the most examples that add takes between two begins. Everything on the right is public.
  *

@@ -1,4 +1,4 @@
-/* nn/clip_dense.c: clipped sums of stacks of dense layers, PIECE examples in one product.
+/* nn/clip_dense.c: clipped sums of stacks of dense layers, up to PIECE examples in one product.
  *
  * Of layer l with input a and δ = ∂loss/∂(output) an example's gradient is a δᵀ, with norm |a| |δ|, and its bias's is
  * δ. Forward and backward run on our own kernels, whose rows depend on nothing but themselves (num/kern.h), and which
@@ -10,7 +10,10 @@
 
 #include "nn/clip_parts.h"
 
-enum { LEAST = 33 };
+enum {
+    LEAST = 33,
+    LEAST_SHARED = 1 << 22, /* examples times parameters */
+};
 
 typedef struct worker {
     whist_model_work *work;
@@ -173,7 +176,7 @@ static void silence(worker *w, const whist_model *model, wh_rows *rows, float *x
 /* ---- One piece of a narrow layer ---- */
 
 /* Norms of row i, its weight, and what it puts into the bias; then δ is scaled. */
-static void clip_row(worker *w, const wh_clip *clip, float *x, float *delta, size_t i, bool counts)
+static void clip_row(worker *w, const wh_clip *clip, float *x, float *delta, size_t i)
 {
     const whist_model *model = clip->model;
     const wh_num_kernels *k = model->kernels;
@@ -183,19 +186,19 @@ static void clip_row(worker *w, const wh_clip *clip, float *x, float *delta, siz
     squared[1] = wh_clip_squared(k, delta, layer->out);
     squared[0] = wh_clip_squared(k, x, layer->in) * squared[1];
     if (!layer->has_bias) squared[1] = 0;
-    if (!isfinite(squared[0] + squared[1])) {
+    if (isfinite(squared[0] + squared[1]))
+        weigh(weights, w, clip, i);
+    else
         memset(x, 0, layer->in * sizeof *x);
-        counts = false;
-    }
-    if (counts) weigh(weights, w, clip, i);
     if (weights[1] > 0 && layer->has_bias) k->axpy(w->sum + layer->bias, delta, layer->out, weights[1]);
     scale_row(k, delta, layer->out, weights[0]);
 }
 
 /* Groups of rows are gathered, scored, clipped and added while they are in the near cache; the sums go on from group to
- * group. A row's score and δ are its own (num/kern.h: the bits of gemm_nt), whatever the group. */
+ * group. A row's score and δ are its own (num/kern.h: the bits of gemm_nt), whatever the group and however few there
+ * are. more: rows whose indices come behind those of the piece. */
 static void narrow_piece(worker *w, const wh_clip *clip, const wh_rows *rows, const whist_batch *part,
-                         const float *params, size_t n)
+                         const float *params, size_t more)
 {
     enum { GROUP = 32 };
     const whist_model *model = clip->model;
@@ -208,11 +211,11 @@ static void narrow_piece(worker *w, const wh_clip *clip, const wh_rows *rows, co
     for (size_t j = 0; layer->has_bias && j < width; j++) w->sum[layer->bias + j] = 0;
     for (size_t i = 0; i < rows->n; i += GROUP) {
         const size_t some = rows->n - i < GROUP ? rows->n - i : GROUP;
-        k->gather_nt(scores + i * ld, ld, x, rows->ldx, part->rows, stride, part->index + i, some, rows->n - i - some,
-                     weights, d, width, d);
+        k->gather_nt(scores + i * ld, ld, x, rows->ldx, part->rows, stride, part->index + i, some,
+                     rows->n - i - some + more, weights, d, width, d);
         if (layer->has_bias) k->add_rows(scores + i * ld, ld, params + layer->bias, some, width);
         wh_nn_head_rows(model, rows, scores, 1, delta, i, i + some, NULL);
-        for (size_t r = 0; r < some; r++) clip_row(w, clip, x + r * rows->ldx, delta + (i + r) * ld, i + r, i + r < n);
+        for (size_t r = 0; r < some; r++) clip_row(w, clip, x + r * rows->ldx, delta + (i + r) * ld, i + r);
         k->gemm_bn(w->turned, d, delta + i * ld, 1, ld, x, rows->ldx, width, d, some, i ? WH_GEMM_MORE : WH_GEMM_PUT,
                    0);
     }
@@ -225,15 +228,37 @@ static void carry(worker *w, const wh_clip *clip)
     clip->model->kernels->add_whole64(w->far, w->sum, clip->model->size, (float)(1 / clip->step));
 }
 
+static whist_status add_narrow(worker *w, const wh_clip_job *j, size_t from, size_t n)
+{
+    uint32_t order[WH_CLIP_PIECE];
+    whist_batch part = *j->batch;
+    wh_rows rows;
+    size_t more = part.index ? part.n - from - n : 0; /* they come next, if not to this worker */
+    for (size_t i = 0; i < n && !part.index; i++) order[i] = (uint32_t)(from + i);
+    part.index = part.index ? part.index + from : order; /* so that the rows are a copy, which may be silenced */
+    part.n = n;
+    WH_TRY(wh_nn_gather_targets(&rows, j->clip->model, w->work, &part));
+    narrow_piece(w, j->clip, &rows, &part, j->params, more);
+    carry(w, j->clip);
+    return WHIST_OK;
+}
+
+static size_t pieces_of(size_t n)
+{
+    return (n + WH_CLIP_PIECE - 1) / WH_CLIP_PIECE;
+}
+
+/* As even as can be: a piece of a few rows would have to be filled up. */
 static whist_status add_piece(void *user, size_t piece, unsigned index)
 {
     const wh_clip_job *j = user;
     const whist_model *model = j->clip->model;
     worker *w = &j->clip->dense->workers[index];
-    const size_t from = piece * WH_CLIP_PIECE, left = j->batch->n - from;
+    const size_t pieces = pieces_of(j->batch->n), each = j->batch->n / pieces, longer = j->batch->n % pieces;
+    const size_t from = piece * each + (piece < longer ? piece : longer), n = each + (piece < longer);
     uint32_t order[WH_CLIP_PIECE];
     whist_batch part = *j->batch;
-    const size_t n = left < WH_CLIP_PIECE ? left : WH_CLIP_PIECE;
+    if (w->turned) return add_narrow(w, j, from, n);
     for (size_t i = 0; i < WH_CLIP_PIECE; i++) {
         size_t at = from + (i < n ? i : 0);
         order[i] = part.index ? part.index[at] : (uint32_t)at;
@@ -241,12 +266,6 @@ static whist_status add_piece(void *user, size_t piece, unsigned index)
     part.n = n < LEAST ? LEAST : n;
     part.index = order; /* so that the rows are a copy, which may be silenced */
     wh_rows rows;
-    if (w->turned) {
-        WH_TRY(wh_nn_gather_targets(&rows, model, w->work, &part));
-        narrow_piece(w, j->clip, &rows, &part, j->params, n);
-        carry(w, j->clip);
-        return WHIST_OK;
-    }
     WH_TRY(wh_nn_gather(&rows, model, w->work, &part));
     wh_nn_forward(model, w->work, j->params, rows.x, rows.ldx, rows.n, true);
     backward(w, model, &rows, j->params);
@@ -263,8 +282,9 @@ whist_status wh_clip_dense_add(wh_clip *clip, const float *params, const whist_b
     wh_clip_dense *dense = clip->dense;
     const wh_layer *first = &clip->model->layers[0];
     if (dense->turned) clip->model->kernels->turn(dense->turned, params + first->weight, first->in, first->out);
-    whist_status status =
-        wh_pool_run(clip->options.pool, (batch->n + WH_CLIP_PIECE - 1) / WH_CLIP_PIECE, add_piece, &j);
+    /* A small batch is done before another thread would have begun. */
+    wh_pool *pool = batch->n * dense->size < LEAST_SHARED ? NULL : clip->options.pool;
+    whist_status status = wh_pool_run(pool, pieces_of(batch->n), add_piece, &j);
     for (unsigned t = 0; t < dense->n_workers; t++) {
         worker *w = &dense->workers[t];
         if (t > 0) wh_clip_collect(clip, w->far);

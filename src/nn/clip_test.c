@@ -268,13 +268,43 @@ static void test_same_numbers_with_threads_and_in_parts(void **state)
         assert_ok(wh_clip_new(&three, model, &(wh_clip_options){.n_max = ROWS, .pool = pool}));
         assert_ok(wh_clip_add(one, params_, &batch, NULL));
         memcpy(first, wh_clip_sum(one), model->size * sizeof *first);
-        whist_batch part = batch; /* 128 rows, then the others: pieces as before */
-        part.n = 128;
+        whist_batch part = batch; /* in halves: pieces as before */
+        part.n = ROWS / 2;
         assert_ok(wh_clip_add(three, params_, &part, NULL));
-        part.index += 128;
-        part.n = ROWS - 128;
+        part.index += ROWS / 2;
+        part.n = ROWS - ROWS / 2;
         assert_ok(wh_clip_add(three, params_, &part, NULL));
         assert_memory_equal(first, wh_clip_sum(three), model->size * sizeof *first);
+    }
+}
+
+/* Stacks of dense layers share batches that are large enough for it. */
+static void test_threads_share_large_batches(void **state)
+{
+    (void)state;
+    enum { MANY = 601 };
+    static const sample large[] = {
+        {"softmax", "", {.n_features = 1000, .n_outputs = 10, .target = WHIST_TARGET_CLASS}}, /* narrow */
+        {"mlp", "hidden=[70]", {.n_features = 400, .n_outputs = 3, .target = WHIST_TARGET_CLASS}},
+    };
+    WH_AUTO(wh_pool_ptr) pool = NULL;
+    assert_ok(wh_pool_new(&pool, 3));
+    for (size_t s = 0; s < WH_COUNT(large); s++) {
+        WH_AUTO(whist_model_ptr) model = NULL;
+        WH_AUTO(wh_clip_ptr) one = NULL, three = NULL;
+        whist_batch batch;
+        uint32_t order[MANY];
+        size_t smaller = 0, smaller_three = 0;
+        make(&model, &batch, &large[s]);
+        for (size_t i = 0; i < MANY; i++) order[i] = (uint32_t)(i * 7 % ROWS);
+        batch.index = order;
+        batch.n = MANY;
+        assert_ok(wh_clip_new(&one, model, &(wh_clip_options){.n_max = MANY}));
+        assert_ok(wh_clip_new(&three, model, &(wh_clip_options){.n_max = MANY, .pool = pool}));
+        assert_ok(wh_clip_add(one, params_, &batch, &smaller));
+        assert_ok(wh_clip_add(three, params_, &batch, &smaller_three));
+        assert_memory_equal(wh_clip_sum(one), wh_clip_sum(three), model->size * sizeof(int64_t));
+        assert_int_equal(smaller, smaller_three);
     }
 }
 
@@ -343,6 +373,7 @@ int main(void)
         cmocka_unit_test(test_rows_of_dense_layers_depend_on_themselves),
         cmocka_unit_test(test_squared_norms_of_any_size),
         cmocka_unit_test(test_same_numbers_with_threads_and_in_parts),
+        cmocka_unit_test(test_threads_share_large_batches),
         cmocka_unit_test(test_what_is_not_finite_counts_as_zero),
         cmocka_unit_test(test_refusals),
     };

@@ -117,6 +117,8 @@ typedef struct wh_num_kernels {
     void (*add_outer32)(int32_t *restrict to, const float *const *a, const float *const *b, const float *f,
                         size_t examples, size_t m, size_t n);
     void (*add_whole64)(int64_t *restrict to, const float *restrict x, size_t n, float f);
+    /* out[i] = (a[i] + b[i]) · f, the sum and the product rounded to double, the result to float */
+    void (*from_whole64)(float *restrict out, const int64_t *restrict a, const int64_t *restrict b, size_t n, double f);
     /* out[j] = Σ_i x[i,j], i upward,  x (M,N), out (N) */
     void (*sum_rows)(float *restrict out, const float *restrict x, size_t ldx, size_t m, size_t n);
 

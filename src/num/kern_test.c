@@ -300,6 +300,12 @@ static void test_whole_numbers_are_rounded_toward_zero(void **state)
             const float *const one[] = {a_}, factor[] = {0x1p23f};
             wh_num_kernels_at((wh_cpu_level)level)->add_whole32(near, one, factor, 1, n);
             wh_num_kernels_at((wh_cpu_level)level)->add_whole64(far, a_, n, 0x1p30f);
+            float back[N + 1] = {0};
+            int64_t other[N + 1];
+            for (size_t i = 0; i <= N; i++) other[i] = ((int64_t)1 << 55) / (int64_t)(i + 1) * (i % 2 ? 1 : -1);
+            wh_num_kernels_at((wh_cpu_level)level)->from_whole64(back, far, other, n, 1.1e-9);
+            for (size_t i = 0; i <= N; i++)
+                assert_true(back[i] == (i < n ? (float)((double)(far[i] + other[i]) * 1.1e-9) : 0));
             for (size_t i = 0; i <= N; i++) {
                 int64_t start = (int64_t)i * 1000 - 41000;
                 assert_int_equal(near[i], start + (i < n ? (int64_t)trunc(ldexp((double)a_[i], 23)) : 0));

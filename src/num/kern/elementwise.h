@@ -261,6 +261,12 @@ static void ew_add_whole64(int64_t *restrict to, const float *restrict x, size_t
     for (size_t i = 0; i < n; i++) to[i] += (int32_t)(x[i] * f);
 }
 
+static void ew_from_whole64(float *restrict out, const int64_t *restrict a, const int64_t *restrict b, size_t n,
+                            double f)
+{
+    for (size_t i = 0; i < n; i++) out[i] = (float)((double)(a[i] + b[i]) * f);
+}
+
 static void ew_sum_rows(float *restrict out, const float *restrict x, size_t ldx, size_t m, size_t n)
 {
     for (size_t j = 0; j < n; j++) out[j] = m ? x[j] : 0.0f;
@@ -337,6 +343,6 @@ static size_t ew_used_columns(uint32_t *restrict list, const float *restrict x, 
     .erf = ew_erf, .relu = ew_relu, .relu_back = ew_relu_back, .sigmoid_back = ew_sigmoid_back,                        \
     .tanh_back = ew_tanh_back, .add_rows = ew_add_rows, .sum_rows = ew_sum_rows, .adam = ew_adam, .turn = ew_turn,     \
     .turn_axpy = ew_turn_axpy, .used_columns = ew_used_columns, .add_whole32 = ew_add_whole32,                         \
-    .add_outer32 = ew_add_outer32, .add_whole64 = ew_add_whole64
+    .add_outer32 = ew_add_outer32, .add_whole64 = ew_add_whole64, .from_whole64 = ew_from_whole64
 
 #endif
