@@ -19,38 +19,40 @@ typedef struct learner_row {
     const char *options; /* of the study's learner */
     bool any_ways;       /* compares classes: trained on 20 ways and measured on others */
     const char *rate;    /* of sinusoids: the optimiser's options; NULL: lr: 0.002 */
+    unsigned shots;      /* of images, in training; 0: the one that is measured */
 } learner_row;
 
 static const learner_row sines[] = {
-    {"name: maml, inner_lr: 0.01, inner_steps: 1", false, NULL},
-    {"name: fomaml, inner_lr: 0.01, inner_steps: 1", false, NULL},
-    {"name: reptile, inner_lr: 0.01, inner_steps: 10", false, NULL},
-    {"name: anil, inner_lr: 0.01, inner_steps: 5", false, NULL},
-    {"name: boil, inner_lr: 0.01, inner_steps: 1", false, NULL},
-    {"name: per-fedavg, inner_lr: 0.01, inner_steps: 1, variant: hf", false, NULL},
-    {"name: meta-sgd, inner_lr: 0.01, inner_steps: 1", false, NULL},
-    {"name: maml++, inner_lr: 0.01, inner_steps: 5", false, NULL},
+    {.options = "name: maml, inner_lr: 0.01, inner_steps: 1"},
+    {.options = "name: fomaml, inner_lr: 0.01, inner_steps: 1"},
+    {.options = "name: reptile, inner_lr: 0.01, inner_steps: 10"},
+    {.options = "name: anil, inner_lr: 0.01, inner_steps: 5"},
+    {.options = "name: boil, inner_lr: 0.01, inner_steps: 1"},
+    {.options = "name: per-fedavg, inner_lr: 0.01, inner_steps: 1, variant: hf"},
+    {.options = "name: meta-sgd, inner_lr: 0.01, inner_steps: 1"},
+    {.options = "name: maml++, inner_lr: 0.01, inner_steps: 5"},
     /* longer steps drive the start to where they cannot follow the curvature any more */
-    {"name: imaml, inner_lr: 0.003, inner_steps: 64, proximal: 1", false, "lr: 0.001, clip: 1"},
-    {"name: cavia, inner_lr: 0.1, inner_steps: 2", false, NULL},
-    {"name: abml, inner_lr: 0.01, inner_steps: 5", false, NULL},
-    {"name: meta-lstm, inner_lr: 0.01, inner_steps: 5", false, NULL},
+    {.options = "name: imaml, inner_lr: 0.003, inner_steps: 64, proximal: 1", .rate = "lr: 0.001, clip: 1"},
+    {.options = "name: cavia, inner_lr: 0.1, inner_steps: 2"},
+    {.options = "name: abml, inner_lr: 0.01, inner_steps: 5"},
+    {.options = "name: meta-lstm, inner_lr: 0.01, inner_steps: 5"},
 };
 
 static const learner_row images[] = {
-    {"name: protonet, tasks: 2", true, NULL},
-    {"name: matching, tasks: 2", true, NULL},
-    {"name: relation, tasks: 2", true, NULL},
-    {"name: r2d2, tasks: 2", true, NULL},
-    {"name: maml, inner_lr: 0.4, inner_steps: 1, tasks: 8", false, NULL},
-    {"name: fomaml, inner_lr: 0.4, inner_steps: 1, tasks: 8", false, NULL},
-    {"name: reptile, inner_lr: 0.05, inner_steps: 5, tasks: 8", false, NULL},
-    {"name: anil, inner_lr: 0.4, inner_steps: 1, tasks: 8", false, NULL},
-    {"name: boil, inner_lr: 0.4, inner_steps: 1, tasks: 8", false, NULL},
-    {"name: meta-sgd, inner_lr: 0.4, inner_steps: 1, tasks: 8", false, NULL},
-    {"name: maml++, inner_lr: 0.1, inner_steps: 3, tasks: 8", false, NULL},
-    {"name: imaml, inner_lr: 0.1, inner_steps: 8, tasks: 8", false, NULL},
-    {"name: cavia, inner_lr: 1, inner_steps: 2, tasks: 8", false, NULL},
+    {.options = "name: protonet, tasks: 2", .any_ways = true},
+    {.options = "name: matching, tasks: 2", .any_ways = true},
+    {.options = "name: relation, tasks: 2", .any_ways = true},
+    {.options = "name: r2d2, tasks: 2", .any_ways = true},
+    {.options = "name: maml, inner_lr: 0.4, inner_steps: 1, tasks: 8"},
+    {.options = "name: fomaml, inner_lr: 0.4, inner_steps: 1, tasks: 8"},
+    /* it never sees a query: what it learns to find again is what several rows of a class have in common */
+    {.options = "name: reptile, inner_lr: 0.1, inner_steps: 8, tasks: 4", .shots = 10},
+    {.options = "name: anil, inner_lr: 0.4, inner_steps: 1, tasks: 8"},
+    {.options = "name: boil, inner_lr: 0.4, inner_steps: 1, tasks: 8"},
+    {.options = "name: meta-sgd, inner_lr: 0.4, inner_steps: 1, tasks: 8"},
+    {.options = "name: maml++, inner_lr: 0.1, inner_steps: 3, tasks: 8"},
+    {.options = "name: imaml, inner_lr: 0.1, inner_steps: 8, tasks: 8"},
+    {.options = "name: cavia, inner_lr: 1, inner_steps: 2, tasks: 8"},
 };
 
 static const char sine_study[] = "whist: 1\nname: table\n"
@@ -70,7 +72,7 @@ static const char image_study[] =
     "  partition: {kind: iid}\n"
     "model: {name: conv4, norm: transductive, down: stride, readout: mean}\nlearner: {%s}\n"
     "training: {optimizer: {name: adam, lr: 0.001, clip: 10}, steps: 1000000}\n"
-    "episodes: {ways: %u, shots: 1, queries: 5, turns: 4, validate: 0}\nmetrics: [accuracy]\n";
+    "episodes: {ways: %u, shots: %u, queries: 5, turns: 4, validate: 0}\nmetrics: [accuracy]\n";
 
 typedef struct table {
     const whist_bench_env *env;
@@ -198,7 +200,7 @@ static int one_row(table *t, const learner_row *row, bool sine)
     if (sine)
         snprintf(text, sizeof text, sine_study, row->options, row->rate ? row->rate : "lr: 0.002");
     else
-        snprintf(text, sizeof text, image_study, row->options, row->any_ways ? 20u : 5u);
+        snprintf(text, sizeof text, image_study, row->options, row->any_ways ? 20u : 5u, row->shots ? row->shots : 1);
     CLI_TRY(cli_path(path, "%s/table.yaml", t->env->scratch));
     CLI_TRY(cli_write(path, text, strlen(text), 0600, CLI_WRITE_REPLACE));
     const cli_args none = {0};

@@ -38,6 +38,31 @@ whist_status wh_dp_atoms_approximate(wh_dp_pair *out, wh_arena *arena, double ep
     return WHIST_OK;
 }
 
+/* Losses of neighbours lie within a range [t - r, t] whose place t is theirs. For each t the worst is a response with
+ * two outcomes (Dong, Durfee, Rogers 2020); over all t their curves have the largest value
+ *
+ *     delta(x) = (e^{r/2} - e^{x/2})^2 / (e^r - 1),   |x| <= r,
+ *
+ * which is convex in e^x and so the curve of a pair (Zhu, Dong, Wang 2022, Proposition 8). The dots of it at x = -r + i
+ * h are connected, which lies above it: with th = tanh(h/4), for inner points q_i = 2 e^{-(r + x_i)/2} th / (1 -
+ * e^{-r}), at the ends th / (1 - e^{-r}) and e^{-r} th / (1 - e^{-r}), and p is its mirror image. */
+whist_status wh_dp_atoms_bounded_range(wh_dp_pair *out, wh_arena *arena, double range)
+{
+    atoms a;
+    const size_t half = (size_t)fmax(512, ceil(64 * range));
+    const double h = range / (double)half, unit = tanh(h / 4) / -expm1(-range);
+    WH_TRY(make_room(&a, arena, 2 * half + 1));
+    for (size_t i = 0; i < a.n; i++) a.q[i] = 2 * unit * exp(-0.5 * h * (double)i);
+    a.q[0] = unit;
+    a.q[a.n - 1] = unit * exp(-range);
+    for (size_t i = 0; i < a.n; i++) a.p[i] = a.q[a.n - 1 - i];
+    *out = pair_of(&a);
+    out->relative_error = 0x1p-44;
+    out->lattice = h;
+    out->tight = false;
+    return WHIST_OK;
+}
+
 /* The true value of P, values of neither, the true value of Q. With a null record as neighbour Q is uniform. */
 whist_status wh_dp_atoms_response(wh_dp_pair *out, wh_arena *arena, double p, uint32_t k, bool null)
 {

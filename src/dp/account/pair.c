@@ -42,7 +42,7 @@ static whist_status base_pair(wh_dp_pair *out, wh_arena *arena, const whist_dp_e
     case WHIST_DP_SKELLAM: return wh_dp_atoms_skellam(out, arena, e->noise, whole);
     case WHIST_DP_RANDOMISED_RESPONSE:
         return wh_dp_atoms_response(out, arena, e->p, e->k, e->relation != WHIST_DP_REPLACE);
-    case WHIST_DP_EXPONENTIAL:
+    case WHIST_DP_EXPONENTIAL: return wh_dp_atoms_bounded_range(out, arena, e->epsilon * wh_dp_group(e));
     case WHIST_DP_NOISY_MAX:
     case WHIST_DP_PURE:
         WH_TRY(wh_dp_atoms_approximate(out, arena, e->epsilon * wh_dp_group(e), 0));

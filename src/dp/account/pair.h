@@ -59,6 +59,8 @@ WH_MUST_CHECK whist_status wh_dp_parts(wh_dp_part out[WH_DP_PARTS_MAX], size_t *
 
 /* Pure (epsilon, delta): delta = 0 for pure. */
 WH_MUST_CHECK whist_status wh_dp_atoms_approximate(wh_dp_pair *out, wh_arena *arena, double epsilon, double delta);
+/* Losses between any two neighbours' outputs differ by at most `range` (the exponential mechanism). Not tight. */
+WH_MUST_CHECK whist_status wh_dp_atoms_bounded_range(wh_dp_pair *out, wh_arena *arena, double range);
 /* k-ary randomised response; `null`: the neighbour's answer is uniform. */
 WH_MUST_CHECK whist_status wh_dp_atoms_response(wh_dp_pair *out, wh_arena *arena, double p, uint32_t k, bool null);
 WH_MUST_CHECK whist_status wh_dp_atoms_discrete_laplace(wh_dp_pair *out, wh_arena *arena, double a, uint64_t shift);

@@ -146,6 +146,41 @@ static double binomial_tail_delta(double epsilon, double e, double p, int uses)
     return delta;
 }
 
+/* delta of `uses` responses whose losses are t with probability p, else t - range. */
+static double ranged_delta(double epsilon, double range, double t, int uses)
+{
+    double delta = 0, p = (exp(range) - exp(t)) / expm1(range);
+    for (int s = 0; s <= uses; s++) {
+        double loss = uses * t - (uses - s) * range, log_mass = lgamma(uses + 1) - lgamma(s + 1) - lgamma(uses - s + 1);
+        log_mass += s * log(p) + (uses - s) * log1p(-p);
+        if (loss > epsilon) delta += exp(log_mass) * -expm1(epsilon - loss);
+    }
+    return delta;
+}
+
+/* The exponential mechanism: one use against the envelope of all responses of its range; many against each of them,
+ * none of which it may promise less than, and against what is pure of the same epsilon. */
+static void test_bounded_range(void **state)
+{
+    (void)state;
+    static const double range[] = {0.01, 0.5, 2, 9};
+    for (size_t i = 0; i < WH_COUNT(range); i++) {
+        whist_dp_event e = {.mechanism = WHIST_DP_EXPONENTIAL, .epsilon = range[i]}, pure = e;
+        for (double x = 0.1; x < 1; x += 0.2) {
+            double at = x * range[i], root = exp(range[i] / 2) - exp(at / 2);
+            wh_dp_interval one = delta_of(&e, at);
+            assert_true(one.upper >= root * root / expm1(range[i]) * (1 - 1e-9));
+            assert_true(one.upper <= root * root / expm1(range[i]) * (1 + 2e-3));
+        }
+        e.count = pure.count = 20;
+        pure.mechanism = WHIST_DP_PURE;
+        double epsilon = epsilon_of(&e, 1, 1e-6, 1e-4).upper;
+        for (double t = 0.02; t < 1; t += 0.02)
+            assert_true(ranged_delta(epsilon, range[i], t * range[i], 20) <= 1e-6 * (1 + 1e-9));
+        assert_true(epsilon < 0.95 * epsilon_of(&pure, 1, 1e-6, 1e-4).upper);
+    }
+}
+
 static void test_response(void **state)
 {
     (void)state;
@@ -410,11 +445,11 @@ static void test_tiny_rate(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_fft),       cmocka_unit_test(test_gaussian), cmocka_unit_test(test_laplace),
-        cmocka_unit_test(test_optimal),   cmocka_unit_test(test_response), cmocka_unit_test(test_atoms),
-        cmocka_unit_test(test_sampled),   cmocka_unit_test(test_measures), cmocka_unit_test(test_monotone),
-        cmocka_unit_test(test_tiny_rate), cmocka_unit_test(test_large),    cmocka_unit_test(test_rare),
-        cmocka_unit_test(test_single),
+        cmocka_unit_test(test_fft),       cmocka_unit_test(test_gaussian),      cmocka_unit_test(test_laplace),
+        cmocka_unit_test(test_optimal),   cmocka_unit_test(test_response),      cmocka_unit_test(test_atoms),
+        cmocka_unit_test(test_sampled),   cmocka_unit_test(test_measures),      cmocka_unit_test(test_monotone),
+        cmocka_unit_test(test_tiny_rate), cmocka_unit_test(test_large),         cmocka_unit_test(test_rare),
+        cmocka_unit_test(test_single),    cmocka_unit_test(test_bounded_range),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
