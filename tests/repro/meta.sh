@@ -39,13 +39,13 @@ sinusoid() { # LEARNER OPTIONS ITERATIONS BOUND [OPTIMISER-OPTIONS]
 echo '-- sinusoids, 10 points'
 sinusoid maml ', inner_lr: 0.01, inner_steps: 1' 15000 0.42
 sinusoid fomaml ', inner_lr: 0.01, inner_steps: 1' 15000 0.8
-sinusoid reptile ', inner_lr: 0.02, inner_steps: 10' 15000 0.3
+sinusoid reptile ', inner_lr: 0.01, inner_steps: 10' 15000 0.3
 sinusoid anil ', inner_lr: 0.01, inner_steps: 5' 15000 0.16
 sinusoid boil ', inner_lr: 0.01, inner_steps: 1' 15000 0.45
 sinusoid per-fedavg ', inner_lr: 0.01, inner_steps: 1, variant: hf' 15000 0.45
 sinusoid meta-sgd ', inner_lr: 0.01, inner_steps: 1' 15000 0.32
 sinusoid maml++ ', inner_lr: 0.01, inner_steps: 5' 15000 0.15
-sinusoid imaml ', inner_lr: 0.005, inner_steps: 32, proximal: 1' 3000 0.42 'lr: 0.001, clip: 10'
+sinusoid imaml ', inner_lr: 0.003, inner_steps: 64, proximal: 1' 5000 0.3 'lr: 0.001, clip: 1'
 sinusoid cavia ', inner_lr: 0.1, inner_steps: 2' 15000 0.1
 sinusoid abml ', inner_lr: 0.01, inner_steps: 5' 3000 0.25
 sinusoid meta-lstm ', inner_lr: 0.01, inner_steps: 5' 5000 0.4
@@ -147,6 +147,9 @@ if [ -n "${WHIST_REPRO_HOURS:-}" ] && [ -f "$data/omniglot/omniglot28-images-idx
     measure maml batch .97 --queries 1
     measure maml batch .955 --queries 15
     measure maml support .93 --queries 15
+    train maml20
+    measure maml20 batch .88 --queries 15
+    measure maml20 support .875 --queries 15
 else
     echo 'skipped: Omniglot takes hours (WHIST_REPRO_HOURS=yes)'
 fi
