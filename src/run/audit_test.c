@@ -18,6 +18,7 @@ typedef struct attacked {
     whist_privacy_noise noise; /* of sums over records, with sigma */
     double sigma;
     bool replaced;
+    uint64_t trials; /* 0: 8000 */
 } attacked;
 
 static whist_audit attack(const attacked *a)
@@ -45,7 +46,7 @@ static whist_audit attack(const attacked *a)
     t.plan.rounds = a->rounds;
     const whist_audit_in in = {.plan = &t.plan,
                                .shape = {.n_features = 3, .n_outputs = 1, .n_targets = 1},
-                               .trials = a->learner == &wh_learner_record_sum ? 30000 : 8000,
+                               .trials = a->trials ? a->trials : 8000,
                                .confidence = 1 - 1e-5,
                                .replaced = a->replaced};
     assert_ok(whist_audit_private(&found, &in));
@@ -57,11 +58,12 @@ static whist_audit attack(const attacked *a)
     .learner = &wh_learner_dp_sgd, .settings = {"noise", noise, "rate", rate, "updates", "2", "clipping", clipping}
 /* Two passes of two steps. */
 #define FTRL(design)                                                                                                   \
-    .learner = &wh_learner_dp_ftrl, .rounds = 1,                                                                       \
+    .learner = &wh_learner_dp_ftrl, .rounds = 1, .trials = 24000,                                                      \
     .settings = {"noise", "2", "updates", "4", "pass", "2", "design", design}
 #define META(class_, inner)                                                                                            \
     .learner = &(class_), .rounds = 2, .settings = {"noise", "4", "rate", "1", "updates", "2", "inner_steps", inner}
-#define SUMS(place, sigma_) .learner = &wh_learner_record_sum, .rounds = 4, .noise = (place), .sigma = (sigma_)
+#define SUMS(place, sigma_)                                                                                            \
+    .learner = &wh_learner_record_sum, .rounds = 4, .noise = (place), .sigma = (sigma_), .trials = 30000
 
 static const attacked cases[] = {
     {SGD("4", "1", "flat"), .rounds = 4},     /* all rows, eight steps */
