@@ -46,6 +46,8 @@ ends 2 "$whist" dp calibrate --mechanism gaussian --epsilon 1e-6 --delta 1e-30 -
 ends 2 "$whist" dp calibrate --mechanism gaussian --epsilon 1 --delta 1e-6 --event 2 && says err 'there is 1 event' && silent
 ends 2 "$whist" dp calibrate --mechanism gaussian --epsilon 1 --delta 1e-6 --method all && says err "there is no method 'all': pld, rdp, zcdp or gdp"
 ends 1 "$whist" dp account --mechanism approximate --mechanism-epsilon 1 --mechanism-delta 0.5 --delta 1e-5 --method all && says out 'refused: no finite epsilon'
+ends 0 "$whist" dp account --mechanism randomised_response --p 1 --k 2 --delta 1e-6 --method all && says out 'certified interval'
+ends 0 "$whist" dp account --mechanism gaussian --noise 1 --group 1000000 --delta 1e-6 --method all && says out 'refused: the events come to rho 5e+11'
 # What a plan may do is more than what an adaptive run may: the count that is found is one that the odometer lets pass.
 ends 0 "$whist" dp calibrate --mechanism gaussian --noise 20 --epsilon 1 --delta 1e-5 --find count --adaptive --method rdp && says out 'odometer'
 count=$(awk 'NR == 1 { print $2 }' out)

@@ -228,6 +228,8 @@ static whist_status answer(whist_dp_answer *out, whist_dp_accountant *a, double 
         return WHIST_OK;
     case WHIST_DP_ZCDP:
         sum = sum_numbers(a);
+        if (sum == 0) return WHIST_OK; /* answers that tell nothing */
+        if (!(sum <= 1e6)) WH_FAIL(WHIST_E_RANGE, "the events come to rho %g: that is no privacy", sum);
         WH_TRY(want_delta ? whist_dp_zcdp_delta(&value, sum, given) : whist_dp_zcdp_epsilon(&value, sum, given));
         out->upper = value * (1 + rounding);
         return WHIST_OK;

@@ -47,6 +47,15 @@ static bool is_plain_normal(const wh_dp_pair *pair)
     return pair->shape == WH_DP_NORMAL && pair->amplify == WH_DP_PLAIN && !pair->other;
 }
 
+/* An answer that does not depend on the record at all: it has no losses to lay a grid over. */
+static bool tells_nothing(const wh_dp_pair *pair)
+{
+    if (pair->shape != WH_DP_ATOMS || pair->other || pair->p_only > 0 || pair->q_only > 0) return false;
+    for (size_t i = 0; i < pair->n; i++)
+        if (pair->p[i] != pair->q[i]) return false;
+    return true;
+}
+
 /* Gaussians without sampling are one Gaussian: their squared distances add up. */
 static whist_status gather(problem *p, const wh_dp_part *part, size_t n)
 {
@@ -55,7 +64,7 @@ static whist_status gather(problem *p, const wh_dp_part *part, size_t n)
     for (size_t i = 0; i < n; i++) {
         if (is_plain_normal(&part[i].pair))
             square += part[i].pair.mu * part[i].pair.mu * (double)part[i].uses;
-        else
+        else if (!tells_nothing(&part[i].pair))
             p->part[p->n++] = part[i];
     }
     if (square > 0) { /* in uses that are small enough for e^loss to be a number */
