@@ -39,7 +39,7 @@ sinusoid() { # LEARNER OPTIONS ITERATIONS BOUND [OPTIMISER-OPTIONS]
 echo '-- sinusoids, 10 points'
 sinusoid maml ', inner_lr: 0.01, inner_steps: 1' 15000 0.42
 sinusoid fomaml ', inner_lr: 0.01, inner_steps: 1' 15000 0.8
-sinusoid reptile ', inner_lr: 0.01, inner_steps: 10' 15000 0.3
+sinusoid reptile ', inner_lr: 0.01, inner_steps: 10' 15000 0.2
 sinusoid anil ', inner_lr: 0.01, inner_steps: 5' 15000 0.16
 sinusoid boil ', inner_lr: 0.01, inner_steps: 1' 15000 0.45
 sinusoid per-fedavg ', inner_lr: 0.01, inner_steps: 1, variant: hf' 15000 0.45
