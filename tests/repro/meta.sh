@@ -44,7 +44,7 @@ sinusoid anil ', inner_lr: 0.01, inner_steps: 5' 15000 0.16
 sinusoid boil ', inner_lr: 0.01, inner_steps: 1' 15000 0.45
 sinusoid per-fedavg ', inner_lr: 0.01, inner_steps: 1, variant: hf' 15000 0.45
 sinusoid meta-sgd ', inner_lr: 0.01, inner_steps: 1' 15000 0.32
-sinusoid maml++ ', inner_lr: 0.01, inner_steps: 5' 15000 0.15
+sinusoid maml++ ', inner_lr: 0.01, inner_steps: 5' 15000 0.06
 sinusoid imaml ', inner_lr: 0.003, inner_steps: 64, proximal: 1' 5000 0.3 'lr: 0.001, clip: 1'
 sinusoid cavia ', inner_lr: 0.1, inner_steps: 2' 15000 0.1
 sinusoid abml ', inner_lr: 0.01, inner_steps: 5' 3000 0.25
