@@ -52,9 +52,8 @@ third_round() {
     "$WHIST" log show fed/sites/a/state --study fed/study.yaml --certificate fed/sites/a/cert.pem | grep -q '"round":3'
 }
 
-federate() { # LEARNER [ROUNDS] [kill]
-    rm -rf fed ./*.safetensors ./*.out
-    study "$1" "${2:-2}" >few.yaml
+# begin: provisions the study few.yaml, approves it at both sites, starts the coordinator.
+begin() {
     "$WHIST" provision demo few.yaml --out fed --port "$port" >provision.out 2>&1 || { cat provision.out; return 1; }
     for s in a b; do
         "$WHIST" site approve fed/sites/$s/site.yaml --study fed/study.yaml --as 'Dr Test' --yes >>provision.out 2>&1 ||
@@ -64,6 +63,19 @@ federate() { # LEARNER [ROUNDS] [kill]
         >coordinator.out 2>&1 &
     coordinator=$!
     pids=$coordinator
+}
+
+# end WHAT: waits for everybody.
+end() {
+    wait $coordinator || { echo "FAILED: the coordinator of $1"; cat ./*.out; return 1; }
+    # shellcheck disable=SC2086 # a list
+    wait $pids
+}
+
+federate() { # LEARNER [ROUNDS] [kill]
+    rm -rf fed ./*.safetensors ./*.out
+    study "$1" "${2:-2}" >few.yaml
+    begin || return 1
     site b &
     pids="$pids $!"
     if [ -n "${3:-}" ]; then
@@ -76,9 +88,7 @@ federate() { # LEARNER [ROUNDS] [kill]
     site a &
     pids="$pids $!"
     [ -z "${3:-}" ] || third_round || echo "FAILED: killed too early"
-    wait $coordinator || { echo "FAILED: the coordinator of $1"; cat ./*.out; return 1; }
-    # shellcheck disable=SC2086 # a list
-    wait $pids
+    end "$1" || return 1
     "$WHIST" simulate fed/study.yaml --model simulated.safetensors -q --log off >simulated.out 2>&1 ||
         { cat simulated.out; return 1; }
     [ "$(bits model.safetensors)" = "$(bits simulated.safetensors)" ] || { echo "FAILED: $1: other bits"; return 1; }
@@ -100,22 +110,12 @@ federate reptile 40 kill || bad=1
 hide() { # RULE
     rm -rf fed ./*.safetensors ./*.out
     sed "s/rule: cavia/rule: $1/; /context: 3/d; s/^rounds: 10/rounds: 2/" "$here/examples/private-meta/persons.yaml" >few.yaml
-    "$WHIST" provision demo few.yaml --out fed --port "$port" >provision.out 2>&1 || { cat provision.out; return 1; }
-    for s in a b; do
-        "$WHIST" site approve fed/sites/$s/site.yaml --study fed/study.yaml --as 'Dr Test' --yes >>provision.out 2>&1 ||
-            return 1
-    done
-    "$WHIST" coordinator fed/coordinator/coordinator.yaml --study fed/study.yaml --model model.safetensors -q --log off \
-        >coordinator.out 2>&1 &
-    coordinator=$!
-    pids=$coordinator
+    begin || return 1
     for s in a b; do
         site $s &
         pids="$pids $!"
     done
-    wait $coordinator || { echo "FAILED: the coordinator of dp-meta by $1"; cat ./*.out; return 1; }
-    # shellcheck disable=SC2086 # a list
-    wait $pids
+    end "dp-meta by $1" || return 1
     for s in a b; do
         "$WHIST" ledger show fed/sites/$s/state/ledger/data --certificate fed/sites/$s/cert.pem >ledger.out 2>&1
         grep -q 'round 1: epsilon .* for one task' ledger.out || { echo "FAILED: $1: the ledger"; cat ledger.out; return 1; }
