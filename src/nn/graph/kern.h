@@ -16,6 +16,26 @@ typedef struct wh_attr {
     size_t whole[6];
 } wh_attr;
 
+/* ---- Sums: the axes with neighbours of one kind joined, axes of 1 left out ---- */
+typedef struct wh_sum_plan {
+    unsigned rank; /* >= 1 */
+    size_t size[WH_GRAPH_RANK], stride[WH_GRAPH_RANK];
+    bool summed[WH_GRAPH_RANK];
+} wh_sum_plan;
+
+/* ---- Products: how one of a stack is cut into blocks, from m, n, k and the height of the stack alone ---- */
+typedef struct wh_product_plan {
+    size_t m, n, k, stack;
+    size_t rows, columns;     /* of a block */
+    size_t n_rows, n_columns; /* blocks of one product */
+} wh_product_plan;
+
+/* What a step's shapes alone decide, found once when its program is made. */
+typedef union wh_plan {
+    wh_sum_plan sum;
+    wh_product_plan product;
+} wh_plan;
+
 typedef struct wh_call {
     void *out;
     const void *const *arg;
@@ -23,6 +43,7 @@ typedef struct wh_call {
     const wh_dims *arg_dims;
     unsigned n_args;
     const wh_attr *attr;
+    const wh_plan *plan;          /* of sums and products */
     void *scratch;                /* the worker's */
     const struct wh_chain *chain; /* its operands are the last arguments */
     unsigned chain_arg;           /* the first of them */
@@ -98,25 +119,6 @@ typedef struct wh_chain {
     } op[WH_CHAIN_OPS];
     unsigned n_slots; /* block buffers a worker needs, beside two for each operand */
 } wh_chain;
-
-/* ---- Sums: the axes with neighbours of one kind joined, axes of 1 left out ---- */
-typedef struct wh_sum_plan {
-    unsigned rank; /* >= 1 */
-    size_t size[WH_GRAPH_RANK], stride[WH_GRAPH_RANK];
-    bool summed[WH_GRAPH_RANK];
-} wh_sum_plan;
-wh_sum_plan wh_graph_sum_plan(const wh_dims *dims, size_t axes);
-/* Whether a chain of shape dims can be summed block by block: one run of summed axes, and rows that a block holds. */
-bool wh_graph_sums_chain(const wh_dims *dims, size_t axes);
-wh_cut wh_graph_chain_sum_cut(const wh_call *call);
-
-/* ---- Products: how one of a stack is cut into blocks, from m, n, k and the height of the stack alone ---- */
-typedef struct wh_product_plan {
-    size_t m, n, k, stack;
-    size_t rows, columns;     /* of a block */
-    size_t n_rows, n_columns; /* blocks of one product */
-} wh_product_plan;
-wh_product_plan wh_graph_product_plan(const wh_call *call);
 
 enum { WH_ATTENTION_ROWS = 64 }; /* of scores at a time */
 enum { WH_SUM_COLUMNS = 64 };    /* summed together where the last axis is kept */

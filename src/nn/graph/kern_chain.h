@@ -130,7 +130,7 @@ static void fill_constants(const wh_call *call, size_t n)
         if (operand->kind == WH_OPERAND_ONE) fill_n(buffer, *data, block);
         if (is_row(operand))
             for (size_t at = 0, row = operand->size[1]; at < rows; at += row)
-                memcpy(buffer + at, data, least(row, rows - at) * sizeof *buffer);
+                EVERY(i, least(row, rows - at)) buffer[at + i] = data[i];
     }
 }
 

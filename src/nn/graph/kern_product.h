@@ -2,8 +2,9 @@
  * Compiled after kern_chain.h. */
 
 /* One block of the product; returns where it begins in the output, *n: its elements, if it has all columns. */
-static size_t multiply_block(const wh_call *call, const wh_product_plan *p, size_t unit, size_t *n)
+static size_t multiply_block(const wh_call *call, size_t unit, size_t *n)
 {
+    const wh_product_plan *p = &call->plan->product;
     wh_gemm_form form = (wh_gemm_form)call->attr->whole[0];
     size_t lda = form == WH_GEMM_TN ? p->m : p->k, ldb = form == WH_GEMM_NT ? p->k : p->n;
     size_t which = unit / (p->n_rows * p->n_columns), block = unit % (p->n_rows * p->n_columns);
@@ -18,17 +19,15 @@ static size_t multiply_block(const wh_call *call, const wh_product_plan *p, size
 
 void NAME(matmul)(const wh_call *call, size_t from, size_t to)
 {
-    const wh_product_plan p = wh_graph_product_plan(call);
-    for (size_t unit = from, n; unit < to; unit++) (void)multiply_block(call, &p, unit, &n);
+    for (size_t unit = from, n; unit < to; unit++) (void)multiply_block(call, unit, &n);
 }
 
 /* A product and the chain that alone reads it: block after block, while the block is in the second cache. */
 void NAME(matmul_chain)(const wh_call *call, size_t from, size_t to)
 {
-    const wh_product_plan p = wh_graph_product_plan(call);
     fill_constants(call, wh_dims_size(call->out_dims));
     for (size_t unit = from, n; unit < to; unit++) {
-        size_t at = multiply_block(call, &p, unit, &n);
+        size_t at = multiply_block(call, unit, &n);
         chain_elements(call, at, at + n);
     }
 }

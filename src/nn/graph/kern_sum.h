@@ -77,12 +77,12 @@ static void sum_element(const wh_call *call, const wh_sum_plan *plan, size_t uni
 
 void NAME(sum)(const wh_call *call, size_t from, size_t to)
 {
-    wh_sum_plan plan = wh_graph_sum_plan(call->arg_dims, call->attr->whole[0]);
+    const wh_sum_plan *plan = &call->plan->sum;
     for (size_t unit = from; unit < to; unit++) {
-        if (plan.summed[plan.rank - 1])
-            sum_element(call, &plan, unit);
+        if (plan->summed[plan->rank - 1])
+            sum_element(call, plan, unit);
         else
-            sum_columns(call, &plan, unit);
+            sum_columns(call, plan, unit);
     }
 }
 
@@ -114,13 +114,13 @@ static void chain_rows(const wh_call *call, const wh_sum_plan *plan, size_t unit
 
 void NAME(chain_sum)(const wh_call *call, size_t from, size_t to)
 {
-    wh_sum_plan plan = wh_graph_sum_plan(call->arg_dims, call->attr->whole[0]);
+    const wh_sum_plan *plan = &call->plan->sum;
     fill_constants(call, wh_dims_size(call->arg_dims));
     for (size_t unit = from; unit < to; unit++) {
-        if (plan.summed[plan.rank - 1])
-            chain_rows(call, &plan, unit);
+        if (plan->summed[plan->rank - 1])
+            chain_rows(call, plan, unit);
         else
-            chain_columns(call, &plan, unit);
+            chain_columns(call, plan, unit);
     }
 }
 

@@ -41,6 +41,7 @@ struct wh_op {
     bool (*splits)(const wh_graph *graph, const wh_node *node, const bool split[], size_t examples);
     wh_kernel *kernel[2];                   /* by wh_real; NULL for leaves, views and elementwise ones */
     wh_kernel *wide[3][2];                  /* the same by wh_cpu_level, where each set has its own */
+    wh_plan (*plan)(const wh_call *call);   /* what cut and the kernels find in call->plan; NULL: nothing */
     wh_cut (*cut)(const wh_call *call);     /* units of work; NULL: one unit */
     size_t (*scratch)(const wh_call *call); /* real numbers a worker needs; NULL: none */
 };
@@ -129,6 +130,11 @@ bool wh_splits_first(const wh_graph *graph, const wh_node *node, const bool spli
 #define WH_OP_DECLARE(id) extern const wh_op wh_op_##id;
 WH_OPS(WH_OP_DECLARE)
 #undef WH_OP_DECLARE
+
+/* No node's: a step of a chain and the sum behind it. */
+extern const wh_op wh_op_chain_sum;
+/* Whether a chain of shape dims can be summed block by block: one run of summed axes, and rows that a block holds. */
+bool wh_graph_sums_chain(const wh_dims *dims, size_t axes);
 
 /* Every operation; ends with NULL. */
 extern const wh_op *const wh_graph_ops[];

@@ -44,7 +44,7 @@ static size_t halves_of(size_t size, size_t parts)
 /* Blocks of up to 256 rows (512 where A is transposed and read in passing) and 4096 columns, halved on their longer
  * side until there are eight: a block of A stays in the second cache, what is copied of B serves many rows, and threads
  * find something to do. */
-wh_product_plan wh_graph_product_plan(const wh_call *call)
+static wh_product_plan blocks_of(const wh_call *call)
 {
     enum { COLUMNS = 4096, LEAST = 64, ENOUGH = 8 };
     const size_t most = call->attr->whole[0] == WH_MATMUL_TN ? 512 : 256;
@@ -65,11 +65,16 @@ wh_product_plan wh_graph_product_plan(const wh_call *call)
     }
 }
 
+static wh_plan matmul_plan(const wh_call *call)
+{
+    return (wh_plan){.product = blocks_of(call)};
+}
+
 /* A unit is one block of one product of the stack. */
 static wh_cut matmul_cut(const wh_call *call)
 {
-    wh_product_plan p = wh_graph_product_plan(call);
-    return (wh_cut){p.stack * p.n_rows * p.n_columns, p.rows * p.columns * p.k};
+    const wh_product_plan *p = &call->plan->product;
+    return (wh_cut){p->stack * p->n_rows * p->n_columns, p->rows * p->columns * p->k};
 }
 
 const wh_op wh_op_matmul = {.name = "matmul",
@@ -77,6 +82,7 @@ const wh_op wh_op_matmul = {.name = "matmul",
                             .vjp = matmul_vjp,
                             .splits = matmul_splits,
                             .wide = WH_KERNEL_WIDE(matmul),
+                            .plan = matmul_plan,
                             .cut = matmul_cut};
 
 static wh_value swap_last(wh_graph *g, wh_value a)

@@ -20,7 +20,7 @@ static bool sum_splits(const wh_graph *g, const wh_node *node, const bool split[
     return wh_node_at(g, node->arg[0])->dims.dim[0] % examples == 0;
 }
 
-wh_sum_plan wh_graph_sum_plan(const wh_dims *dims, size_t axes)
+static wh_sum_plan plan_of(const wh_dims *dims, size_t axes)
 {
     wh_sum_plan plan = {0};
     for (unsigned k = 0; k < dims->rank; k++) {
@@ -38,32 +38,40 @@ wh_sum_plan wh_graph_sum_plan(const wh_dims *dims, size_t axes)
     return plan;
 }
 
+static wh_plan sum_plan(const wh_call *call)
+{
+    return (wh_plan){.sum = plan_of(call->arg_dims, call->attr->whole[0])};
+}
+
 bool wh_graph_sums_chain(const wh_dims *dims, size_t axes)
 {
-    wh_sum_plan plan = wh_graph_sum_plan(dims, axes);
+    wh_sum_plan plan = plan_of(dims, axes);
     if (plan.rank == 0 || plan.size[plan.rank - 1] > WH_CHAIN_BLOCK) return false;
     if (plan.summed[plan.rank - 1]) return plan.rank <= 2;
     return plan.rank == 2 || plan.rank == 3;
 }
 
-wh_cut wh_graph_chain_sum_cut(const wh_call *call)
+static wh_cut chain_sum_cut(const wh_call *call)
 {
-    wh_sum_plan plan = wh_graph_sum_plan(call->arg_dims, call->attr->whole[0]);
-    size_t width = plan.size[plan.rank - 1], rows = WH_CHAIN_BLOCK / width, ops = call->chain->n_ops;
-    if (plan.summed[plan.rank - 1]) {
-        size_t height = plan.rank > 1 ? plan.size[0] : 1;
+    const wh_sum_plan *plan = &call->plan->sum;
+    size_t width = plan->size[plan->rank - 1], rows = WH_CHAIN_BLOCK / width, ops = call->chain->n_ops;
+    if (plan->summed[plan->rank - 1]) {
+        size_t height = plan->rank > 1 ? plan->size[0] : 1;
         return (wh_cut){(height + rows - 1) / rows, ops * WH_CHAIN_BLOCK};
     }
-    return (wh_cut){plan.rank > 2 ? plan.size[0] : 1, ops * width * plan.size[plan.rank - 2]};
+    return (wh_cut){plan->rank > 2 ? plan->size[0] : 1, ops * width * plan->size[plan->rank - 2]};
 }
+
+const wh_op wh_op_chain_sum = {
+    .name = "chain, sum", .wide = WH_KERNEL_WIDE(chain_sum), .plan = sum_plan, .cut = chain_sum_cut};
 
 /* A unit is one element where the last axis is summed, else WH_SUM_COLUMNS of one group of rows. */
 static wh_cut sum_cut(const wh_call *call)
 {
-    wh_sum_plan plan = wh_graph_sum_plan(call->arg_dims, call->attr->whole[0]);
+    const wh_sum_plan *plan = &call->plan->sum;
     size_t out = wh_dims_size(call->out_dims), depth = wh_dims_size(call->arg_dims) / out;
-    if (plan.summed[plan.rank - 1]) return (wh_cut){out, depth};
-    size_t columns = plan.size[plan.rank - 1];
+    if (plan->summed[plan->rank - 1]) return (wh_cut){out, depth};
+    size_t columns = plan->size[plan->rank - 1];
     return (wh_cut){out / columns * ((columns + WH_SUM_COLUMNS - 1) / WH_SUM_COLUMNS), WH_SUM_COLUMNS * depth};
 }
 
@@ -72,6 +80,7 @@ const wh_op wh_op_sum = {.name = "sum",
                          .vjp = sum_vjp,
                          .splits = sum_splits,
                          .wide = WH_KERNEL_WIDE(sum),
+                         .plan = sum_plan,
                          .cut = sum_cut};
 
 /* If a is a transpose whose axes, the summed ones left out, stand in their order: what it transposes, with the axes

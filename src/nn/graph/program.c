@@ -400,11 +400,6 @@ static void chain_kernel(const build *b, wh_step *step, wh_kernel *const kernels
     step->n_units = (wh_dims_size(&step->out_dims) + WH_CHAIN_BLOCK - 1) / WH_CHAIN_BLOCK;
 }
 
-static wh_cut product_cut(const wh_call *call)
-{
-    return wh_op_matmul.cut(call);
-}
-
 /* The product is written where the chain's value goes, and the chain works there in place. */
 static void product_first(const build *b, wh_step *step, wh_value product)
 {
@@ -412,20 +407,19 @@ static void product_first(const build *b, wh_step *step, wh_value product)
     for (unsigned k = 0; k < 2; k++) plain_arg(b, step, k, wh_node_at(b->graph, product)->arg[k]);
     step->name = "matmul, chain";
     step->attr = wh_node_at(b->graph, product)->attr;
-    step->fused = product_cut;
+    step->fused = &wh_op_matmul;
     chain_kernel(b, step, products);
 }
 
 /* Argument 0 is the chain's value, which has a shape and no place. */
 static void sum_last(const build *b, wh_step *step, wh_value v, wh_value sum)
 {
-    static wh_kernel *const sums[3][2] = WH_KERNEL_WIDE(chain_sum);
     step->arg_dims[0] = wh_node_at(b->graph, v)->dims;
     step->arg_place[0] = 0;
-    step->name = "chain, sum";
+    step->fused = &wh_op_chain_sum;
+    step->name = step->fused->name;
     step->attr = wh_node_at(b->graph, sum)->attr;
-    step->fused = wh_graph_chain_sum_cut;
-    chain_kernel(b, step, sums);
+    chain_kernel(b, step, step->fused->wide);
 }
 
 /* The chain that ends at v, behind its product, or before the sum that reads it. */
@@ -493,12 +487,12 @@ static void cut_step(build *b, wh_step *step, const wh_op *op)
                           .arg_dims = step->arg_dims,
                           .n_args = step->n_args,
                           .attr = &step->attr,
+                          .plan = &step->plan,
                           .chain = step->chain};
     wh_cut cut = {step->n_units, step->chain ? (size_t)step->chain->n_ops * WH_CHAIN_BLOCK : 1};
-    if (step->fused)
-        cut = step->fused(&call);
-    else if (!step->chain && op->cut)
-        cut = op->cut(&call);
+    const wh_op *by = step->chain ? step->fused : op;
+    if (by && by->plan) step->plan = by->plan(&call);
+    if (by && by->cut) cut = by->cut(&call);
     step->n_units = cut.units;
     step->per_piece = cut.cost >= PIECE ? 1 : PIECE / (cut.cost ? cut.cost : 1);
     step->n_pieces = (cut.units + step->per_piece - 1) / step->per_piece;

@@ -23,6 +23,7 @@ typedef struct wh_step {
     const char *name;
     wh_kernel *kernel;
     wh_attr attr;
+    wh_plan plan;
     wh_dims out_dims;
     wh_dims *arg_dims;
     uint32_t *arg_place; /* of operands that are constants: 0 */
@@ -30,7 +31,7 @@ typedef struct wh_step {
     uint32_t out_place;
     wh_chain *chain;
     unsigned chain_arg; /* the argument that is the chain's first operand: those before it are of `fused` */
-    wh_cut (*fused)(const wh_call *call); /* how a chain is cut that a product comes before, or a sum behind; or NULL */
+    const wh_op *fused; /* the product before a chain, or the sum behind it, that plan and cut are of; or NULL */
     size_t n_units, per_piece, n_pieces;
     size_t first_arg; /* in a run's list of argument pointers */
     bool kept;        /* its result is, too: wh_run_again leaves it out */

@@ -5,12 +5,13 @@
 
 struct wh_run {
     const wh_program *program;
-    const wh_num_kernels *num;
     unsigned threads;
     uint8_t *arena, *scratch;
     void **pointer;    /* by place */
     void **own;        /* by output: memory of ours, or NULL */
     const void **args; /* of all steps, one after the other */
+    wh_call *calls;    /* of each step, whose result and arguments are found anew whenever it runs */
+    size_t n_unbound;  /* inputs without data */
 };
 
 static whist_status reserve(wh_run *run)
@@ -24,11 +25,34 @@ static whist_status reserve(wh_run *run)
     WH_TRY(WH_NEW(&run->pointer, p->n_places));
     WH_TRY(WH_NEW(&run->own, p->n_outputs));
     WH_TRY(WH_NEW(&run->args, p->n_args + 1));
-    for (size_t i = 1; i < p->n_places; i++)
+    for (size_t i = 1; i < p->n_places; i++) {
         if (p->places[i].kind == WH_PLACE_ARENA) run->pointer[i] = run->arena + p->places[i].offset;
+        run->n_unbound += p->places[i].kind == WH_PLACE_INPUT;
+    }
     for (size_t i = 0; i < p->n_outputs; i++) {
         WH_TRY(wh_alloc(&run->own[i], p->places[p->output_place[i]].bytes, 1));
         run->pointer[p->output_place[i]] = run->own[i];
+    }
+    return WHIST_OK;
+}
+
+static whist_status make_calls(wh_run *run)
+{
+    const wh_program *p = run->program;
+    const wh_num_kernels *num = wh_num_kernels_at(p->level);
+    WH_TRY(WH_NEW(&run->calls, p->n_steps + 1));
+    for (size_t s = 0; s < p->n_steps; s++) {
+        const wh_step *step = &p->steps[s];
+        run->calls[s] = (wh_call){.arg = run->args + step->first_arg,
+                                  .out_dims = &step->out_dims,
+                                  .arg_dims = step->arg_dims,
+                                  .n_args = step->n_args,
+                                  .attr = &step->attr,
+                                  .plan = &step->plan,
+                                  .scratch = run->scratch,
+                                  .chain = step->chain,
+                                  .chain_arg = step->chain_arg,
+                                  .num = num};
     }
     return WHIST_OK;
 }
@@ -40,8 +64,8 @@ whist_status wh_run_new(wh_run **out, const wh_program *program, unsigned thread
     WH_TRY(WH_NEW(&run, 1));
     run->program = program;
     run->threads = threads;
-    run->num = wh_num_kernels_at(program->level);
     WH_TRY(reserve(run));
+    WH_TRY(make_calls(run));
     *out = run;
     run = NULL;
     return WHIST_OK;
@@ -56,6 +80,7 @@ void wh_run_free(wh_run *run)
     wh_free(run->scratch);
     wh_free(run->pointer);
     wh_free(run->args);
+    wh_free(run->calls);
     wh_free(run);
 }
 
@@ -69,7 +94,10 @@ whist_status wh_run_input(wh_run *run, wh_value input, const void *data)
         const void *in;
         void *out;
     } pointer = {.in = data};
-    if (p->input_place[input]) run->pointer[p->input_place[input]] = pointer.out;
+    uint32_t place = p->input_place[input];
+    if (place == 0) return WHIST_OK;
+    run->n_unbound -= !run->pointer[place];
+    run->pointer[place] = pointer.out;
     return WHIST_OK;
 }
 
@@ -90,7 +118,7 @@ const void *wh_run_result(const wh_run *run, size_t i)
 static whist_status check_inputs(const wh_run *run)
 {
     const wh_program *p = run->program;
-    for (size_t i = 1; i < p->n_places; i++)
+    for (size_t i = 1; run->n_unbound > 0 && i < p->n_places; i++)
         if (p->places[i].kind == WH_PLACE_INPUT && !run->pointer[i])
             WH_FAIL(WHIST_E_STATE, "the input '%s' has no data yet (wh_run_input)", p->input_name[i]);
     for (size_t c = 0; c < p->n_checks; c++) {
@@ -104,38 +132,34 @@ static whist_status check_inputs(const wh_run *run)
     return WHIST_OK;
 }
 
+/* A step that is cut into pieces. */
 typedef struct work {
     const wh_run *run;
     const wh_step *step;
-    wh_call call;
+    const wh_call *call;
 } work;
 
 static whist_status piece(void *user, size_t index, unsigned worker)
 {
     const work *w = user;
-    wh_call call = w->call;
+    wh_call call = *w->call;
     call.scratch = w->run->scratch + worker * w->run->program->size.scratch_bytes;
     size_t from = index * w->step->per_piece, to = from + w->step->per_piece;
     w->step->kernel(&call, from, to < w->step->n_units ? to : w->step->n_units);
     return WHIST_OK;
 }
 
-static whist_status run_step(wh_run *run, const wh_step *step, wh_pool *pool)
+static whist_status run_step(wh_run *run, size_t s, wh_pool *pool)
 {
-    work w = {.run = run, .step = step};
+    const wh_step *step = &run->program->steps[s];
+    wh_call *call = &run->calls[s];
     const void **args = run->args + step->first_arg;
     for (unsigned i = 0; i < step->n_args; i++) args[i] = run->pointer[step->arg_place[i]];
-    w.call = (wh_call){.out = run->pointer[step->out_place],
-                       .arg = args,
-                       .out_dims = &step->out_dims,
-                       .arg_dims = step->arg_dims,
-                       .n_args = step->n_args,
-                       .attr = &step->attr,
-                       .chain = step->chain,
-                       .chain_arg = step->chain_arg,
-                       .num = run->num};
+    call->out = run->pointer[step->out_place];
+    work w = {run, step, call};
     if (step->n_pieces > 1) return wh_pool_run(pool, step->n_pieces, piece, &w);
-    return piece(&w, 0, 0);
+    step->kernel(call, 0, step->n_units);
+    return WHIST_OK;
 }
 
 static whist_status run_steps(wh_run *run, wh_pool *pool, bool again)
@@ -144,10 +168,8 @@ static whist_status run_steps(wh_run *run, wh_pool *pool, bool again)
     if (wh_pool_threads(pool) > run->threads)
         WH_FAIL(WHIST_E_ARG, "a pool of %u threads for a run of at most %u", wh_pool_threads(pool), run->threads);
     WH_TRY(check_inputs(run));
-    for (size_t s = 0; s < run->program->n_steps; s++) {
-        const wh_step *step = &run->program->steps[s];
-        if (!again || !step->kept) WH_TRY(run_step(run, step, pool));
-    }
+    for (size_t s = 0; s < run->program->n_steps; s++)
+        if (!again || !run->program->steps[s].kept) WH_TRY(run_step(run, s, pool));
     return WHIST_OK;
 }
 
