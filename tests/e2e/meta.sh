@@ -1,7 +1,7 @@
 #!/bin/sh
 # Every meta-learner by its name, over real processes: two sites and a coordinator end with the bits of the simulation,
 # without a file of data: rows are made up; dp-meta, whose noise is not the study's, ends with a charged ledger and a model
-# that adapts. Reptile is also stopped by kill -9 of a site in the middle and goes on.
+# that adapts. Reptile and dp-meta are also stopped by kill -9 of a site in the middle and go on.
 set -u
 : "${WHIST:?}"
 here=$(cd "$(dirname "$0")/../.." && pwd)
@@ -65,6 +65,16 @@ begin() {
     pids=$coordinator
 }
 
+# interrupted: site a, killed in the middle of the training.
+interrupted() {
+    "$WHIST" site run fed/sites/a/site.yaml --study fed/study.yaml -q --log off >>a.out 2>&1 &
+    victim=$!
+    wait_for third_round || return 1
+    kill -9 $victim
+    wait $victim 2>/dev/null
+    [ $? -eq 137 ] || { echo "FAILED: over before it was killed"; return 1; }
+}
+
 # end WHAT: waits for everybody.
 end() {
     wait $coordinator || { echo "FAILED: the coordinator of $1"; cat ./*.out; return 1; }
@@ -78,16 +88,9 @@ federate() { # LEARNER [ROUNDS] [kill]
     begin || return 1
     site b &
     pids="$pids $!"
-    if [ -n "${3:-}" ]; then
-        "$WHIST" site run fed/sites/a/site.yaml --study fed/study.yaml -q --log off >>a.out 2>&1 &
-        victim=$!
-        wait_for third_round || return 1
-        kill -9 $victim
-        wait $victim 2>/dev/null
-    fi
+    [ -z "${3:-}" ] || interrupted || return 1
     site a &
     pids="$pids $!"
-    [ -z "${3:-}" ] || third_round || echo "FAILED: killed too early"
     end "$1" || return 1
     "$WHIST" simulate fed/study.yaml --model simulated.safetensors -q --log off >simulated.out 2>&1 ||
         { cat simulated.out; return 1; }
@@ -107,18 +110,26 @@ federate reptile 40 kill || bad=1
 
 # Tasks that are persons, hidden by noise of the system's: a model with what its rule brings along, a ledger that was
 # charged for tasks, and inner steps of the rule on somebody new.
-hide() { # RULE
+hide() { # RULE [ROUNDS] [kill]
+    rounds=${2:-2}
     rm -rf fed ./*.safetensors ./*.out
-    sed "s/rule: cavia/rule: $1/; /context: 3/d; s/^rounds: 10/rounds: 2/" "$here/examples/private-meta/persons.yaml" >few.yaml
+    sed "s/rule: cavia/rule: $1/; /context: 3/d; s/^rounds: 10/rounds: $rounds/; s/noise: 2$/noise: 6/" \
+        "$here/examples/private-meta/persons.yaml" >few.yaml
     begin || return 1
-    for s in a b; do
-        site $s &
-        pids="$pids $!"
-    done
+    site b &
+    pids="$pids $!"
+    [ -z "${3:-}" ] || interrupted || return 1
+    site a &
+    pids="$pids $!"
     end "dp-meta by $1" || return 1
     for s in a b; do
         "$WHIST" ledger show fed/sites/$s/state/ledger/data --certificate fed/sites/$s/cert.pem >ledger.out 2>&1
         grep -q 'round 1: epsilon .* for one task' ledger.out || { echo "FAILED: $1: the ledger"; cat ledger.out; return 1; }
+        # Every round charged, and none twice, whoever was killed.
+        [ "$(sed -n 's/.*, round \([0-9]*\): .*/\1/p' ledger.out | tr '\n' ' ')" = "$(seq -s ' ' 0 $((rounds - 1))) " ] ||
+            { echo "FAILED: $1: rounds of the ledger of $s"; cat ledger.out; return 1; }
+        "$WHIST" ledger verify fed/sites/$s/state/ledger/data --certificate fed/sites/$s/cert.pem >verify.out 2>&1 ||
+            { echo "FAILED: $1: ledger verify"; cat verify.out; return 1; }
     done
     "$WHIST" meta eval model.safetensors fed/study.yaml -n 20 >eval.out 2>&1 && grep -q '^dp-meta, 2 shots' eval.out ||
         { echo "FAILED: $1: measuring"; cat eval.out; return 1; }
@@ -126,4 +137,5 @@ hide() { # RULE
 for rule in cavia maml++ abml meta-sgd; do
     hide $rule || bad=1
 done
+hide maml 40 kill || bad=1
 exit $bad
