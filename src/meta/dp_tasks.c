@@ -42,6 +42,7 @@ static const whist_option options[] = {
      "public bound on the persons with training rows at a site; a site with more refuses"},
     {"updates", WHIST_OPTION_INT, "1", 1, 1e9, NULL, "private steps of the start in a round"},
     WH_META_NOISE_OPTIONS,
+    WH_META_REPTILE_OPTIONS("rule reptile: "),
     WH_META_PER_FEDAVG_OPTIONS("rule per-fedavg: "),
     WH_META_MAMLPP_OPTIONS("rule maml++: "),
     WH_META_IMAML_OPTIONS("rule imaml: "),

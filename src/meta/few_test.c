@@ -585,6 +585,38 @@ static void sites_train_against_attacks(void **state)
     }
 }
 
+/* Rows of a class lie beside each other; where steps take parts of the support, every part shows all classes. */
+static void parts_of_a_support_show_all_classes(void **state)
+{
+    (void)state;
+    world w;
+    WH_AUTO(wh_source_ptr) source = NULL;
+    WH_AUTO(wh_scheme_ptr) whole = NULL;
+    WH_AUTO(wh_scheme_ptr) parts = NULL;
+    wh_source_seat *seat;
+    wh_scheme_task task, turned;
+    open_world(&w, learner("reptile"), false);
+    assert_ok(wh_meta_source(&source, &w.env, WHIST_FOLD_TRAIN));
+    assert_ok(wh_source_seat_new(&seat, source));
+    assert_ok(wh_meta_scheme(&whole, &w.env, source, SIZE_MAX, true, false));
+    assert_ok(whist_settings_set(w.settings, "inner_batch", "3"));
+    assert_ok(wh_meta_scheme(&parts, &w.env, source, SIZE_MAX, true, false));
+    assert_ok(wh_scheme_task_init(&task, whole));
+    assert_ok(wh_scheme_task_init(&turned, parts));
+    assert_ok(wh_source_draw(&task, seat, source, whole, "test", 1));
+    assert_ok(wh_source_draw(&turned, seat, source, parts, "test", 1));
+    const uint32_t *a = task.y, *b = turned.y;
+    for (uint32_t i = 0; i < 2 * WAYS; i++) {
+        const uint32_t from = i % WAYS * 2 + i / WAYS;
+        assert_true(a[i] == i / 2 && b[i] == i % WAYS);
+        assert_memory_equal(task.x + from * D, turned.x + i * D, D * sizeof *task.x);
+    }
+    wh_scheme_task_clear(&task);
+    wh_scheme_task_clear(&turned);
+    wh_source_seat_free(seat);
+    close_world(&w);
+}
+
 static void an_attack_stays_within_its_bound(void **state)
 {
     (void)state;
@@ -728,6 +760,7 @@ int main(void)
         cmocka_unit_test(attacks_do_harm_and_training_against_them_helps),
         cmocka_unit_test(robust_training_and_noise_are_repeatable),
         cmocka_unit_test(a_site_is_a_task),
+        cmocka_unit_test(parts_of_a_support_show_all_classes),
         cmocka_unit_test(an_attack_stays_within_its_bound),
         cmocka_unit_test(sites_train_against_attacks),
         cmocka_unit_test(norms_have_sets_of_their_own),

@@ -26,6 +26,7 @@ WH_AUTO_FREE(wh_dims, wh_free)
     }
 
 static const whist_option options[] = {META_OPTIONS, {0}};
+static const whist_option reptile_options[] = {META_OPTIONS, WH_META_REPTILE_OPTIONS(""), {0}};
 static const whist_option per_fedavg_options[] = {
     META_OPTIONS,
     WH_META_PER_FEDAVG_OPTIONS(""),
@@ -36,7 +37,7 @@ typedef struct learner {
     whist_learner base;
     const whist_learner_env *env;
     whist_rows train;
-    size_t n, n_tensors, n_tasks, steps;
+    size_t n, n_tensors, n_tasks, steps, n_support, n_query;
     double lr;
     float inner_lr;
     bool is_personal;
@@ -108,7 +109,7 @@ static whist_status make_meta(learner *l, const whist_learner_class *class_)
 /* Where the rows of each task lie. */
 static whist_status make_tasks(learner *l)
 {
-    size_t each = l->support.batch + l->query.batch, all;
+    size_t each = l->n_support + l->n_query, all;
     if (!wh_mul_size(&all, each, l->n_tasks) || !wh_mul_size(&all, all, l->train.d))
         WH_FAIL(WHIST_E_RANGE, "%s: the rows of %zu tasks do not fit memory", l->env->site, l->n_tasks);
     WH_TRY(WH_NEW_RAW(&l->x, all));
@@ -119,8 +120,8 @@ static whist_status make_tasks(learner *l)
         const void **data = l->data + 4 * t;
         data[0] = l->x + t * each * l->train.d;
         data[1] = (uint32_t *)l->y + t * each;
-        data[2] = (const float *)data[0] + l->support.batch * l->train.d;
-        data[3] = (const uint32_t *)data[1] + l->support.batch;
+        data[2] = (const float *)data[0] + l->n_support * l->train.d;
+        data[3] = (const uint32_t *)data[1] + l->n_support;
         l->tasks[t] = (wh_meta_task){data, data + 2};
     }
     return WHIST_OK;
@@ -129,8 +130,9 @@ static whist_status make_tasks(learner *l)
 static whist_status init(learner *l, const whist_learner_env *env, const whist_learner_class *class_)
 {
     const whist_settings *settings = env->settings;
-    size_t support = (size_t)whist_settings_int(settings, "support"),
-           query = (size_t)whist_settings_int(settings, "query");
+    const size_t support = (size_t)whist_settings_int(settings, "support"),
+                 query = (size_t)whist_settings_int(settings, "query");
+    l->n_support = support, l->n_query = query;
     l->env = env;
     l->n = whist_model_size(env->model);
     l->train = whist_dataset_rows(env->data, WHIST_FOLD_TRAIN);
@@ -144,6 +146,8 @@ static whist_status init(learner *l, const whist_learner_env *env, const whist_l
                 l->train.n, support + query, support, query);
     WH_TRY(wh_meta_model_init(&l->support, env->model, support));
     WH_TRY(wh_meta_model_init(&l->query, env->model, query));
+    if (class_ == &wh_learner_reptile)
+        wh_meta_model_cut(&l->support, (size_t)whist_settings_int(settings, "inner_batch"));
     WH_TRY(WH_NEW_RAW(&l->delta, l->n));
     WH_TRY(make_meta(l, class_));
     WH_TRY(make_tasks(l));
@@ -174,21 +178,21 @@ static const uint32_t *next_rows(learner *l)
     const uint32_t *index;
     size_t n;
     do wh_draw_next(&l->draw, &index, &n);
-    while (n < l->support.batch + l->query.batch);
+    while (n < l->n_support + l->n_query);
     return index;
 }
 
 static whist_status draw_tasks(learner *l, uint64_t round)
 {
-    size_t each = l->support.batch + l->query.batch;
+    size_t each = l->n_support + l->n_query;
     wh_draw_restart(&l->draw, l->env->seed, l->env->site, round);
     for (size_t t = 0; t < l->n_tasks; t++) {
         const uint32_t *index = next_rows(l);
         float *x = l->x + t * each * l->train.d;
         uint32_t *y = (uint32_t *)l->y + t * each;
         WH_TRY(wh_meta_model_gather(x, y, &l->support, &l->train, index));
-        WH_TRY(wh_meta_model_gather(x + l->support.batch * l->train.d, y + l->support.batch, &l->query, &l->train,
-                                    index + l->support.batch));
+        WH_TRY(wh_meta_model_gather(x + l->n_support * l->train.d, y + l->n_support, &l->query, &l->train,
+                                    index + l->n_support));
     }
     return WHIST_OK;
 }
@@ -208,7 +212,14 @@ static whist_status learner_fit(whist_learner *self, const whist_learner_round *
 
 /* ---- A personal model ----------------------------------------------------------------------------------- */
 
-/* The inner steps on all the rows that there are, which need not be as many as a task's. */
+/* How many parts of these rows the inner steps take in turns. */
+static size_t parts_of(const learner *l, size_t rows)
+{
+    const bool cut = l->base.class_ == &wh_learner_reptile;
+    return wh_meta_parts(rows, cut ? (size_t)whist_settings_int(l->env->settings, "inner_batch") : 0);
+}
+
+/* The inner steps on the rows that there are, which need not be as many as a task's: all, or parts of them in turns. */
 static whist_status learner_adapt(whist_learner *self, const float *model, const whist_rows *support, float *personal)
 {
     learner *l = (learner *)self;
@@ -217,17 +228,23 @@ static whist_status learner_adapt(whist_learner *self, const float *model, const
         WH_FAIL(WHIST_E_UNSUPPORTED, "a personal model over few-shot tasks is made by whist meta adapt");
     if (support->n == 0) WH_FAIL(WHIST_E_ARG, "no rows to adapt to");
     const whist_tensor_info *tensors = whist_model_tensors(l->env->model, &l->n_tensors);
-    const whist_batch batch = {.rows = support->x,
-                               .target = support->y,
-                               .event = support->event,
-                               .weight = support->weight,
-                               .n_rows = support->n,
-                               .n = support->n,
-                               .row_stride = support->x_stride,
-                               .target_stride = support->y_stride};
-    WH_TRY(whist_model_work_new(&work, l->env->model, support->n));
+    WH_AUTO(wh_owned) memory = NULL;
+    WH_TRY(wh_alloc(&memory, support->n, sizeof(uint32_t)));
+    uint32_t *order = memory;
+    for (size_t i = 0; i < support->n; i++) order[i] = (uint32_t)i;
+    const size_t parts = parts_of(l, support->n);
+    whist_batch batch = {.rows = support->x,
+                         .target = support->y,
+                         .event = support->event,
+                         .weight = support->weight,
+                         .n_rows = support->n,
+                         .n = support->n / parts,
+                         .row_stride = support->x_stride,
+                         .target_stride = support->y_stride};
+    WH_TRY(whist_model_work_new(&work, l->env->model, batch.n));
     memcpy(personal, model, l->n * sizeof *personal);
     for (size_t step = 0; step < l->steps; step++) {
+        if (parts > 1) batch.index = order + step % parts * batch.n;
         WH_TRY(whist_model_sgd_step(l->env->model, work, personal, &batch, (double)l->inner_lr, NULL, NULL));
         for (size_t i = 0; i < l->n_tensors; i++)
             if (!l->adapts[i])
@@ -244,11 +261,11 @@ static whist_status make_personal(learner *l, const float *model, float *persona
     float *x = l->x, *y = l->y;
     size_t stride = l->train.x_stride ? l->train.x_stride : l->train.d,
            step = l->train.y_stride ? l->train.y_stride : 1;
-    for (size_t i = 0; i < l->support.batch; i++) {
+    for (size_t i = 0; i < l->n_support; i++) {
         memcpy(x + i * l->train.d, l->train.x + index[i] * stride, l->train.d * sizeof *x);
         y[i] = l->train.y[index[i] * step];
     }
-    const whist_rows rows = {.n = l->support.batch, .d = l->train.d, .x = x, .y = y};
+    const whist_rows rows = {.n = l->n_support, .d = l->train.d, .x = x, .y = y};
     return learner_adapt(&l->base, model, &rows, personal);
 }
 
@@ -274,7 +291,7 @@ static whist_status learner_evaluate(whist_learner *self, const float *model, wh
 META_LEARNER(maml, "maml", "MAML: the start from which a few steps serve a task best, exact to second order", options,
              wh_meta_objection_second)
 META_LEARNER(fomaml, "fomaml", "MAML with first derivatives alone", options, wh_meta_objection_first)
-META_LEARNER(reptile, "reptile", "the start moves towards the adapted models", options, wh_meta_objection_first)
+META_LEARNER(reptile, "reptile", "the start moves towards the adapted models", reptile_options, wh_meta_objection_first)
 META_LEARNER(anil, "anil", "MAML whose inner steps move the last layer alone", options, wh_meta_objection_second)
 META_LEARNER(boil, "boil", "MAML whose inner steps move all but the last layer", options, wh_meta_objection_second)
 META_LEARNER(per_fedavg, "per-fedavg", "Per-FedAvg: MAML across sites, first-order, Hessian-free or exact",

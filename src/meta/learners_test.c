@@ -224,6 +224,52 @@ static void adapting_moves_what_adapts(void **state)
     }
 }
 
+/* Reptile's steps take the support in two halves: in a round, and of any rows. */
+static void reptile_steps_on_parts(void **state)
+{
+    (void)state;
+    const whist_learner_class *class_ = &wh_learner_reptile;
+    WH_AUTO(whist_model_work_ptr) work = NULL;
+    WH_AUTO(wh_draw) draw = WH_DRAW_EMPTY;
+    const wh_draw_design design = {.kind = WH_DRAW_SHUFFLED_PASS, .n = TRAIN, .batch = SUPPORT + QUERY};
+    world w;
+    float delta[MOST], z[MOST], personal[MOST];
+    const uint32_t *index;
+    uint32_t order[SUPPORT];
+    size_t n;
+    open_world(&w, class_);
+    assert_ok(whist_settings_set(w.settings, "inner_batch", "5")); /* eight rows: halves */
+    assert_ok(whist_settings_set(w.settings, "tasks", "1"));
+    assert_ok(whist_settings_set(w.settings, "lr", "0.5"));
+    fit_once(delta, &w, class_);
+    whist_rows rows = whist_dataset_rows(w.data[0], WHIST_FOLD_TRAIN);
+    assert_ok(whist_model_work_new(&work, w.model, SUPPORT));
+    assert_ok(wh_draw_init(&draw, &design, 5, "a", 0));
+    wh_draw_next(&draw, &index, &n);
+    for (int any = 0; any < 2; any++) {
+        for (uint32_t i = 0; i < SUPPORT; i++) order[i] = any ? i : index[i];
+        memcpy(z, w.theta, sizeof z);
+        for (size_t step = 0; step < 2; step++) {
+            const whist_batch batch = {.rows = rows.x,
+                                       .target = rows.y,
+                                       .n_rows = rows.n,
+                                       .index = order + step * SUPPORT / 2,
+                                       .n = SUPPORT / 2};
+            assert_ok(whist_model_sgd_step(w.model, work, z, &batch, .05, NULL, NULL));
+        }
+        for (size_t i = 0; i < w.n && !any; i++)
+            assert_true(fabs((double)delta[i] + .5 * ((double)w.theta[i] - (double)z[i])) < 1e-6);
+    }
+    whist_learner *l;
+    const whist_learner_env env = env_of(&w, 0);
+    assert_ok(class_->new_(&l, &env));
+    rows.n = SUPPORT;
+    assert_ok(class_->adapt(l, w.theta, &rows, personal));
+    for (size_t i = 0; i < w.n; i++) assert_true(fabsf(personal[i] - z[i]) < 1e-6f);
+    class_->free_(l);
+    close_world(&w);
+}
+
 static void what_cannot_be_is_refused(void **state)
 {
     (void)state;
@@ -248,9 +294,8 @@ static void what_cannot_be_is_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(updates_are_meta_gradients),
-        cmocka_unit_test(every_learner_learns),
-        cmocka_unit_test(adapting_moves_what_adapts),
+        cmocka_unit_test(updates_are_meta_gradients), cmocka_unit_test(every_learner_learns),
+        cmocka_unit_test(adapting_moves_what_adapts), cmocka_unit_test(reptile_steps_on_parts),
         cmocka_unit_test(what_cannot_be_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

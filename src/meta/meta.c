@@ -133,6 +133,13 @@ static whist_status lay_out(wh_meta *m)
     return lay_out_rates(m, n_tensors);
 }
 
+size_t wh_meta_parts(size_t rows, size_t most)
+{
+    size_t each = most > 0 && most < rows ? most : rows;
+    while (rows % each > 0) each--;
+    return rows / each;
+}
+
 whist_status wh_meta_new(wh_meta **out, const wh_meta_problem *problem)
 {
     WH_ENSURE(out && problem && problem->params && problem->n_params > 0, WHIST_E_ARG);

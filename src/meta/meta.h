@@ -45,7 +45,12 @@ typedef struct wh_meta_array {
     wh_dims dims;
     uint64_t limit; /* 0: real numbers; else indices below it */
     bool per_step;  /* its data are those of all k inner steps (of a query: all k+1 points), one after the other */
+    size_t parts;   /* per_step: there are so many instead, and step j reads part j mod parts; 0: one for each step */
 } wh_meta_array;
+
+/* Into how many equal parts of at most so many rows a task's rows are cut for steps that take them in turns; most 0: 1.
+ * Each has as many rows as divide them: 25 rows in parts of at most 10 are five of 5. */
+size_t wh_meta_parts(size_t rows, size_t most);
 
 /* Builds a scalar. params[i] has the shape of tensor i; prior[i] is θ's tensor, NULL where the problem does not say
  * that it is used; data[a] is array a. Failures stick to the graph. */

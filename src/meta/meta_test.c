@@ -341,6 +341,34 @@ static void first_order_and_reptile_are_what_they_say(void **state)
     test_free(w);
 }
 
+/* Three steps that take two halves of the support in turns are a step on the first, on the second, on the first. */
+static void steps_take_parts_in_turns(void **state)
+{
+    (void)state;
+    static const wh_meta_array halves[] = {{"x", WH_DIMS(ROWS, 2), 0, true, 2}, {"y", WH_DIMS(ROWS, 1), 0, true, 2}};
+    world *w = make_world();
+    scene turns, one;
+    double z[N], next[N];
+    wh_meta_problem p = maml(3), single = maml(1);
+    p.rule = single.rule = WH_META_REPTILE;
+    p.support.arrays = halves;
+    open_scene(&turns, &p);
+    open_scene(&one, &single);
+    for (size_t j = 0; j < 3; j++) {
+        const void *const half[] = {w->x[0] + j % 2 * ROWS * 2, w->y[0] + j % 2 * ROWS};
+        const wh_meta_task task = {half, w->query[0]};
+        assert_ok(wh_meta_adapt(next, one.work, 0, &one.at, &task));
+        memcpy(one.theta, next, sizeof next);
+    }
+    assert_ok(wh_meta_adapt(z, turns.work, 0, &turns.at, w->task));
+    assert_memory_equal(z, next, sizeof z);
+    close_scene(&turns);
+    close_scene(&one);
+    test_free(w);
+    static const size_t cuts[][3] = {{25, 10, 5}, {50, 10, 5}, {5, 10, 1}, {7, 3, 7}, {6, 0, 1}, {1, 1, 1}};
+    for (size_t i = 0; i < WH_COUNT(cuts); i++) assert_int_equal(wh_meta_parts(cuts[i][0], cuts[i][1]), cuts[i][2]);
+}
+
 /* S = ⟨z, x⟩ has a slope that does not depend on z; with no weight on S nothing that the gates see does but c, so the
  * first-order gradient is the whole one. */
 static wh_value linear(void *user, wh_graph *g, const wh_value p[], const wh_value prior[], const wh_value data[])
@@ -589,6 +617,7 @@ int main(void)
         cmocka_unit_test(long_steps_to_a_minimum_are_halved),
         cmocka_unit_test(differences_of_gradients_converge),
         cmocka_unit_test(first_order_and_reptile_are_what_they_say),
+        cmocka_unit_test(steps_take_parts_in_turns),
         cmocka_unit_test(gates_agree_with_differences),
         cmocka_unit_test(threads_do_not_change_bits_and_steps_allocate_nothing),
         cmocka_unit_test(types_agree_and_steps_are_means),

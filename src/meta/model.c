@@ -26,10 +26,21 @@ whist_status wh_meta_model_init(wh_meta_model *out, const whist_model *model, si
                     "a meta-learner of %s: '%s' is a running statistic, which no gradient moves: take norm: "
                     "transductive, group or none",
                     name, tensors[i].name);
-    *out = (wh_meta_model){.model = model, .batch = batch};
+    *out = (wh_meta_model){.model = model, .batch = batch, .parts = 1};
     out->arrays[X] = (wh_meta_array){.name = "x", .dims = WH_DIMS(batch, shape.n_features)};
     out->arrays[Y] = (wh_meta_array){.name = "y", .dims = WH_DIMS(batch), .limit = by_class ? shape.n_outputs : 0};
     return WHIST_OK;
+}
+
+void wh_meta_model_cut(wh_meta_model *m, size_t most)
+{
+    m->parts = wh_meta_parts(m->batch, most);
+    m->batch /= m->parts;
+    for (size_t a = 0; a < WH_META_MODEL_ARRAYS; a++) {
+        m->arrays[a].dims.dim[0] = m->batch;
+        m->arrays[a].per_step = m->parts > 1;
+        m->arrays[a].parts = m->parts;
+    }
 }
 
 static wh_value build(void *user, wh_graph *g, const wh_value params[], const wh_value prior[], const wh_value data[])
@@ -73,7 +84,7 @@ whist_status wh_meta_model_gather(float *x, void *y, const wh_meta_model *m, con
 {
     size_t stride = rows->x_stride ? rows->x_stride : rows->d, step = rows->y_stride ? rows->y_stride : 1;
     uint64_t classes = m->arrays[Y].limit;
-    for (size_t i = 0; i < m->batch; i++) {
+    for (size_t i = 0; i < m->batch * m->parts; i++) {
         float target = rows->y[index[i] * step];
         memcpy(x + i * rows->d, rows->x + index[i] * stride, rows->d * sizeof *x);
         if (classes == 0) {

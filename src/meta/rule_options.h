@@ -14,6 +14,11 @@
     {                                                                                                                  \
         "delta", WHIST_OPTION_REAL, "0.001", 1e-9, 1, NULL, of "half step of the differences (variant hf)"             \
     }
+#define WH_META_REPTILE_OPTIONS(of)                                                                                    \
+    {                                                                                                                  \
+        "inner_batch", WHIST_OPTION_INT, "0", 0, 1e6, NULL,                                                            \
+            of "rows of an inner step, which takes the support in equal parts of at most so many, in turns; 0: all"    \
+    }
 #define WH_META_MAMLPP_OPTIONS(of)                                                                                     \
     {"multi_step",                                                                                                     \
      WHIST_OPTION_INT,                                                                                                 \

@@ -105,7 +105,10 @@ static whist_status find_head(wh_scheme *s)
 
 static whist_status read_steps(wh_scheme *s)
 {
+    s->parts = 1;
     if (wh_scheme_is_metric(s->kind)) return WHIST_OK;
+    if (is_chain(s, &wh_learner_reptile))
+        s->parts = wh_meta_parts(s->env.support, (size_t)whist_settings_int(s->env.settings, "inner_batch"));
     size_t own = (size_t)whist_settings_int(s->env.settings, "inner_steps");
     s->steps = s->env.steps == SIZE_MAX ? own : s->env.steps;
     s->rate = (float)whist_settings_real(s->env.settings, "inner_lr");
@@ -131,6 +134,11 @@ static void describe_arrays(wh_scheme *s)
     s->query[MORE] = (wh_meta_array){"noise", WH_DIMS(weights), 0, false};
     if (s->step_sets) s->query[MORE] = (wh_meta_array){"step", WH_DIMS(s->step_sets), 0, true};
     memcpy(s->support, s->query, 2 * sizeof *s->support);
+    for (size_t a = SX; a <= SY; a++) {
+        s->support[a].dims.dim[0] = e->support / s->parts;
+        s->support[a].per_step = s->parts > 1;
+        s->support[a].parts = s->parts;
+    }
     s->support[SUPPORT_MORE] = s->query[MORE];
     s->support[SUPPORT_MORE].per_step = true;
     if (s->kind == WH_SCHEME_ABML) s->noise = (s->steps + 1) * weights;
@@ -382,6 +390,11 @@ size_t wh_scheme_outputs(const wh_scheme *s)
 size_t wh_scheme_steps(const wh_scheme *s)
 {
     return s->steps;
+}
+
+bool wh_scheme_in_turns(const wh_scheme *s)
+{
+    return s->parts > 1;
 }
 
 size_t wh_scheme_noise(const wh_scheme *s)

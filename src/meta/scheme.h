@@ -93,7 +93,8 @@ size_t wh_scheme_features(const wh_scheme *scheme);
 bool wh_scheme_by_class(const wh_scheme *scheme);  /* targets are indices below wh_scheme_outputs */
 size_t wh_scheme_outputs(const wh_scheme *scheme); /* numbers of a prediction: ways, or the model's */
 size_t wh_scheme_steps(const wh_scheme *scheme);
-size_t wh_scheme_noise(const wh_scheme *scheme); /* normal numbers that a task takes */
+bool wh_scheme_in_turns(const wh_scheme *scheme); /* steps take parts of the support: each should show all classes */
+size_t wh_scheme_noise(const wh_scheme *scheme);  /* normal numbers that a task takes */
 /* Zeroes, in a vector (P), what every task starts anew from zero whatever the parameters say: cavia's context. */
 void wh_scheme_forget(float *vector, const wh_scheme *scheme);
 unsigned wh_scheme_draws(const wh_scheme *scheme); /* predictions that are averaged, each with noise of its own; 1 */

@@ -28,8 +28,8 @@ static bool side(wh_value *features, wh_value *scores, const wh_scheme *s, wh_gr
 {
     wh_model_values values;
     bool beside = which == 1 && s->env.support_statistics;
-    size_t n = which == 0 ? s->env.support : s->env.query;
     wh_value x = data[which == 0 ? SX : QX];
+    size_t n = wh_graph_dims(g, x).dim[0]; /* of the support all, or the part of a step */
     if (beside) x = wh_graph_concat(g, 0, (const wh_value[]){data[SX], x}, 2);
     if (!network(&values, s, g, params, x, beside ? s->env.support + n : n, beside ? s->env.support : 0)) return false;
     *features = beside ? rows_of(g, values.features, s->env.support, n) : values.features;

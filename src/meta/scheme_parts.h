@@ -28,6 +28,7 @@ struct wh_scheme {
     size_t head;                      /* first tensor of the network's head */
     bool by_class, learned_rates;
     size_t outputs, steps, noise;
+    size_t parts; /* reptile: of the support, which inner steps take in turns; 1 */
     wh_meta_array support[3], query[WH_SCHEME_ARRAYS];
     wh_dims dims[WH_SCHEME_MAX_TENSORS];
     bool adapts[WH_SCHEME_MAX_TENSORS], zero[WH_SCHEME_MAX_TENSORS];

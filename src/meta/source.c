@@ -141,9 +141,13 @@ static whist_status draw_classes(wh_scheme_task *out, wh_source_seat *seat, cons
     wh_episode *e = &seat->episode;
     size_t d = wh_episode_pool_features(s->pool);
     wh_episode_draw(e, s->pool, s->env.seed, purpose, index);
-    memcpy(out->x, e->support_x, e->n_support * d * sizeof *out->x);
+    const size_t shots = s->env.episodes.shots, ways = s->env.episodes.ways;
     memcpy(out->x + e->n_support * d, e->query_x, e->n_query * d * sizeof *out->x);
-    for (size_t i = 0; i < e->n_support; i++) WH_TRY(wh_scheme_task_target(out, i, e->support_y[i], scheme));
+    for (size_t i = 0; i < e->n_support; i++) {
+        const size_t from = wh_scheme_in_turns(scheme) ? i % ways * shots + i / ways : i; /* rows lie class by class */
+        memcpy(out->x + i * d, e->support_x + from * d, d * sizeof *out->x);
+        WH_TRY(wh_scheme_task_target(out, i, e->support_y[from], scheme));
+    }
     for (size_t i = 0; i < e->n_query; i++) WH_TRY(wh_scheme_task_target(out, e->n_support + i, e->query_y[i], scheme));
     return WHIST_OK;
 }

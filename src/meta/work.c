@@ -101,7 +101,8 @@ static whist_status bind_arrays(wh_meta_worker *w, wh_meta_part_id id, const wh_
     for (size_t a = 0; a < o->n_arrays; a++) {
         WH_ENSURE(data && data[a], WHIST_E_ARG);
         size_t each = o->arrays[a].limit ? sizeof(uint32_t) : wh_vec_size(wh_meta_real(w));
-        size_t skip = o->arrays[a].per_step ? j * wh_dims_size(&o->arrays[a].dims) * each : 0;
+        const size_t turn = o->arrays[a].parts ? j % o->arrays[a].parts : j;
+        size_t skip = o->arrays[a].per_step ? turn * wh_dims_size(&o->arrays[a].dims) * each : 0;
         WH_TRY(wh_run_input(w->run[id], part->data[a], (const uint8_t *)data[a] + skip));
     }
     return WHIST_OK;
