@@ -308,13 +308,13 @@ static void say_left(char out[160], const wh_spend *before, double epsilon, doub
         snprintf(out + at, 160 - (size_t)at, ", and no further release fits");
 }
 
-/* What the price is of: "with this round", or all that a study still plans. */
+/* What the price is of: a round, a release or a training, or all that a study still plans. */
 static const char *say_what(char out[64], const wh_charge *charge)
 {
     if (charge->planned > 1)
         snprintf(out, 64, "with the %llu rounds still planned", (unsigned long long)charge->planned);
     else
-        snprintf(out, 64, "with this round");
+        snprintf(out, 64, "with what is asked now");
     return out;
 }
 
@@ -337,9 +337,8 @@ static whist_status check_budget(const wh_ledger *ledger, const wh_charge *charg
         WH_FAIL(WHIST_E_BUDGET,
                 "the owner's own limit is met: %s epsilon would be %.4g for one %s at delta %g, over all studies, and "
                 "max_epsilon allows %g (%s)",
-                charge->planned > 1 ? say_what(what, charge) : "with this release",
-                wh_spend_filter(total, ledger->max_epsilon, ledger->max_delta), unit, ledger->max_delta,
-                ledger->max_epsilon, left);
+                say_what(what, charge), wh_spend_filter(total, ledger->max_epsilon, ledger->max_delta), unit,
+                ledger->max_delta, ledger->max_epsilon, left);
     }
     return WHIST_OK;
 }

@@ -271,6 +271,24 @@ static void test_merge(void **state)
     assert_true(order[n - 1] == 0x1p36);
 }
 
+/* Every record in every batch is no sampling, by every method. */
+static void test_rate_of_one(void **state)
+{
+    (void)state;
+    whist_dp_event whole = {.mechanism = WHIST_DP_GAUSSIAN, .noise = 1, .count = 1}, sampled = whole;
+    sampled.sampling = WHIST_DP_POISSON, sampled.rate = 1;
+    for (whist_dp_method m = 0; m < WHIST_DP_METHODS; m++) {
+        WH_AUTO(whist_dp_accountant_ptr) a = accountant(m, WHIST_DP_ADD_REMOVE);
+        WH_AUTO(whist_dp_accountant_ptr) b = accountant(m, WHIST_DP_ADD_REMOVE);
+        whist_dp_answer x, y;
+        assert_ok(whist_dp_compose(a, &whole));
+        assert_ok(whist_dp_compose(b, &sampled));
+        assert_ok(whist_dp_epsilon(&x, a, 1e-5));
+        assert_ok(whist_dp_epsilon(&y, b, 1e-5));
+        assert_true(fabs(x.upper - y.upper) <= 1e-9 * x.upper);
+    }
+}
+
 /* Where epsilon is tiny the best order is far above a thousand: rdp is then near zcdp, which has them all (25 % where
  * delta takes most of it), and never below the closed form. Sampling does not lift it. */
 static void test_tiny_epsilons(void **state)
@@ -468,10 +486,19 @@ static void test_bad_json(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_compose_is_loop), cmocka_unit_test(test_coverage),         cmocka_unit_test(test_order),
-        cmocka_unit_test(test_group),           cmocka_unit_test(test_refusals),         cmocka_unit_test(test_design),
-        cmocka_unit_test(test_tiny_epsilons),   cmocka_unit_test(test_no_delta_is_zero), cmocka_unit_test(test_merge),
-        cmocka_unit_test(test_calibrate),       cmocka_unit_test(test_odometer),         cmocka_unit_test(test_json),
+        cmocka_unit_test(test_compose_is_loop),
+        cmocka_unit_test(test_coverage),
+        cmocka_unit_test(test_order),
+        cmocka_unit_test(test_group),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_design),
+        cmocka_unit_test(test_rate_of_one),
+        cmocka_unit_test(test_tiny_epsilons),
+        cmocka_unit_test(test_no_delta_is_zero),
+        cmocka_unit_test(test_merge),
+        cmocka_unit_test(test_calibrate),
+        cmocka_unit_test(test_odometer),
+        cmocka_unit_test(test_json),
         cmocka_unit_test(test_bad_json),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

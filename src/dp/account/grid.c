@@ -237,15 +237,13 @@ static void end_atoms(double *low, double *high, const wh_dp_pair *pair)
     *high = wh_dp_amplified_loss(pair, atoms ? log(pair->p[pair->n - 1] / pair->q[pair->n - 1]) : pair->mu);
 }
 
-double wh_dp_lattice_step(const wh_dp_pair *pair, double h)
+double wh_dp_lattice(const wh_dp_pair *pair)
 {
-    double lattice = pair->lattice, low, high;
-    if (!wh_dp_has_atoms(pair)) return h;
-    if (pair->shape != WH_DP_ATOMS || pair->amplify != WH_DP_PLAIN) {
-        end_atoms(&low, &high, pair);
-        lattice = pair->amplify == WH_DP_BY_SUBSET ? high : high - low;
-    }
-    return lattice > 0 ? lattice / ceil(lattice / h) : h;
+    double low, high;
+    if (!wh_dp_has_atoms(pair)) return 0;
+    if (pair->shape == WH_DP_ATOMS && pair->amplify == WH_DP_PLAIN) return pair->lattice;
+    end_atoms(&low, &high, pair);
+    return pair->amplify == WH_DP_BY_SUBSET ? high : high - low;
 }
 
 /* The grid goes through the largest loss that has a mass of its own. A subset's has one at 0. Of a sampled Gaussian the

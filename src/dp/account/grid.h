@@ -34,8 +34,8 @@ typedef struct wh_dp_cells {
  * counted as outside. WHIST_E_RANGE above 2^23 cells. */
 WH_MUST_CHECK whist_status wh_dp_cells_init(wh_dp_cells *out, wh_arena *arena, const wh_dp_pair *pair, double h,
                                             double low, double high);
-/* The step that fits the pair's lattice best: at most h. */
-double wh_dp_lattice_step(const wh_dp_pair *pair, double h);
+/* What losses that have a mass of their own lie apart, at multiples of it; 0: there is no such distance. */
+double wh_dp_lattice(const wh_dp_pair *pair);
 /* (P, Q) becomes (Q, P), in place. */
 void wh_dp_cells_mirror(wh_dp_cells *cells);
 

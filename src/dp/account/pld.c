@@ -180,14 +180,13 @@ enum { POINTS = 1 << 21, POINTS_MOST = 1 << 22 };
 
 /* ---- One attempt ------------------------------------------------------------------------------- */
 
-/* Puts n copies of one offset into a step that suits the first part that has a lattice. */
+/* A step that the widest lattice is a multiple of. One that is finer than half of h is left to fall between the points:
+ * a tiny loss would make the grid as fine as itself. */
 static double suited_step(const problem *p, double h)
 {
-    for (size_t i = 0; i < p->n; i++) {
-        double step = wh_dp_lattice_step(&p->part[i].pair, h);
-        if (step != h) return step;
-    }
-    return h;
+    double lattice = 0;
+    for (size_t i = 0; i < p->n; i++) lattice = fmax(lattice, wh_dp_lattice(&p->part[i].pair));
+    return lattice >= h / 2 ? lattice / ceil(lattice / h) : h;
 }
 
 static whist_status attempt(wh_dp_interval *out, problem *p, const direction *d, double h, size_t most)

@@ -442,6 +442,36 @@ static void test_tiny_rate(void **state)
     if (!(i.upper - i.lower < 2e-3 * i.upper)) fail_msg("[%g, %g]", i.lower, i.upper);
 }
 
+/* A tiny event beside another moves the answer by no more than itself, in whatever order, and makes no grid as fine as
+ * its own losses. */
+static void test_tiny_beside(void **state)
+{
+    (void)state;
+    const whist_dp_event gauss = {.mechanism = WHIST_DP_GAUSSIAN,
+                                  .noise = 1,
+                                  .sampling = WHIST_DP_POISSON,
+                                  .rate = 0.01,
+                                  .count = 1000},
+                         pure = {.mechanism = WHIST_DP_PURE, .epsilon = 1, .count = 1},
+                         laplace = {.mechanism = WHIST_DP_LAPLACE, .noise = 1, .count = 1};
+    const whist_dp_event *const large[] = {&gauss, &pure, &laplace};
+    static const double sizes[] = {1e-3, 1e-6, 1e-9};
+    for (size_t k = 0; k < WH_COUNT(large); k++) {
+        const wh_dp_interval alone = epsilon_of(large[k], 1, 1e-5, 1e-4);
+        for (size_t i = 0; i < 2 * WH_COUNT(sizes); i++) {
+            const double size = sizes[i / 2];
+            const whist_dp_event tiny = i % 2 ? (whist_dp_event){WHIST_DP_PURE, .epsilon = size, .count = 1}
+                                              : (whist_dp_event){WHIST_DP_LAPLACE, .noise = 1 / size, .count = 1};
+            const whist_dp_event before[] = {tiny, *large[k]}, after[] = {*large[k], tiny};
+            const wh_dp_interval a = epsilon_of(before, 2, 1e-5, 1e-4), b = epsilon_of(after, 2, 1e-5, 1e-4);
+            assert_true(a.lower <= b.upper && b.lower <= a.upper);
+            assert_true(a.upper >= alone.lower && a.lower <= alone.upper + size && b.upper >= alone.lower);
+            if (!(a.upper - a.lower <= 2e-4 * a.upper && b.upper - b.lower <= 2e-4 * b.upper))
+                fail_msg("%zu, %g: [%g, %g], [%g, %g]", k, size, a.lower, a.upper, b.lower, b.upper);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -449,7 +479,7 @@ int main(void)
         cmocka_unit_test(test_optimal),   cmocka_unit_test(test_response),      cmocka_unit_test(test_atoms),
         cmocka_unit_test(test_sampled),   cmocka_unit_test(test_measures),      cmocka_unit_test(test_monotone),
         cmocka_unit_test(test_tiny_rate), cmocka_unit_test(test_large),         cmocka_unit_test(test_rare),
-        cmocka_unit_test(test_single),    cmocka_unit_test(test_bounded_range),
+        cmocka_unit_test(test_single),    cmocka_unit_test(test_bounded_range), cmocka_unit_test(test_tiny_beside),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -77,7 +77,8 @@ whist_status wh_dp_event_rho(double *out, const whist_dp_event *event)
 whist_status wh_dp_event_gdp(double *out, const whist_dp_event *e)
 {
     double uses = (double)wh_dp_count(e), mu = reach_of(e) / e->noise;
-    bool plain = e->sampling == WHIST_DP_ALL, poisson = e->sampling == WHIST_DP_POISSON;
+    const bool poisson = e->sampling == WHIST_DP_POISSON && e->rate < 1;
+    const bool plain = e->sampling == WHIST_DP_ALL || (e->sampling == WHIST_DP_POISSON && !poisson);
     if (e->mechanism != WHIST_DP_GAUSSIAN || !(plain || (poisson && e->relation != WHIST_DP_REPLACE)))
         WH_FAIL(WHIST_E_UNSUPPORTED, "the central limit is known for Gaussian noise, all records or Poisson: use pld");
     if (poisson && wh_dp_group(e) > 1)
