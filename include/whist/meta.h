@@ -131,7 +131,8 @@ WHIST_API WHIST_MUST_CHECK whist_status whist_meta_membership_test(whist_meta_me
  * values in rising order are the ways; else the model's targets. query->y is not read. prediction (query->n, ways or
  * the model's outputs): probabilities or values. classes (ways) gets the values, n_classes their number (0 for other
  * tasks). personal (P), or NULL, gets the personal parameters. WHIST_E_ARG where rows are shared by support and query
- * (the query's place in the text), or there are too few classes; WHIST_E_RANGE for labels that are none. */
+ * (the query's place in the text), there are too few classes, or too few query rows share batch statistics
+ * (transductive: at least as many as classes, or two); WHIST_E_RANGE for labels that are none. */
 typedef struct whist_meta_personal {
     float *prediction; /* owned; whist_meta_personal_clear */
     size_t outputs, n_classes;

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 /* ---- Training ------------------------------------------------------------------------------------------- */
 
@@ -74,12 +75,32 @@ static int refuse_promise(const char *path)
         whist_study_name(study), whist_dp_unit_name(p->unit), p->epsilon, p->delta);
 }
 
+static bool same_file(const char *a, const char *b)
+{
+    struct stat x, y;
+    if (!a || !b) return false;
+    if (strcmp(a, b) == 0) return true;
+    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+/* The model is written over what is there. */
+static int check_out_apart(const cli_args *args)
+{
+    const char *out = cli_text(args, "out");
+    if (same_file(out, args->words[0]))
+        return cli_fail_text(CLI_USAGE, "usage", "--out %s would write the model over the study", out);
+    if (same_file(out, cli_text(args, "checkpoint")))
+        return cli_fail_text(CLI_USAGE, "usage", "--out and --checkpoint name one file, %s", out);
+    return CLI_OK;
+}
+
 static int train(const cli_args *args)
 {
     CLI_AUTO(cli_few_clear_one) cli_few few = {0};
     CLI_AUTO(train_end) whist_meta_train *run = NULL;
     whist_training training;
     CLI_TRY(cli_check_checkpoint(args));
+    CLI_TRY(check_out_apart(args));
     CLI_TRY(refuse_promise(args->words[0]));
     CLI_TRY(cli_few_open(&few, args, args->words[0], NULL));
     if (!whist_study_training(few.study, &training))
@@ -117,6 +138,10 @@ static int read_test(whist_meta_test *out, const cli_args *args)
     if (cli_flag(args, "validation")) out->fold = WHIST_FOLD_VALIDATION;
     if (cli_flag(args, "epsilon") && !on)
         return cli_fail_text(CLI_USAGE, "usage", "--epsilon is of an attack: say --attack query, support or both");
+    if (cli_flag(args, "attack-steps") && !on)
+        return cli_fail_text(CLI_USAGE, "usage", "--attack-steps is of an attack: say --attack query, support or both");
+    if (cli_flag(args, "noise-draws") && !(out->noise > 0))
+        return cli_fail_text(CLI_USAGE, "usage", "--noise-draws is of noise on the support rows: say --noise SD");
     for (int i = 0; on && i < 4; i++)
         if (strcmp(on, names[i]) == 0) out->attack.on = (whist_adversary)i;
     if (on && out->attack.on == WHIST_ADVERSARY_NONE)
@@ -220,8 +245,21 @@ static int tell_runs(const cli_args *args, const cli_few *few, const double *rig
     return cli_flush();
 }
 
+/* The runs are what they are: twenty ways, one shot, clean. */
+static int refuse_episodes(const cli_args *args)
+{
+    static const char *const ignored[] = {"episodes", "ways",         "shots", "queries",     "site",    "validation",
+                                          "attack",   "attack-steps", "noise", "noise-draws", "epsilon", "data"};
+    for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++)
+        if (cli_flag(args, ignored[i]))
+            return cli_fail_text(CLI_USAGE, "usage",
+                                 "--%s is of episodes, and --one-shot measures on twenty fixed runs", ignored[i]);
+    return CLI_OK;
+}
+
 static int one_shot(const cli_args *args, const char *path)
 {
+    CLI_TRY(refuse_episodes(args));
     CLI_AUTO(cli_few_clear_one) cli_few few = {0};
     double right[WHIST_ONE_SHOT_RUNS], mean = 0, square = 0;
     whist_one_shot runs;
@@ -297,8 +335,11 @@ static int save_personal(const cli_args *args, const cli_few *few, const whist_m
     return CLI_OK;
 }
 
-static int predictions_csv(const whist_meta_personal *p, const whist_rows *query)
+/* By which statistics goes to stderr: stdout holds rows alone. */
+static int predictions_csv(const cli_args *args, const cli_few *few, const whist_meta_personal *p,
+                           const whist_rows *query)
 {
+    if (!cli_flag(args, "quiet")) fprintf(stderr, "%s, %s\n", few->env.learner->name, whist_meta_batches(&few->env));
     printf("row");
     for (size_t k = 0; k < p->outputs; k++)
         if (p->n_classes)
@@ -368,7 +409,8 @@ static int adapt(const cli_args *args)
     CLI_LIB(whist_meta_adapt(&personal, &few.env, few.params, &s, &q, steps));
     int code = save_personal(args, &few, &personal);
     if (code == CLI_OK)
-        code = cli_flag(args, "json") ? predictions_json(&few, &personal, &q) : predictions_csv(&personal, &q);
+        code =
+            cli_flag(args, "json") ? predictions_json(&few, &personal, &q) : predictions_csv(args, &few, &personal, &q);
     whist_meta_personal_clear(&personal);
     return code;
 }

@@ -55,6 +55,7 @@ static int tell_membership(const cli_args *args, const cli_few *few, const whist
         CLI_LIB(whist_json_new(&json));
         whist_json_begin_object(json);
         whist_json_key(json, "learner"), whist_json_text(json, few->env.learner->name);
+        whist_json_key(json, "batches"), whist_json_text(json, whist_meta_batches(&few->env));
         whist_json_key(json, "tasks"), whist_json_uint(json, m->n_in);
         whist_json_key(json, "auc"), whist_json_real(json, m->auc);
         whist_json_key(json, "auc_interval95"), whist_json_begin_array(json);
@@ -69,8 +70,9 @@ static int tell_membership(const cli_args *args, const cli_few *few, const whist
         whist_json_end_object(json);
         return cli_json_print(json);
     }
-    printf("%s, %llu tasks of training and %llu others, by their loss after adapting (%.4g and %.4g):\n",
-           few->env.learner->name, (unsigned long long)m->n_in, (unsigned long long)m->n_out, m->loss_in, m->loss_out);
+    printf("%s, %s, %llu tasks of training and %llu others, by their loss after adapting (%.4g and %.4g):\n",
+           few->env.learner->name, whist_meta_batches(&few->env), (unsigned long long)m->n_in,
+           (unsigned long long)m->n_out, m->loss_in, m->loss_out);
     printf("auc %.4f [%.4f, %.4f], found at 1 %% false alarms %.4f [%.4f, %.4f] (95 %%)\n", m->auc, m->auc_low,
            m->auc_high, m->tpr, m->tpr_low, m->tpr_high);
     return cli_flush();
@@ -121,6 +123,7 @@ static int tell_backdoor(const cli_args *args, const cli_few *few, const whist_b
         CLI_LIB(whist_json_new(&json));
         whist_json_begin_object(json);
         whist_json_key(json, "learner"), whist_json_text(json, few->env.learner->name);
+        whist_json_key(json, "batches"), whist_json_text(json, whist_meta_batches(&few->env));
         whist_json_key(json, "share"), whist_json_real(json, b->share);
         whist_json_key(json, "target"), whist_json_uint(json, b->target);
         for (int i = 0; i < 4; i++) whist_json_key(json, keys[i]), whist_json_real(json, s[i].mean);
@@ -128,9 +131,10 @@ static int tell_backdoor(const cli_args *args, const cli_few *few, const whist_b
         whist_json_end_object(json);
         return cli_json_print(json);
     }
-    printf(
-        "%s, %g %% of the training's tasks poisoned, trigger of %u, target %u, %llu victims who adapt to clean rows\n",
-        few->env.learner->name, 100 * b->share, b->size, b->target, (unsigned long long)s[0].episodes);
+    printf("%s, %s, %g %% of the training's tasks poisoned, trigger of %u, target %u, %llu victims who adapt to clean "
+           "rows\n",
+           few->env.learner->name, whist_meta_batches(&few->env), 100 * b->share, b->size, b->target,
+           (unsigned long long)s[0].episodes);
     printf("poisoned    accuracy on clean rows %.4f ± %.4f, triggered rows taken for the target %.4f ± %.4f (95 %%)\n",
            s[0].mean, s[0].interval, s[1].mean, s[1].interval);
     printf("unpoisoned  accuracy on clean rows %.4f ± %.4f, triggered rows taken for the target %.4f ± %.4f\n",

@@ -200,11 +200,9 @@ int cli_few_study(cli_few *few, const cli_args *args, const char *study, const c
 int cli_few_open(cli_few *few, const cli_args *args, const char *study, const char *model)
 {
     CLI_TRY(cli_few_study(few, args, study, model));
-    if (few->env.episodes.kind != WHIST_TASKS_SINUSOID) {
-        CLI_TRY(open_rows(few, args));
-        CLI_TRY(choose_sites(few, args));
-        CLI_TRY(standardize(few));
-    }
+    if (few->env.episodes.kind != WHIST_TASKS_SINUSOID) CLI_TRY(open_rows(few, args));
+    CLI_TRY(choose_sites(few, args));
+    CLI_TRY(standardize(few));
     /* The rows are the few's, and nobody moves them any more. */
     few->env.data = (const whist_dataset *const *)few->data;
     few->env.names = few->names;

@@ -69,8 +69,12 @@ whist_status whist_dataset_open_more(whist_dataset **out, const whist_schema *sc
                                      const whist_dataset *like)
 {
     WH_ENSURE(out && schema && source && source->folder, WHIST_E_ARG);
-    if (schema->format != WHIST_DATA_CSV)
-        WH_FAIL(WHIST_E_UNSUPPORTED, "rows to predict for are read from CSV files, and the study's data are none");
+    /* Rows that are made up have columns that somebody's own file may have, too. */
+    const bool made_up = schema->format == WHIST_DATA_SYNTHETIC && schema->n_columns > 0;
+    if (schema->format != WHIST_DATA_CSV && !made_up)
+        WH_FAIL(
+            WHIST_E_UNSUPPORTED,
+            "rows to adapt to or to predict for are read from CSV files by the study's data.columns, and it has none");
     WH_TRY(wh_schema_check(schema));
     WH_AUTO(wh_table) table = WH_TABLE_EMPTY;
     WH_AUTO(whist_dataset_ptr) dataset = NULL;

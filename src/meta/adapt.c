@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "meta/train.h"
+#include "nn/zoo.h"
 
 WH_AUTO_CLEAR(wh_scheme_task, wh_scheme_task_clear)
 
@@ -71,6 +72,18 @@ static whist_status put_targets(wh_scheme_task *task, const whist_meta_personal 
     return WHIST_OK;
 }
 
+/* A batch norm over a row or two takes away what tells it from others. */
+static whist_status check_together(const whist_meta_env *env, const whist_meta_personal *p, const whist_rows *query)
+{
+    const size_t least = p->n_classes > 2 ? p->n_classes : 2;
+    if (!wh_model_has_norm(env->model) || env->episodes.support_statistics || query->n >= least) return WHIST_OK;
+    WH_FAIL(
+        WHIST_E_ARG,
+        "too few rows to predict (%zu): they are normalised by their own statistics (transductive), for which a task "
+        "of this kind needs %zu; the statistics of the support (--statistics support) need no row but one",
+        query->n, least);
+}
+
 static whist_status adapt(whist_meta_personal *out, const whist_meta_env *env, const float *params,
                           const whist_rows *support, const whist_rows *query, size_t steps)
 {
@@ -78,6 +91,7 @@ static whist_status adapt(whist_meta_personal *out, const whist_meta_env *env, c
     WH_AUTO(wh_scheme_task) task = {0};
     WH_TRY(check_apart(support, query));
     if (env->episodes.kind == WHIST_TASKS_CLASSES) WH_TRY(list_classes(out, support));
+    WH_TRY(check_together(env, out, query));
     const wh_scheme_env e = {.model = env->model,
                              .learner = env->learner,
                              .settings = env->settings,
@@ -97,6 +111,7 @@ static whist_status adapt(whist_meta_personal *out, const whist_meta_env *env, c
     for (size_t i = 0; i < query->n; i++)
         memcpy(task.x + (support->n + i) * support->d, row_of(query, i), support->d * sizeof(float));
     WH_TRY(put_targets(&task, out, scheme, support));
+    WH_TRY(wh_scheme_task_mix(&task, scheme));
     out->outputs = wh_scheme_outputs(scheme);
     WH_TRY(WH_NEW(&out->params, whist_model_size(env->model)));
     WH_TRY(WH_NEW(&out->prediction, query->n * out->outputs));

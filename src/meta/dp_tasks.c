@@ -193,6 +193,7 @@ static whist_status add_task(learner *l, uint32_t p, uint64_t time)
     WH_TRY(pick(l, p, &enough));
     if (!enough) return WHIST_OK;
     WH_TRY(wh_scheme_task_rows(&l->task, 0, &l->train, l->picked, l->each, l->scheme));
+    WH_TRY(wh_scheme_task_mix(&l->task, l->scheme));
     WH_TRY(draw_weights(&l->task, l->scheme, l->coins));
     WH_TRY(wh_scheme_gradient(l->grad, NULL, l->scheme, l->theta, time, &l->task.task, 1, NULL));
     wh_dp_sum_add(l->sum, l->grad);
@@ -303,6 +304,7 @@ static whist_status adapt(whist_learner *self, const float *model, const whist_r
     WH_TRY(make_scheme(&scheme, l, support->n, 1, SIZE_MAX, false));
     WH_TRY(wh_scheme_task_init(&task, scheme));
     WH_TRY(wh_scheme_task_rows(&task, 0, support, order, support->n, scheme));
+    WH_TRY(wh_scheme_task_mix(&task, scheme));
     WH_TRY(draw_weights(&task, scheme, l->coins));
     return wh_scheme_adapt(personal, scheme, 0, model, &task);
 }

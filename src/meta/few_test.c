@@ -611,6 +611,22 @@ static void parts_of_a_support_show_all_classes(void **state)
         assert_true(a[i] == i / 2 && b[i] == i % WAYS);
         assert_memory_equal(task.x + from * D, turned.x + i * D, D * sizeof *task.x);
     }
+    /* Whoever adapts may bring them class by class, too: 0 0 1 1 2 2, and as they come in turn, is one model. */
+    whist_meta_personal by_class, in_turn;
+    float labels[2 * WAYS], turns[2 * WAYS], other[D] = {9};
+    for (size_t i = 0; i < 2 * WAYS; i++) labels[i] = (float)a[i], turns[i] = (float)b[i];
+    const whist_rows sorted = {.n = 2 * WAYS, .d = D, .x = task.x, .y = labels},
+                     mixed = {.n = 2 * WAYS, .d = D, .x = turned.x, .y = turns},
+                     query = {.n = 1, .d = D, .x = other, .y = turns};
+    assert_ok(whist_meta_adapt(&by_class, &w.env, w.theta, &sorted, &query, SIZE_MAX));
+    assert_ok(whist_meta_adapt(&in_turn, &w.env, w.theta, &mixed, &query, SIZE_MAX));
+    assert_memory_equal(by_class.params, in_turn.params, w.n * sizeof *w.theta);
+    whist_meta_personal_clear(&by_class);
+    whist_meta_personal_clear(&in_turn);
+    assert_ok(whist_settings_set(w.settings, "inner_batch", "2"));
+    wh_scheme *none;
+    assert_int_equal(wh_meta_scheme(&none, &w.env, source, SIZE_MAX, true, false), WHIST_E_ARG);
+    assert_non_null(strstr(whist_detail_get()->text, "a step of 2 rows cannot show the 3 classes"));
     wh_scheme_task_clear(&task);
     wh_scheme_task_clear(&turned);
     wh_source_seat_free(seat);

@@ -147,7 +147,7 @@ static whist_status init(learner *l, const whist_learner_env *env, const whist_l
     WH_TRY(wh_meta_model_init(&l->support, env->model, support));
     WH_TRY(wh_meta_model_init(&l->query, env->model, query));
     if (class_ == &wh_learner_reptile)
-        wh_meta_model_cut(&l->support, (size_t)whist_settings_int(settings, "inner_batch"));
+        wh_meta_model_cut(&l->support, (size_t)whist_settings_int(settings, "inner_batch"), l->steps);
     WH_TRY(WH_NEW_RAW(&l->delta, l->n));
     WH_TRY(make_meta(l, class_));
     WH_TRY(make_tasks(l));
@@ -216,7 +216,26 @@ static whist_status learner_fit(whist_learner *self, const whist_learner_round *
 static size_t parts_of(const learner *l, size_t rows)
 {
     const bool cut = l->base.class_ == &wh_learner_reptile;
-    return wh_meta_parts(rows, cut ? (size_t)whist_settings_int(l->env->settings, "inner_batch") : 0);
+    return wh_meta_parts(rows, cut ? (size_t)whist_settings_int(l->env->settings, "inner_batch") : 0, l->steps);
+}
+
+/* The rows as they are, or with their classes in turn. Targets were checked when the data were read. */
+static whist_status order_rows(uint32_t *order, const learner *l, const whist_rows *rows)
+{
+    const whist_model_shape shape = whist_model_shape_get(l->env->model);
+    const size_t step = rows->y_stride ? rows->y_stride : 1, classes = shape.target == WHIST_TARGET_CLASS
+                                                                           ? shape.n_outputs
+                                                                       : shape.target == WHIST_TARGET_BINARY ? 2
+                                                                                                             : 1;
+    WH_AUTO(wh_owned) memory = NULL;
+    WH_TRY(wh_alloc(&memory, rows->n, sizeof(uint32_t)));
+    uint32_t *class_ = memory;
+    for (size_t i = 0; i < rows->n && classes > 1; i++) {
+        const float y = rows->y[i * step];
+        if (!(y >= 0 && y < (float)classes)) WH_FAIL(WHIST_E_RANGE, "row %zu has a target that is no class", i + 1);
+        class_[i] = (uint32_t)y;
+    }
+    return wh_meta_turns(order, class_, rows->n, classes);
 }
 
 /* The inner steps on the rows that there are, which need not be as many as a task's: all, or parts of them in turns. */
@@ -231,8 +250,8 @@ static whist_status learner_adapt(whist_learner *self, const float *model, const
     WH_AUTO(wh_owned) memory = NULL;
     WH_TRY(wh_alloc(&memory, support->n, sizeof(uint32_t)));
     uint32_t *order = memory;
-    for (size_t i = 0; i < support->n; i++) order[i] = (uint32_t)i;
     const size_t parts = parts_of(l, support->n);
+    if (parts > 1) WH_TRY(order_rows(order, l, support));
     whist_batch batch = {.rows = support->x,
                          .target = support->y,
                          .event = support->event,

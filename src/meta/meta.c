@@ -133,11 +133,27 @@ static whist_status lay_out(wh_meta *m)
     return lay_out_rates(m, n_tensors);
 }
 
-size_t wh_meta_parts(size_t rows, size_t most)
+size_t wh_meta_parts(size_t rows, size_t about, size_t steps)
 {
-    size_t each = most > 0 && most < rows ? most : rows;
-    while (rows % each > 0) each--;
+    if (about == 0 || about >= rows || steps < 2) return 1;
+    for (size_t each = about; 2 * each >= about && each * steps >= rows; each--)
+        if (rows % each == 0) return rows / each;
+    size_t each = about;
+    while (rows % each > 0 || each * steps < rows) each++;
     return rows / each;
+}
+
+/* By how many rows of its class came before, and where that is the same by place. */
+whist_status wh_meta_turns(uint32_t *order, const uint32_t *class_, size_t n, size_t n_classes)
+{
+    WH_AUTO(wh_owned) memory = NULL;
+    WH_TRY(wh_alloc(&memory, 2 * n + n_classes + 1, sizeof(uint32_t)));
+    uint32_t *before = memory, *begin = before + n, *seen = begin + n + 1;
+    for (size_t i = 0; i < n; i++) before[i] = seen[class_[i]]++;
+    for (size_t i = 0; i < n; i++) begin[before[i] + 1]++;
+    for (size_t i = 0; i < n; i++) begin[i + 1] += begin[i];
+    for (size_t i = 0; i < n; i++) order[begin[before[i]]++] = (uint32_t)i;
+    return WHIST_OK;
 }
 
 whist_status wh_meta_new(wh_meta **out, const wh_meta_problem *problem)

@@ -48,9 +48,12 @@ typedef struct wh_meta_array {
     size_t parts;   /* per_step: there are so many instead, and step j reads part j mod parts; 0: one for each step */
 } wh_meta_array;
 
-/* Into how many equal parts of at most so many rows a task's rows are cut for steps that take them in turns; most 0: 1.
- * Each has as many rows as divide them: 25 rows in parts of at most 10 are five of 5. */
-size_t wh_meta_parts(size_t rows, size_t most);
+/* Into how many equal parts a task's rows are cut for steps that take them in turns, each of about so many (about 0:
+ * of all). No more parts than steps, so that every row is seen; and of the sizes that divide the rows the largest from
+ * half of `about` up to it, else the smallest beyond: 25 rows by tens are five of 5, 22 two of 11, 13 one. */
+size_t wh_meta_parts(size_t rows, size_t about, size_t steps);
+/* order (n): the rows such that classes take turns, each class's rows in their own order; class_[i] < n_classes. */
+WH_MUST_CHECK whist_status wh_meta_turns(uint32_t *order, const uint32_t *class_, size_t n, size_t n_classes);
 
 /* Builds a scalar. params[i] has the shape of tensor i; prior[i] is θ's tensor, NULL where the problem does not say
  * that it is used; data[a] is array a. Failures stick to the graph. */

@@ -365,8 +365,16 @@ static void steps_take_parts_in_turns(void **state)
     close_scene(&turns);
     close_scene(&one);
     test_free(w);
-    static const size_t cuts[][3] = {{25, 10, 5}, {50, 10, 5}, {5, 10, 1}, {7, 3, 7}, {6, 0, 1}, {1, 1, 1}};
-    for (size_t i = 0; i < WH_COUNT(cuts); i++) assert_int_equal(wh_meta_parts(cuts[i][0], cuts[i][1]), cuts[i][2]);
+    static const struct {
+        size_t rows, about, steps, parts;
+    } cuts[] = {{25, 10, 5, 5}, {50, 10, 5, 5}, {5, 10, 5, 1}, {13, 10, 5, 1}, {22, 10, 5, 2}, {6, 0, 5, 1},
+                {1, 1, 1, 1},   {17, 4, 5, 1},  {20, 4, 5, 5}, {20, 4, 3, 2},  {20, 4, 0, 1},  {40, 4, 50, 10}};
+    for (size_t i = 0; i < WH_COUNT(cuts); i++)
+        assert_int_equal(wh_meta_parts(cuts[i].rows, cuts[i].about, cuts[i].steps), cuts[i].parts);
+    static const uint32_t class_[] = {0, 0, 0, 2, 2, 1, 2, 0}, in_turn[] = {0, 3, 5, 1, 4, 2, 6, 7};
+    uint32_t order[WH_COUNT(class_)];
+    assert_ok(wh_meta_turns(order, class_, WH_COUNT(class_), 3));
+    assert_memory_equal(order, in_turn, sizeof in_turn);
 }
 
 /* S = ⟨z, x⟩ has a slope that does not depend on z; with no weight on S nothing that the gates see does but c, so the

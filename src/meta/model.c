@@ -32,9 +32,9 @@ whist_status wh_meta_model_init(wh_meta_model *out, const whist_model *model, si
     return WHIST_OK;
 }
 
-void wh_meta_model_cut(wh_meta_model *m, size_t most)
+void wh_meta_model_cut(wh_meta_model *m, size_t about, size_t steps)
 {
-    m->parts = wh_meta_parts(m->batch, most);
+    m->parts = wh_meta_parts(m->batch, about, steps);
     m->batch /= m->parts;
     for (size_t a = 0; a < WH_META_MODEL_ARRAYS; a++) {
         m->arrays[a].dims.dim[0] = m->batch;

@@ -20,8 +20,8 @@ typedef struct wh_meta_model {
 /* WHIST_E_UNSUPPORTED for what is no set of independent rows of numbers with one target each: survival, tokens; and
  * for running statistics, which no gradient moves. `out` stays where it is while the objective is used. */
 WH_MUST_CHECK whist_status wh_meta_model_init(wh_meta_model *out, const whist_model *model, size_t batch);
-/* Steps take parts of at most so many rows (wh_meta_parts) of a task's B instead of all. */
-void wh_meta_model_cut(wh_meta_model *model, size_t most);
+/* So many steps take parts of about so many rows (wh_meta_parts) of a task's B instead of all. */
+void wh_meta_model_cut(wh_meta_model *model, size_t about, size_t steps);
 wh_meta_objective wh_meta_model_objective(wh_meta_model *model);
 
 /* The tensors' shapes, and whether a tensor belongs to the last dense layer; (n) each, of whist_model_tensors. */

@@ -17,7 +17,7 @@
 #define WH_META_REPTILE_OPTIONS(of)                                                                                    \
     {                                                                                                                  \
         "inner_batch", WHIST_OPTION_INT, "0", 0, 1e6, NULL,                                                            \
-            of "rows of an inner step, which takes the support in equal parts of at most so many, in turns; 0: all"    \
+            of "inner steps take the support in equal parts of about so many rows, in turns; 0: all"                   \
     }
 #define WH_META_MAMLPP_OPTIONS(of)                                                                                     \
     {"multi_step",                                                                                                     \

@@ -103,15 +103,25 @@ static whist_status find_head(wh_scheme *s)
     return WHIST_OK;
 }
 
+/* Reptile's steps may take the support in parts. */
+static whist_status cut_support(wh_scheme *s)
+{
+    const size_t about = (size_t)whist_settings_int(s->env.settings, "inner_batch");
+    if (about > 0 && about < s->env.ways)
+        WH_FAIL(WHIST_E_ARG, "inner_batch: a step of %zu rows cannot show the %zu classes of a task", about,
+                s->env.ways);
+    s->parts = wh_meta_parts(s->env.support, about, s->steps);
+    return WHIST_OK;
+}
+
 static whist_status read_steps(wh_scheme *s)
 {
     s->parts = 1;
     if (wh_scheme_is_metric(s->kind)) return WHIST_OK;
-    if (is_chain(s, &wh_learner_reptile))
-        s->parts = wh_meta_parts(s->env.support, (size_t)whist_settings_int(s->env.settings, "inner_batch"));
     size_t own = (size_t)whist_settings_int(s->env.settings, "inner_steps");
     s->steps = s->env.steps == SIZE_MAX ? own : s->env.steps;
     s->rate = (float)whist_settings_real(s->env.settings, "inner_lr");
+    if (is_chain(s, &wh_learner_reptile)) WH_TRY(cut_support(s));
     if (s->kind == WH_SCHEME_MAMLPP && s->steps > own)
         WH_FAIL(WHIST_E_ARG, "maml++ has learned rates for %zu inner steps, and %zu are asked for", own, s->steps);
     if (s->kind == WH_SCHEME_IMAML && s->steps == 0) s->steps = own;
@@ -392,11 +402,6 @@ size_t wh_scheme_steps(const wh_scheme *s)
     return s->steps;
 }
 
-bool wh_scheme_in_turns(const wh_scheme *s)
-{
-    return s->parts > 1;
-}
-
 size_t wh_scheme_noise(const wh_scheme *s)
 {
     return s->noise;
@@ -458,6 +463,27 @@ whist_status wh_scheme_task_rows(wh_scheme_task *out, size_t at, const whist_row
     for (size_t i = 0; i < n; i++) {
         memcpy(out->x + (at + i) * rows->d, rows->x + order[i] * stride, rows->d * sizeof *out->x);
         WH_TRY(wh_scheme_task_target(out, at + i, rows->y[order[i] * step], s));
+    }
+    return WHIST_OK;
+}
+
+whist_status wh_scheme_task_mix(wh_scheme_task *task, const wh_scheme *s)
+{
+    const bool binary = whist_model_shape_get(s->env.model).target == WHIST_TARGET_BINARY;
+    const size_t n = s->env.support, d = wh_scheme_features(s);
+    if (s->parts < 2 || !(s->by_class || binary)) return WHIST_OK;
+    WH_AUTO(wh_owned) numbers = NULL;
+    WH_AUTO(wh_owned) rows = NULL;
+    WH_TRY(wh_alloc(&numbers, 3 * n, sizeof(uint32_t)));
+    WH_TRY(wh_alloc(&rows, n, d * sizeof(float)));
+    uint32_t *class_ = numbers, *order = class_ + n, *y = order + n;
+    memcpy(y, task->y, n * sizeof *y); /* floats of binary targets have the size of indices */
+    memcpy(rows, task->x, n * d * sizeof(float));
+    for (size_t i = 0; i < n; i++) class_[i] = s->by_class ? y[i] : ((const float *)task->y)[i] > 0;
+    WH_TRY(wh_meta_turns(order, class_, n, s->by_class ? s->outputs : 2));
+    for (size_t i = 0; i < n; i++) {
+        ((uint32_t *)task->y)[i] = y[order[i]];
+        memcpy(task->x + i * d, (const float *)rows + order[i] * d, d * sizeof(float));
     }
     return WHIST_OK;
 }

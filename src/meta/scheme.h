@@ -83,6 +83,9 @@ WH_MUST_CHECK whist_status wh_scheme_task_target(wh_scheme_task *out, size_t at,
 /* Rows order[0 … n-1] become rows at … at + n - 1 of the task. */
 WH_MUST_CHECK whist_status wh_scheme_task_rows(wh_scheme_task *out, size_t at, const whist_rows *rows,
                                                const uint32_t order[], size_t n, const wh_scheme *scheme);
+/* Once its support rows are there: where steps take parts of them, rows are moved so that each part shows the classes
+ * evenly. */
+WH_MUST_CHECK whist_status wh_scheme_task_mix(wh_scheme_task *task, const wh_scheme *scheme);
 /* A copy of the rows, noise included. */
 void wh_scheme_task_copy(wh_scheme_task *out, const wh_scheme_task *from, const wh_scheme *scheme);
 void wh_scheme_task_clear(wh_scheme_task *task);
@@ -93,8 +96,7 @@ size_t wh_scheme_features(const wh_scheme *scheme);
 bool wh_scheme_by_class(const wh_scheme *scheme);  /* targets are indices below wh_scheme_outputs */
 size_t wh_scheme_outputs(const wh_scheme *scheme); /* numbers of a prediction: ways, or the model's */
 size_t wh_scheme_steps(const wh_scheme *scheme);
-bool wh_scheme_in_turns(const wh_scheme *scheme); /* steps take parts of the support: each should show all classes */
-size_t wh_scheme_noise(const wh_scheme *scheme);  /* normal numbers that a task takes */
+size_t wh_scheme_noise(const wh_scheme *scheme); /* normal numbers that a task takes */
 /* Zeroes, in a vector (P), what every task starts anew from zero whatever the parameters say: cavia's context. */
 void wh_scheme_forget(float *vector, const wh_scheme *scheme);
 unsigned wh_scheme_draws(const wh_scheme *scheme); /* predictions that are averaged, each with noise of its own; 1 */

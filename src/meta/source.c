@@ -141,13 +141,9 @@ static whist_status draw_classes(wh_scheme_task *out, wh_source_seat *seat, cons
     wh_episode *e = &seat->episode;
     size_t d = wh_episode_pool_features(s->pool);
     wh_episode_draw(e, s->pool, s->env.seed, purpose, index);
-    const size_t shots = s->env.episodes.shots, ways = s->env.episodes.ways;
+    memcpy(out->x, e->support_x, e->n_support * d * sizeof *out->x);
     memcpy(out->x + e->n_support * d, e->query_x, e->n_query * d * sizeof *out->x);
-    for (size_t i = 0; i < e->n_support; i++) {
-        const size_t from = wh_scheme_in_turns(scheme) ? i % ways * shots + i / ways : i; /* rows lie class by class */
-        memcpy(out->x + i * d, e->support_x + from * d, d * sizeof *out->x);
-        WH_TRY(wh_scheme_task_target(out, i, e->support_y[from], scheme));
-    }
+    for (size_t i = 0; i < e->n_support; i++) WH_TRY(wh_scheme_task_target(out, i, e->support_y[i], scheme));
     for (size_t i = 0; i < e->n_query; i++) WH_TRY(wh_scheme_task_target(out, e->n_support + i, e->query_y[i], scheme));
     return WHIST_OK;
 }
@@ -187,14 +183,9 @@ static whist_status draw_person(wh_scheme_task *out, wh_source_seat *seat, const
     return wh_scheme_task_rows(out, 0, &rows, seat->order, s->support + s->query, scheme);
 }
 
-whist_status wh_source_draw(wh_scheme_task *out, wh_source_seat *seat, const wh_source *s, const wh_scheme *scheme,
-                            const char *purpose, uint64_t index)
+static whist_status draw_rows(wh_scheme_task *out, wh_source_seat *seat, const wh_source *s, const wh_scheme *scheme,
+                              const char *purpose, uint64_t index)
 {
-    if (out->noise) {
-        wh_seeded stream;
-        wh_seeded_init(&stream, s->env.seed, "meta-noise", purpose, index);
-        for (size_t i = 0; i < wh_scheme_noise(scheme); i++) out->noise[i] = (float)wh_seeded_normal(&stream);
-    }
     switch (s->env.episodes.kind) {
     case WHIST_TASKS_CLASSES: return draw_classes(out, seat, s, scheme, purpose, index);
     case WHIST_TASKS_SITES: return draw_owner(out, seat, s, scheme, purpose, index);
@@ -203,6 +194,18 @@ whist_status wh_source_draw(wh_scheme_task *out, wh_source_seat *seat, const wh_
     }
     wh_episode_sinusoid(out->x, out->y, s->support + s->query, s->env.seed, purpose, index);
     return WHIST_OK;
+}
+
+whist_status wh_source_draw(wh_scheme_task *out, wh_source_seat *seat, const wh_source *s, const wh_scheme *scheme,
+                            const char *purpose, uint64_t index)
+{
+    if (out->noise) {
+        wh_seeded stream;
+        wh_seeded_init(&stream, s->env.seed, "meta-noise", purpose, index);
+        for (size_t i = 0; i < wh_scheme_noise(scheme); i++) out->noise[i] = (float)wh_seeded_normal(&stream);
+    }
+    WH_TRY(draw_rows(out, seat, s, scheme, purpose, index));
+    return wh_scheme_task_mix(out, scheme);
 }
 
 /* ---- A step of training ---- */

@@ -54,11 +54,14 @@ mkdir -p few/cat few/dog
 cp "$source/tests/fuzz/corpus/png/bits" few/cat/1.png
 cp "$source/tests/fuzz/corpus/png/bytes" few/dog/1.png
 cp "$source/tests/fuzz/corpus/png/square" new.png
-ends 0 "$whist" meta adapt one.safetensors tiny.yaml --support few --input new.png && says out 'row,p0,p1,target'
-ends 0 "$whist" meta adapt one.safetensors tiny.yaml --support few --input new.png --ink --json && json out &&
+ends 0 "$whist" meta adapt one.safetensors tiny.yaml --support few --input new.png --statistics support &&
+    says out 'row,p0,p1,target' && says err 'inductive (statistics of the support rows)'
+ends 0 "$whist" meta adapt one.safetensors tiny.yaml --support few --input new.png --statistics support --ink --json && json out &&
     says out '"classes":[0,1]'
-ends 1 "$whist" meta adapt one.safetensors tiny.yaml --support few/cat --input new.png && says err 'has no label' && silent
-ends 1 "$whist" meta adapt one.safetensors tiny.yaml --support few --input few/dog && says err 'query row 1 is support row 2' && silent
+# One image that is normalised by itself looks like any other.
+ends 1 "$whist" meta adapt one.safetensors tiny.yaml --support few --input new.png && says err 'too few rows to predict' && silent
+ends 1 "$whist" meta adapt one.safetensors tiny.yaml --support few/cat --input new.png --statistics support && says err 'has no label' && silent
+ends 1 "$whist" meta adapt one.safetensors tiny.yaml --support few --input few/dog --statistics support && says err 'query row 1 is support row 2' && silent
 ends 2 "$whist" meta adapt one.safetensors tiny.yaml --support few --input new.png --site nosuch && silent
 says err "has no site 'nosuch'"
 ends 2 "$whist" meta adapt one.safetensors tiny.yaml --support few --input new.png --site all && silent
@@ -103,6 +106,26 @@ Y
 ends 0 "$whist" meta train sine.yaml --out sine.safetensors && says out 'maml'
 ends 0 "$whist" meta eval sine.safetensors sine.yaml --steps 0 && says out 'mse'
 ends 0 "$whist" meta eval sine.safetensors sine.yaml --steps 5 && says out '5 inner steps'
+# Nobody owns a made-up sinusoid; but somebody may have measured one.
+ends 2 "$whist" meta eval sine.safetensors sine.yaml --site va && says err 'is for tasks that are sites' && silent
+ends 2 "$whist" meta train sine.yaml --leave-out va --out n.safetensors && says err 'is for tasks that are sites' && silent
+printf 'x,y\n-3,2.1\n-1,1.2\n0,-.4\n2,-1.9\n4,.6\n' >measured.csv
+printf 'x\n1\n3\n' >wanted.csv
+ends 0 "$whist" meta adapt sine.safetensors sine.yaml --support measured.csv --input wanted.csv && says out 'row,prediction,target'
+ends 1 "$whist" meta adapt sine.safetensors sine.yaml --support measured.csv --input measured.csv && says err 'is support row' && silent
+
+# What would do nothing, or too much.
+ends 2 "$whist" meta eval one.safetensors tiny.yaml --one-shot runs.zip --attack query && says err '--attack is of episodes' && silent
+ends 2 "$whist" meta eval one.safetensors tiny.yaml --noise-draws 3 && says err '--noise-draws is of noise' && silent
+ends 2 "$whist" meta eval one.safetensors tiny.yaml --attack-steps 3 && says err '--attack-steps is of an attack' && silent
+cp sine.yaml kept.yaml
+ends 2 "$whist" meta train sine.yaml --out ./sine.yaml && says err 'over the study' && silent
+cmp sine.yaml kept.yaml || bad=1
+ends 2 "$whist" meta train sine.yaml --out n.safetensors --checkpoint n.safetensors && says err 'name one file' && silent
+study maml | sed 's/^episodes: {/episodes: {adversary: query, epsilon: 0, /' >still.yaml
+ends 1 "$whist" study check still.yaml && says err 'epsilon' && silent
+study 'reptile, inner_batch: 2' >torn.yaml
+ends 1 "$whist" meta train torn.yaml --out n.safetensors && says err 'cannot show the 3 classes' && silent
 
 # Sites as tasks: one is left out, and a few of its rows make its model.
 cat >sites.yaml <<Y
