@@ -108,8 +108,8 @@ const whist_bench cli_benches[] = {
     {"version.start", "from fork to the end of `whist version`", false, version_start},
     {"site.rss", "resident memory of a site that waits for its coordinator", false, site_rss},
     {"meta.table.small", "a short form of meta.table: a row of each kind, to see that it runs", false,
-     cli_meta_table_small},
+     cli_bench_meta_small},
     {"meta.table", "every meta-learner for the same processor time: error or accuracy ± 95 % over 600 tasks; two hours",
-     true, cli_meta_table},
+     true, cli_bench_meta},
     {0},
 };

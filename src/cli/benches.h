@@ -11,7 +11,7 @@ extern const whist_bench cli_benches[]; /* a row without name ends it */
 bool cli_bench_json(const whist_bench_env *env);
 
 /* ---- meta_table.c: accuracy with intervals of every meta-learner ---- */
-whist_status cli_meta_table(const whist_bench_env *env);
-whist_status cli_meta_table_small(const whist_bench_env *env); /* a row of each kind, in seconds */
+whist_status cli_bench_meta(const whist_bench_env *env);
+whist_status cli_bench_meta_small(const whist_bench_env *env); /* a row of each kind, in seconds */
 
 #endif
