@@ -119,6 +119,28 @@ else
     echo 'skipped: no mnist in WHIST_DATA'
 fi
 
+# ---- Per-FedAvg's order (Fallah et al. 2020): fifty users with two or three digits, a step on twenty images of theirs ----
+user() { # LEARNER: accuracy after one step, mean over three seeds
+    for seed in 0 1 2; do
+        sed "s/^learner: .*/learner: {$1}/; s/^seed: .*/seed: $seed/" "$here/examples/mnist/perfedavg.yaml" >"$work/u.yaml"
+        { sed 's/^learner: .*/learner: {name: maml, inner_lr: 0.02, inner_steps: 1}/' "$work/u.yaml"
+          echo 'episodes: {tasks: sites, shots: 20, queries: 20}'; } >"$work/step.yaml"
+        whist simulate "$work/u.yaml" --data "$data/mnist" --model "$work/u.safetensors" -q --log off >/dev/null || return
+        number accuracy "$(whist meta eval "$work/u.safetensors" "$work/step.yaml" --data "$data/mnist" --force -n 500 --json)"
+    done | awk '{ sum += $1; n++ } END { if (n == 3) printf "%.4f\n", sum / n }'
+}
+if [ -f "$data/mnist/t10k-images-idx3-ubyte.gz" ]; then
+    echo '-- Per-FedAvg: a step on twenty images of a user, three seeds'
+    personal='lr: 0.3, inner_lr: 0.02, inner_steps: 1, support: 20, query: 20, tasks: 10'
+    hf=$(user "name: per-fedavg, variant: hf, $personal") fo=$(user "name: per-fedavg, variant: fo, $personal")
+    fedavg=$(user 'name: sgd, lr: 0.3, batch: 400, updates: 1')
+    printf 'hessian-free %s, first order %s, fedavg %s' "$hf" "$fo" "$fedavg"
+    awk -v a="$hf" -v b="$fo" -v c="$fedavg" 'BEGIN { good = a > b + .01 && b > c + .005 && c > .85
+        print good ? "  in this order: good" : "  NOT GOOD"; exit !good }' || bad=1
+else
+    echo 'skipped: no mnist in WHIST_DATA'
+fi
+
 # ---- Omniglot, Vinyals' split: 600 episodes of new characters ----
 train() { # EXAMPLE
     mkdir -p "$runs"
@@ -150,6 +172,14 @@ if [ -n "${WHIST_REPRO_HOURS:-}" ] && [ -f "$data/omniglot/omniglot28-images-idx
     train maml20
     measure maml20 batch .88 --queries 15
     measure maml20 support .875 --queries 15
+    train reptile
+    measure reptile batch .965 --shots 1 --queries 1
+    measure reptile batch .95 --shots 1 --queries 15
+    measure reptile support .925 --shots 1 --queries 15
+    train imaml
+    measure imaml batch .945 --queries 1
+    measure imaml batch .925 --queries 15
+    measure imaml support .90 --queries 15
 else
     echo 'skipped: Omniglot takes hours (WHIST_REPRO_HOURS=yes)'
 fi
