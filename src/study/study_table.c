@@ -316,7 +316,8 @@ static const wh_key episodes_table[] = {
      .doc = "Training against attacks: query rows are moved to raise the loss (adversarial querying), support rows "
             "are, or "
             "each episode counts twice, attacked on either side (`both`: ADML)."},
-    {"epsilon", WH_KEY_REAL, EPISODES(attack.epsilon), "0.03137", 1e-9, 1e6, .doc = "How far an attack moves a number."},
+    {"epsilon", WH_KEY_REAL, EPISODES(attack.epsilon), "0.03137", 1e-9, 1e6,
+     .doc = "How far an attack moves a number."},
     {"attack_steps", WH_KEY_INT, EPISODES(attack.steps), "7", 1, 1000, .doc = "Its steps."},
     {"attack_step", WH_KEY_REAL, EPISODES(attack.step), "0", 0, 1e6, .doc = "Length of one; 0: a quarter of epsilon."},
     {0},

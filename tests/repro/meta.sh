@@ -127,6 +127,7 @@ user() { # LEARNER: accuracy after one step, mean over three seeds
           echo 'episodes: {tasks: sites, shots: 20, queries: 20}'; } >"$work/step.yaml"
         whist simulate "$work/u.yaml" --data "$data/mnist" --model "$work/u.safetensors" -q --log off >/dev/null || return
         number accuracy "$(whist meta eval "$work/u.safetensors" "$work/step.yaml" --data "$data/mnist" --force -n 500 --json)"
+        echo
     done | awk '{ sum += $1; n++ } END { if (n == 3) printf "%.4f\n", sum / n }'
 }
 if [ -f "$data/mnist/t10k-images-idx3-ubyte.gz" ]; then
