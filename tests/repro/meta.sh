@@ -115,6 +115,8 @@ TABLE
 10 .63
 51 .84
 TABLE
+    digits '{name: mlp, hidden: [128, 64]}' 'sgd, lr: 0.1, batch: 64, updates: 10' 51 .79
+    digits '{name: mlp, hidden: [128, 64]}' 'sgd, lr: 0.1, batch: 64, updates: 10' 101 .84
 else
     echo 'skipped: no mnist in WHIST_DATA'
 fi
