@@ -248,8 +248,8 @@ static int tell_runs(const cli_args *args, const cli_few *few, const double *rig
 /* The runs are what they are: twenty ways, one shot, clean. */
 static int refuse_episodes(const cli_args *args)
 {
-    static const char *const ignored[] = {"episodes", "ways",         "shots", "queries",     "site",    "validation",
-                                          "attack",   "attack-steps", "noise", "noise-draws", "epsilon", "data"};
+    static const char *const ignored[] = {"episodes", "ways",         "shots", "queries",     "site",   "validation",
+                                          "attack",   "attack-steps", "noise", "noise-draws", "epsilon"};
     for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++)
         if (cli_flag(args, ignored[i]))
             return cli_fail_text(CLI_USAGE, "usage",

@@ -72,7 +72,7 @@ ends 1 "$whist" meta adapt one.safetensors tiny.yaml --support few --input new.p
 study protonet | sed 's/width: 8}/width: 8, features: scattering, groups: 27}/; s/^model: .*/model: {name: mlp, hidden: [16]}/' >fixed.yaml
 ends 0 "$whist" meta train fixed.yaml --out fixed.safetensors && ends 0 "$whist" meta eval fixed.safetensors fixed.yaml -n 20
 ends 0 "$whist" meta adapt fixed.safetensors fixed.yaml --support few --input new.png && says out 'row,p0,p1,target'
-ends 1 "$whist" meta eval fixed.safetensors fixed.yaml --one-shot runs.zip && says err 'the one-shot runs are pixels' && silent
+ends 1 "$whist" meta eval fixed.safetensors fixed.yaml --data . --one-shot runs.zip && says err 'the one-shot runs are pixels' && silent
 
 # Stopped by kill -9 and by Ctrl-C, a training goes on to the same bits.
 study maml | sed 's/steps: 20/steps: 800/; s/evaluate_every: 5/evaluate_every: 500/' >long.yaml
