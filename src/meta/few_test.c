@@ -129,6 +129,31 @@ static double loss_at(wh_scheme *scheme, const float *at, float *grad, const wh_
     return loss;
 }
 
+/* Where tasks come from, and one of them. */
+typedef struct drawn {
+    wh_source *source;
+    wh_scheme *scheme;
+    wh_source_seat *seat;
+    wh_scheme_task task;
+} drawn;
+
+static void draw_one(drawn *t, const world *w, bool attacks)
+{
+    assert_ok(wh_meta_source(&t->source, &w->env, WHIST_FOLD_TRAIN));
+    assert_ok(wh_meta_scheme(&t->scheme, &w->env, t->source, SIZE_MAX, true, attacks));
+    assert_ok(wh_source_seat_new(&t->seat, t->source));
+    assert_ok(wh_scheme_task_init(&t->task, t->scheme));
+    assert_ok(wh_source_draw(&t->task, t->seat, t->source, t->scheme, "test", 1));
+}
+
+static void clear_drawn(drawn *t)
+{
+    wh_scheme_task_clear(&t->task);
+    wh_source_seat_free(t->seat);
+    wh_scheme_free(t->scheme);
+    wh_source_free(t->source);
+}
+
 /* Along a direction in all that is learned, rates included: the update is what differences of the query loss say. Those
  * whose gradient is meant to be another (first order, implicit, Reptile, gates) are held to known answers (kat_nn). */
 static void gradients_are_those_of_the_loss(void **state)
@@ -140,32 +165,24 @@ static void gradients_are_those_of_the_loss(void **state)
         for (int variant = 0; variant < 3;
              variant++) { /* plain; batch norm by batches; by the support. Steps so small that few kinks lie between */
             world w;
-            WH_AUTO(wh_source_ptr) source = NULL;
-            WH_AUTO(wh_scheme_ptr) scheme = NULL;
-            wh_source_seat *seat;
-            wh_scheme_task task;
+            drawn d;
             open_world(&w, learner(exact[k]), variant > 0);
             w.env.episodes.support_statistics = variant == 2;
-            assert_ok(wh_meta_source(&source, &w.env, WHIST_FOLD_TRAIN));
-            assert_ok(wh_meta_scheme(&scheme, &w.env, source, SIZE_MAX, true, false));
-            assert_ok(wh_source_seat_new(&seat, source));
-            assert_ok(wh_scheme_task_init(&task, scheme));
-            assert_ok(wh_source_draw(&task, seat, source, scheme, "test", 1));
+            draw_one(&d, &w, false);
             WH_AUTO(wh_owned) memory = NULL;
             assert_ok(wh_alloc(&memory, 3 * w.n, sizeof(float)));
             float *grad = memory, *moved = grad + w.n, *unused = moved + w.n;
             double along = 0, slope = 0, h = 4e-5;
             for (size_t i = 0; i < w.n; i++) w.theta[i] += (float)(.05 * noise(77 + i)); /* off zeros and kinks */
-            loss_at(scheme, w.theta, grad, &task);
+            loss_at(d.scheme, w.theta, grad, &d.task);
             for (size_t i = 0; i < w.n; i++) along += (double)grad[i] * noise(5 + i);
             for (int side = -1; side <= 1; side += 2) {
                 for (size_t i = 0; i < w.n; i++) moved[i] = w.theta[i] + (float)(side * h * noise(5 + i));
-                slope += side * loss_at(scheme, moved, unused, &task) / (2 * h);
+                slope += side * loss_at(d.scheme, moved, unused, &d.task) / (2 * h);
             }
             if (!(fabs(along - slope) < 2e-2 * fmax(.2, fabs(slope))))
                 fail_msg("%s, variant %d: %g, differences %g", exact[k], variant, along, slope);
-            wh_scheme_task_clear(&task);
-            wh_source_seat_free(seat);
+            clear_drawn(&d);
             close_world(&w);
         }
 }
@@ -590,21 +607,12 @@ static void parts_of_a_support_show_all_classes(void **state)
 {
     (void)state;
     world w;
-    WH_AUTO(wh_source_ptr) source = NULL;
-    WH_AUTO(wh_scheme_ptr) whole = NULL;
-    WH_AUTO(wh_scheme_ptr) parts = NULL;
-    wh_source_seat *seat;
-    wh_scheme_task task, turned;
+    drawn whole, parts;
     open_world(&w, learner("reptile"), false);
-    assert_ok(wh_meta_source(&source, &w.env, WHIST_FOLD_TRAIN));
-    assert_ok(wh_source_seat_new(&seat, source));
-    assert_ok(wh_meta_scheme(&whole, &w.env, source, SIZE_MAX, true, false));
+    draw_one(&whole, &w, false);
     assert_ok(whist_settings_set(w.settings, "inner_batch", "3"));
-    assert_ok(wh_meta_scheme(&parts, &w.env, source, SIZE_MAX, true, false));
-    assert_ok(wh_scheme_task_init(&task, whole));
-    assert_ok(wh_scheme_task_init(&turned, parts));
-    assert_ok(wh_source_draw(&task, seat, source, whole, "test", 1));
-    assert_ok(wh_source_draw(&turned, seat, source, parts, "test", 1));
+    draw_one(&parts, &w, false);
+    const wh_scheme_task task = whole.task, turned = parts.task;
     const uint32_t *a = task.y, *b = turned.y;
     for (uint32_t i = 0; i < 2 * WAYS; i++) {
         const uint32_t from = i % WAYS * 2 + i / WAYS;
@@ -625,11 +633,10 @@ static void parts_of_a_support_show_all_classes(void **state)
     whist_meta_personal_clear(&in_turn);
     assert_ok(whist_settings_set(w.settings, "inner_batch", "2"));
     wh_scheme *none;
-    assert_int_equal(wh_meta_scheme(&none, &w.env, source, SIZE_MAX, true, false), WHIST_E_ARG);
+    assert_int_equal(wh_meta_scheme(&none, &w.env, whole.source, SIZE_MAX, true, false), WHIST_E_ARG);
     assert_non_null(strstr(whist_detail_get()->text, "a step of 2 rows cannot show the 3 classes"));
-    wh_scheme_task_clear(&task);
-    wh_scheme_task_clear(&turned);
-    wh_source_seat_free(seat);
+    clear_drawn(&whole);
+    clear_drawn(&parts);
     close_world(&w);
 }
 
@@ -637,30 +644,23 @@ static void an_attack_stays_within_its_bound(void **state)
 {
     (void)state;
     world w;
-    WH_AUTO(wh_source_ptr) source = NULL;
-    WH_AUTO(wh_scheme_ptr) scheme = NULL;
-    wh_source_seat *seat;
-    wh_scheme_task task, before;
+    drawn d;
+    wh_scheme_task before;
     open_world(&w, learner("maml"), false);
-    assert_ok(wh_meta_source(&source, &w.env, WHIST_FOLD_TRAIN));
-    assert_ok(wh_meta_scheme(&scheme, &w.env, source, SIZE_MAX, false, true));
-    assert_ok(wh_source_seat_new(&seat, source));
-    assert_ok(wh_scheme_task_init(&task, scheme));
-    assert_ok(wh_scheme_task_init(&before, scheme));
-    assert_ok(wh_source_draw(&task, seat, source, scheme, "test", 1));
-    wh_scheme_task_copy(&before, &task, scheme);
+    draw_one(&d, &w, true);
+    assert_ok(wh_scheme_task_init(&before, d.scheme));
+    wh_scheme_task_copy(&before, &d.task, d.scheme);
     const whist_attack attack = {.on = WHIST_ADVERSARY_SUPPORT, .epsilon = .1, .steps = 9};
-    assert_ok(wh_scheme_attack(&task, scheme, 0, w.theta, false, &attack, false));
-    size_t support = wh_scheme_support(scheme) * D, all = support + wh_scheme_query(scheme) * D, far = 0;
+    assert_ok(wh_scheme_attack(&d.task, d.scheme, 0, w.theta, false, &attack, false));
+    size_t support = wh_scheme_support(d.scheme) * D, all = support + wh_scheme_query(d.scheme) * D, far = 0;
     for (size_t i = 0; i < all; i++) {
-        float off = fabsf(task.x[i] - before.x[i]);
+        float off = fabsf(d.task.x[i] - before.x[i]);
         assert_true(i < support ? off < .1f + 1e-6f : off == 0);
         far += off > .09f;
     }
     assert_true(far > support / 2);
-    wh_scheme_task_clear(&task);
     wh_scheme_task_clear(&before);
-    wh_source_seat_free(seat);
+    clear_drawn(&d);
     close_world(&w);
 }
 

@@ -219,7 +219,7 @@ static size_t parts_of(const learner *l, size_t rows)
     return wh_meta_parts(rows, cut ? (size_t)whist_settings_int(l->env->settings, "inner_batch") : 0, l->steps);
 }
 
-/* The rows as they are, or with their classes in turn. Targets were checked when the data were read. */
+/* The rows as they are, or with their classes in turn. */
 static whist_status order_rows(uint32_t *order, const learner *l, const whist_rows *rows)
 {
     const whist_model_shape shape = whist_model_shape_get(l->env->model);
